@@ -1,0 +1,1 @@
+"""Shipped recipes: one complete YAML per experiment."""

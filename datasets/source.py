@@ -1,0 +1,81 @@
+"""Source: what exists and where. It interprets no pixels and knows no task."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from ..modalities.media import MediaInfo, Plan, Sample
+
+
+class Source(ABC):
+    """A numbered collection of media.
+
+    Attributes:
+        classes: names of the labels, in the order of their numbers; empty if unlabelled.
+    """
+
+    classes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def name(self, i: int) -> str:
+        """A stable name of example i within the source (a relative path)."""
+
+    @abstractmethod
+    def info(self, i: int) -> MediaInfo:
+        """What is known of example i. Raises MediaError if the file cannot be probed."""
+
+    @abstractmethod
+    def read(self, i: int, plan: Plan) -> Sample:
+        """What the plan asks of example i. Raises MediaError; never returns another example."""
+
+    def label(self, i: int) -> int:
+        """Number of the class, -1 if unlabelled."""
+        return -1
+
+    def group(self, i: int) -> str:
+        """What example i was cut from; examples of one group never stand in two splits."""
+        return self.name(i)
+
+    def split(self, i: int) -> str:
+        """ "train", "val" or "test", the name of a fold, or "" where the source names none."""
+        return ""
+
+    def fingerprint(self) -> str:
+        """A hash of names, labels, groups and splits: the stamp of a result row."""
+        digest = hashlib.sha256()
+        for i in range(len(self)):
+            line = (self.name(i), self.label(i), self.group(i), self.split(i))
+            digest.update(repr(line).encode())
+        return digest.hexdigest()[:16]
+
+
+class Subset(Source):
+    """Some examples of another source, in the order of the given numbers."""
+
+    def __init__(self, source: Source, indices: Sequence[int]):
+        self.source, self.indices = source, tuple(indices)
+        self.classes = source.classes
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def name(self, i: int) -> str:
+        return self.source.name(self.indices[i])
+
+    def info(self, i: int) -> MediaInfo:
+        return self.source.info(self.indices[i])
+
+    def read(self, i: int, plan: Plan) -> Sample:
+        return self.source.read(self.indices[i], plan)
+
+    def label(self, i: int) -> int:
+        return self.source.label(self.indices[i])
+
+    def group(self, i: int) -> str:
+        return self.source.group(self.indices[i])
+
+    def split(self, i: int) -> str:
+        return self.source.split(self.indices[i])

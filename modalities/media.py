@@ -1,0 +1,173 @@
+"""What a medium is, what to read from it, and what came out: plain values with units.
+
+Times are seconds on the medium's own clock, whose zero is the start of the first video frame
+(of the first audio sample where there is no video). Frame numbers appear nowhere: real videos
+have variable frame rates and headers that miscount.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+
+Kind = Literal["video", "audio", "image"]
+PastEnd = Literal["error", "repeat", "wrap"]
+
+
+class MediaError(InputError):
+    """A file that cannot be read as asked.
+
+    Args:
+        path: the file.
+        stage: what failed: "open", "probe", "demux", "decode", "seek", "convert" or "plan".
+        reason: why, in words for the user.
+    """
+
+    def __init__(self, path: str, stage: str, reason: str):
+        super().__init__(f"{path}: {stage}: {reason}")
+        self.path, self.stage, self.reason = path, stage, reason
+
+    def __reduce__(self):
+        return type(self), (self.path, self.stage, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What is known of a file without decoding it.
+
+    Attributes:
+        path: the file, as messages should name it.
+        kind: "video" (with or without sound), "audio" or "image".
+        duration: seconds from the first frame's start to the last frame's end; of the sound
+            where there is no video; 0 for images.
+        fps: mean frames per second, 0 without video.
+        frames: number of frames that are really there (headers overstate).
+        height: pixels, rotation applied.
+        width: pixels, rotation and sample aspect ratio applied.
+        rotation: degrees counter-clockwise that the reader applies.
+        codec: of the picture, or of the sound where there is no picture.
+        audio_rate: Hz of the file's sound, 0 without sound.
+        audio_channels: 0 without sound.
+        audio_start: seconds at which the sound starts (negative: before the first frame).
+        audio_duration: seconds of sound.
+        motion: mean absolute grey change per second, one value per second, empty if unmeasured.
+    """
+
+    path: str
+    kind: Kind
+    duration: float = 0.0
+    fps: float = 0.0
+    frames: int = 0
+    height: int = 0
+    width: int = 0
+    rotation: int = 0
+    codec: str = ""
+    audio_rate: int = 0
+    audio_channels: int = 0
+    audio_start: float = 0.0
+    audio_duration: float = 0.0
+    motion: tuple[float, ...] = ()
+
+    @property
+    def has_audio(self) -> bool:
+        return self.audio_rate > 0
+
+    @property
+    def has_video(self) -> bool:
+        return self.kind == "video"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSpan:
+    """A stretch of sound: start and duration in seconds, wanted rate in Hz."""
+
+    start: float
+    duration: float
+    rate: int
+
+    def __post_init__(self):
+        if not (math.isfinite(self.start) and self.duration > 0 and self.rate > 0):
+            raise ValueError(
+                f"an audio span needs a finite start, duration > 0 and rate > 0: {self}"
+            )
+
+    @property
+    def samples(self) -> int:
+        """Number of samples the span holds, exact at its rate."""
+        return round(self.duration * self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to read from one medium; a reader decodes only this.
+
+    Attributes:
+        times: seconds, one frame each, in the order in which they are wanted (any order,
+            repeats allowed). For an image any time gives the picture.
+        audio: the span of sound, if any.
+        flow: pairs of seconds (from, to) between which optical flow is wanted.
+        short_side: pixels to which the shorter side of each frame is resized, None: as it is.
+        past_end: what a time outside [0, duration) means: "error" raises MediaError; "repeat"
+            holds the first or last frame and continues sound with silence; "wrap" starts again.
+    """
+
+    times: tuple[float, ...] = ()
+    audio: AudioSpan | None = None
+    flow: tuple[tuple[float, float], ...] = ()
+    short_side: int | None = None
+    past_end: PastEnd = "error"
+
+    def __post_init__(self):
+        if not all(map(math.isfinite, self.times)):
+            raise ValueError(f"a plan's times must be finite: {self.times}")
+        if self.short_side is not None and self.short_side < 1:
+            raise ValueError(f"short_side must be at least 1 pixel: {self.short_side}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was read.
+
+    Attributes:
+        frames: uint8 [T, 3, H, W], RGB, in the order of the plan's times.
+        times: float64 [T], seconds at which each frame's presentation really starts.
+        audio: float32 [C, N] in [-1, 1].
+        audio_rate: Hz.
+        flow: float32 [P, 2, H, W], pixels per frame at the frames' size, (x, y).
+
+    Raises:
+        ValueError: a tensor of the wrong type or shape.
+    """
+
+    frames: Tensor | None = None
+    times: Tensor | None = None
+    audio: Tensor | None = None
+    audio_rate: int = 0
+    flow: Tensor | None = None
+
+    def __post_init__(self):
+        if self.frames is not None:
+            if (
+                self.frames.dtype != torch.uint8
+                or self.frames.ndim != 4
+                or self.frames.shape[1] != 3
+            ):
+                raise ValueError(f"frames must be uint8 [T, 3, H, W], got {_describe(self.frames)}")
+            if self.times is None or self.times.shape != self.frames.shape[:1]:
+                raise ValueError("every frame needs its time")
+        if self.audio is not None and (
+            self.audio.dtype != torch.float32 or self.audio.ndim != 2 or self.audio_rate <= 0
+        ):
+            raise ValueError(
+                f"audio must be float32 [C, N] with its rate, got {_describe(self.audio)}"
+            )
+        if self.flow is not None and (self.flow.ndim != 4 or self.flow.shape[1] != 2):
+            raise ValueError(f"flow must be [P, 2, H, W], got {_describe(self.flow)}")
+
+
+def _describe(x: Tensor) -> str:
+    return f"{x.dtype} {list(x.shape)}"

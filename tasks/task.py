@@ -1,0 +1,114 @@
+"""Task: the seam between media and training. Every pretext task is one final subclass."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Generator, Tensor, nn
+
+from ..encoders.encoder import Encoder
+from ..modalities.media import MediaInfo, Plan, Sample
+from ..modalities.view import View
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One example as a person can look at it.
+
+    Attributes:
+        images: float [3, H, W] in [0, 1] each, left to right (a spectrogram is an image too).
+        captions: one below each image.
+        answer: what the task asks for here.
+        prediction: what the model says.
+    """
+
+    images: list[Tensor]
+    captions: list[str]
+    answer: str
+    prediction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one forward pass gives.
+
+    Attributes:
+        loss: scalar with gradient.
+        metrics: scalars to log, detached; the first is the pretext metric of the progress line.
+        pictures: makes a few Pictures of this batch; called only when somebody looks.
+    """
+
+    loss: Tensor
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+    pictures: Callable[[], list[Picture]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A counter-measure against a shortcut.
+
+    Attributes:
+        name: of the constructor's switch that turns it off.
+        cue: the shortcut it removes, in words.
+        enabled: whether it is on in this task.
+        probe: from a batch (after `augment`) the cue alone, [B, F]; a linear classifier on it
+            must stay at chance while the guard is on.
+    """
+
+    name: str
+    cue: str
+    enabled: bool
+    probe: Callable[[Batch], Tensor]
+
+
+class Task(nn.Module, ABC):
+    """A pretext task: what to read, the puzzle made of it, and the loss.
+
+    `plan` and `example` run in loader workers, are pure, and take every random number from the
+    generator they are given. `augment` and `forward` run on the device; `augment` draws nothing:
+    it applies what `example` drew. The loader adds "index" and "label" to every example; only
+    the supervised control may look at the label.
+
+    Attributes:
+        phases: names of alternating optimisation phases, each with its own optimiser; empty for
+            the ordinary case.
+        guards: the shortcut counter-measures, on or off.
+    """
+
+    phases: tuple[str, ...] = ()
+    guards: tuple[Guard, ...] = ()
+
+    @property
+    @abstractmethod
+    def encoders(self) -> dict[str, Encoder]:
+        """The encoders that the run exports, by modality; the first is the main one."""
+
+    @property
+    @abstractmethod
+    def views(self) -> dict[str, View]:
+        """What each of them looks at, by the same names."""
+
+    @abstractmethod
+    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
+        """Which times of which streams to read. Raises MediaError if the medium cannot serve."""
+
+    @abstractmethod
+    def example(self, sample: Sample, rng: Generator) -> Batch:
+        """The puzzle and its answer, without batch axis; equal shapes for every example."""
+
+    def augment(self, batch: Batch) -> Batch:
+        """Applies on the device what `example` drew."""
+        return batch
+
+    @abstractmethod
+    def forward(self, batch: Batch, phase: str | None = None) -> Step:
+        """Loss and metrics of an augmented batch."""
+
+    def parameters_of(self, phase: str) -> list[nn.Parameter]:
+        """The parameters that one phase's optimiser moves; only for tasks with phases."""
+        raise NotImplementedError(f"{type(self).__name__} names phases but not their parameters")
+
+    def after_step(self) -> None:
+        """Called after each optimiser step: EMA teachers, queues."""
