@@ -1,0 +1,17 @@
+"""What several test files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def shared_data(name: str = "") -> Path:
+    """The folder of real media, or a part of it; skips the test, naming it, where it is absent."""
+    root = os.environ.get("PRETEXTO_SHARED_DATA") or ROOT.parent / "shared" / "data"
+    path = Path(root) / name
+    if not path.exists():
+        pytest.skip(f"real media missing: {name or root} (set PRETEXTO_SHARED_DATA)")
+    return path
