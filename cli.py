@@ -1,0 +1,140 @@
+"""The command line: finds the command, runs it, and turns a user's mistake into one line."""
+
+import argparse
+import difflib
+import errno
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+from . import __version__
+from .errors import InputError
+
+# Command → what its line in the overview says. Each is a module of `commands` with
+# `arguments(parser)` and `run(args)`; none imports torch before `run`, so help stays instant.
+COMMANDS = {
+    "demo": "pretrain, evaluate and compare on the embedded synthetic world, into report.html",
+    "pretrain": "one pretraining run → a run folder",
+    "evaluate": "rows for a pretrained encoder: linear, knn, retrieval or lowshot",
+    "compare": "tasks × seeds beside random-init and supervised controls → report.html",
+    "show": "a picture of what a task sees, asks and predicts",
+    "doctor": "versions, devices, codecs, decoders, and what is wrong with them",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises InputError and names the nearest command or option."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see `{self.prog} --help`)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0 success, 1 failed runs, 2 a user's mistake."""
+    try:
+        return _dispatch(sys.argv[1:] if argv is None else argv)
+    except InputError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        print("pretexto: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        return _complain(
+            f"{error.filename or 'disk'}: {error.strerror}; {_DISK_ERRORS[error.errno]}"
+        )
+
+
+_DISK_ERRORS = {
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EDQUOT: "free some of your quota and run the same command again",
+    errno.EROFS: "choose a folder that can be written, with --out",
+    errno.EACCES: "choose a folder that you may use",
+    errno.EPERM: "choose a folder that you may use",
+}
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if argv[0] == "--version":
+        print(f"pretexto {__version__}")
+        return 0
+    name = argv[0]
+    if name not in COMMANDS:
+        raise InputError(f"no command {name!r}{suggest(name, COMMANDS)}; see `pretexto --help`")
+    command = import_module(f".commands.{name}", __package__)
+    parser = Parser(
+        prog=f"pretexto {name}",
+        description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.arguments(parser)
+    return _parse_and_run(command, parser, argv[1:])
+
+
+def _parse_and_run(command, parser: Parser, argv: list[str]) -> int:
+    args, rest = parser.parse_known_args(argv)
+    takes_keys = getattr(command, "TAKES_KEYS", False)
+    options = [o for action in parser._actions for o in action.option_strings]
+    for word in rest:
+        dotted = word.startswith("--") and "." in word
+        if word.startswith("-") and not (takes_keys and dotted):
+            raise InputError(
+                f"no option {word}{suggest(word, options)}; see `{parser.prog} --help`"
+            )
+    if takes_keys:
+        args.overrides = _pairs(rest)
+    elif rest:
+        raise InputError(f"unexpected {rest[0]!r}; see `{parser.prog} --help`")
+    return command.run(args) or 0
+
+
+def _pairs(words: list[str]) -> list[tuple[str, str]]:
+    """`--key.path value` and `--key.path=value` as (key.path, value)."""
+    pairs, queue = [], list(words)
+    while queue:
+        word = queue.pop(0)
+        if not word.startswith("--"):
+            raise InputError(f"unexpected {word!r}: keys are set as --key.path value")
+        key, equals, value = word[2:].partition("=")
+        if not equals:
+            if not queue:
+                raise InputError(f"{word} needs a value")
+            value = queue.pop(0)
+        pairs.append((key, value))
+    return pairs
+
+
+def suggest(word: str, known) -> str:
+    """ "; did you mean X?" with the nearest of the known words, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {line}" for name, line in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: pretexto COMMAND [options]        (pretexto COMMAND --help)",
+            "",
+            "Self-supervised learning from video, sound, motion, images and text.",
+            "",
+            *lines,
+            "",
+            "Exit codes: 0 done, 1 some runs failed, 2 a mistake in the input, 130 interrupted.",
+        ]
+    )
+
+
+def _complain(message: str) -> int:
+    print(f"pretexto: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Evaluate a pretrained encoder on labelled media, beside the same network untrained.
+
+    pretexto evaluate linear --encoder runs/shuffle --data my_videos
+    pretexto evaluate linear knn retrieval --encoder runs/shuffle --data my_videos
+
+Media with `train` and `test` splits use them; named folds are cross-validated; anything else is
+cut into group-disjoint folds. Rows are appended to RUN/results.jsonl.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+METHODS = ("linear", "knn", "retrieval", "lowshot")
+
+
+def arguments(parser) -> None:
+    parser.add_argument(
+        "methods", nargs="+", choices=METHODS, metavar="METHOD", help=" | ".join(METHODS)
+    )
+    parser.add_argument("--encoder", required=True, help="run folder")
+    parser.add_argument("--data", required=True, help="folder, file or `synthetic`")
+    parser.add_argument("--modality", help="which encoder of the run; default: its main one")
+    parser.add_argument("--out", help="rows are appended here; default: RUN/results.jsonl")
+    parser.add_argument("--clips", type=int, default=3, help="clips per medium (default 3)")
+    parser.add_argument("--crops", type=int, default=1, choices=(1, 3), help="crops per clip")
+    parser.add_argument("--size", type=int, help="pixels; default: as in pretraining")
+    parser.add_argument("--frames", type=int, help="frames per clip; default: as in pretraining")
+    parser.add_argument("--step", type=float, help="seconds between frames; default likewise")
+    parser.add_argument("--levels", action="store_true", help="also probe every layer")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--device", default="auto")
+
+
+def run(args) -> int:
+    view = {k: v for k in ("size", "frames", "step") if (v := getattr(args, k)) is not None}
+    evaluate_run(
+        Path(args.encoder),
+        args.methods,
+        data=args.data,
+        out=Path(args.out or Path(args.encoder) / "results.jsonl"),
+        modality=args.modality,
+        view_changes=view,
+        seed=args.seed,
+        clips=args.clips,
+        crops=args.crops,
+        levels=args.levels,
+        workers=args.workers,
+        device=args.device,
+    )
+    return 0
+
+
+def evaluate_run(
+    run: Path, methods, *, data, out: Path, modality=None, view_changes=None, seed=0, **how
+) -> None:
+    """Evaluates a run's encoder and its untrained twin; prints the table, appends the rows."""
+    from ..datasets.catalog import open_source
+    from ..encoders.store import load_encoder, read_card
+    from ..evaluation.evaluate import evaluate, print_rows, random_init, write_rows
+    from ..modalities.view import View
+
+    card = read_card(run, modality)
+    encoder = load_encoder(run, modality)
+    source = open_source(data) if isinstance(data, str) else data
+    view = replace(View(**card["view"]), **(view_changes or {}))
+    rows = []
+    for method in methods:
+        rows += evaluate(method, encoder, source, view, card=card, run=run, seed=seed, **how)
+        control = random_init(encoder, seed=seed)
+        rows += evaluate(method, control, source, view, card=None, run=None, seed=seed, **how)
+    write_rows(rows, out)
+    print_rows(rows)
+    print(f"rows: {out}")

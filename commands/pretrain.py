@@ -1,0 +1,93 @@
+"""Pretrain an encoder with one task on your media.
+
+    pretexto pretrain --config rotation --data my_images --out runs/rotation
+    pretexto pretrain --config shuffle_learn --data my_videos --out runs/shuffle --probe linear
+
+The config is a YAML file or the name of a shipped recipe. Any of its values can be set with
+--key.path value, for example --task.size 96 --trainer.steps 2000 --optimizer.lr 0.001.
+The same command again continues an interrupted run.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ..build import Tree, build, load_tree, resolved
+
+TAKES_KEYS = True
+
+
+def arguments(parser) -> None:
+    parser.add_argument("--config", required=True, help="YAML file or shipped recipe")
+    parser.add_argument("--data", help="folder, file or `synthetic`; default: the config's")
+    parser.add_argument("--split", help="use only this split or fold of the data")
+    parser.add_argument("--out", help="run folder; default: runs/CONFIG")
+    parser.add_argument("--seed", type=int, help="default: the config's")
+    parser.add_argument(
+        "--probe",
+        choices=["linear", "knn", "retrieval", "lowshot"],
+        help="evaluate afterwards on the same labelled data, beside random-init",
+    )
+
+
+def run(args) -> int:
+    tree = load_tree(args.config, args.overrides)
+    for key in ("data", "split", "seed"):
+        if getattr(args, key) is not None:
+            tree[key] = getattr(args, key)
+    out = Path(args.out or Path("runs") / Path(args.config).stem)
+    folder = pretrain_from(tree, args.config, out)
+    print(f"encoder: {folder / 'encoder.safetensors'}")
+    if args.probe:
+        from .evaluate import evaluate_run
+
+        evaluate_run(folder, [args.probe], data=tree["data"], out=folder / "results.jsonl")
+    return 0
+
+
+def schema() -> dict[str, Any]:
+    """The keys of a pretraining config and their types."""
+    from ..datasets.source import Source
+    from ..tasks.task import Task
+    from ..training.optim import OptimizerArgs
+    from ..training.pretrain import TrainerArgs
+
+    return {
+        "task": Task,
+        "data": str | Source,
+        "split": str | None,
+        "trainer": TrainerArgs,
+        "optimizer": OptimizerArgs,
+        "seed": int,
+    }
+
+
+def pretrain_from(tree: Tree, origin: str, out: Path) -> Path:
+    """Builds what the tree says and trains it into the folder `out`."""
+    import torch
+
+    from ..training.pretrain import pretrain
+
+    tree.setdefault("data", "synthetic:train")
+    tree.setdefault("seed", 0)
+    config = resolved(tree, schema(), origin)
+    # The initial weights are part of the run: they follow from its seed.
+    torch.manual_seed(config["seed"])
+    objects = build(tree, schema(), origin)
+    return pretrain(
+        objects["task"],
+        open_data(objects["data"], objects["split"]),
+        out,
+        trainer=objects["trainer"],
+        optimizer=objects["optimizer"],
+        seed=objects["seed"],
+        config=config,
+    )
+
+
+def open_data(data, split: str | None):
+    """The source that a config's `data` names or builds, cut down to one split if asked."""
+    from ..datasets.catalog import only_split, open_source
+
+    if isinstance(data, str):
+        return open_source(data, split)
+    return only_split(data, split) if split else data

@@ -1,0 +1,58 @@
+"""Draw what a task sees and asks, and with --encoder what the trained model answers.
+
+pretexto show --config rotation --data my_images --out puzzle.png
+pretexto show --encoder runs/rotation --out answers.png
+"""
+
+from pathlib import Path
+
+from ..errors import InputError
+
+TAKES_KEYS = True
+
+
+def arguments(parser) -> None:
+    parser.add_argument("--config", help="YAML file or shipped recipe; default: the run's own")
+    parser.add_argument("--encoder", help="run folder: its trained task predicts")
+    parser.add_argument("--data", help="folder, file or `synthetic`; default: the config's")
+    parser.add_argument("--split", help="use only this split or fold of the data")
+    parser.add_argument("--out", required=True, help="PNG file to write")
+    parser.add_argument("--count", type=int, default=4, help="examples to draw (default 4)")
+    parser.add_argument("--seed", type=int, default=0, help="which examples and draws")
+
+
+def run(args) -> int:
+    if not (args.config or args.encoder):
+        raise InputError("show needs --config RECIPE or --encoder RUN")
+    if not Path(args.out).suffix == ".png":
+        raise InputError(f"--out {args.out}: name a .png file")
+    config = args.config or str(Path(args.encoder) / "config.yaml")
+    task, source = _task_and_source(args, config)
+    from ..comparison.pictures import draw_pictures, puzzles
+
+    draw_pictures(
+        puzzles(task, source, count=args.count, seed=args.seed, predict=bool(args.encoder)),
+        Path(args.out),
+    )
+    print(args.out)
+    return 0
+
+
+def _task_and_source(args, config: str):
+    import torch
+
+    from ..build import build, load_tree
+    from .pretrain import open_data, schema
+
+    tree = load_tree(config, args.overrides)
+    tree.setdefault("data", "synthetic:train")
+    for key in ("data", "split"):
+        if getattr(args, key) is not None:
+            tree[key] = getattr(args, key)
+    torch.manual_seed(args.seed)
+    objects = build(tree, schema(), config)
+    if args.encoder:
+        from ..training.run import load_task
+
+        load_task(objects["task"], Path(args.encoder))
+    return objects["task"], open_data(objects["data"], objects["split"])

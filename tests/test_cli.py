@@ -1,0 +1,98 @@
+"""The manners of the command line: instant help, one line for a mistake, exit code 2."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pretexto import cli
+
+COMMANDS = sorted(cli.COMMANDS)
+
+
+def run(*words: str, cwd=None) -> subprocess.CompletedProcess:
+    script = Path(sys.executable).parent / "pretexto"
+    return subprocess.run([script, *words], capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+def best_time(*words: str, tries: int = 5) -> float:
+    times = []
+    for _ in range(tries):
+        start = time.perf_counter()
+        assert run(*words).returncode == 0
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize("words", [["--help"], *([c, "--help"] for c in COMMANDS)], ids=" ".join)
+def test_help_is_instant(words):
+    # The bound is the contract's; measured 0.07–0.12 s here, so a heavy import cannot hide.
+    assert best_time(*words) <= 0.25
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_its_options(name):
+    text = run(name, "--help").stdout
+    assert text.startswith(f"usage: pretexto {name}")
+    assert "\n\n" in text
+
+
+MISTAKES = [
+    (["pretrian"], "did you mean pretrain"),
+    (["pretrain", "--config", "rotation", "--sed", "3"], "did you mean --seed"),
+    (["pretrain"], "--config"),
+    (["pretrain", "--config", "rotatoin"], "rotation"),
+    (["pretrain", "--config", "rotation", "--task.sizee", "64"], "did you mean size"),
+    (["pretrain", "--config", "rotation", "--trainer.step", "64"], "did you mean steps"),
+    (["pretrain", "--config", "rotation", "--task.size", "big"], "task.size"),
+    (["pretrain", "--config", "rotation", "--trainer.steps", "many"], "trainer.steps"),
+    (["pretrain", "--config", "rotation", "--task.encoder", "x"], "cannot be swapped"),
+    (["pretrain", "--config", "rotation", "--task.class_path", "x.Y"], "cannot be swapped"),
+    (["pretrain", "--config", "rotation", "--data", "no/such/folder"], "no/such/folder"),
+    (["evaluate", "liner", "--encoder", "x", "--data", "y"], "liner"),
+    (["evaluate", "linear", "--encoder", "no/run", "--data", "synthetic"], "no/run"),
+    (["compare", "--config", "nothing_like_it"], "no config nothing_like_it"),
+    (["show", "--out", "x.png"], "--config"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"), MISTAKES, ids=lambda v: " ".join(v)[:60] if isinstance(v, list) else ""
+)
+def test_a_mistake_is_one_line_that_names_it(words, hint, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("pretexto: ")
+    assert "\n" not in error
+    assert hint in error
+    assert not list(tmp_path.iterdir()), "a refused command must leave nothing behind"
+
+
+def test_typo_is_refused_before_data_is_read(monkeypatch):
+    import pretexto.datasets.catalog as catalog
+
+    monkeypatch.setattr(catalog, "open_source", lambda *a, **k: pytest.fail("data was opened"))
+    assert cli.main(["pretrain", "--config", "rotation", "--task.sizee", "1"]) == 2
+
+
+def test_full_disk_is_one_line(monkeypatch, capsys):
+    import errno
+
+    import pretexto.commands.doctor as doctor
+
+    def full(args):
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/a/last.ckpt")
+
+    monkeypatch.setattr(doctor, "run", full)
+    assert cli.main(["doctor"]) == 2
+    assert "runs/a/last.ckpt" in capsys.readouterr().err
+
+
+def test_doctor_finds_nothing_wrong_here(capsys):
+    assert cli.main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "h264" in out
+    assert "nothing is wrong" in out
