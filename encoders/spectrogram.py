@@ -1,0 +1,78 @@
+"""Spectrograms of a batch of waveforms, on the batch's device."""
+
+import torch
+import torchaudio
+from torch import Tensor, nn
+
+
+class LogSpectrogram(nn.Module):
+    """ln(max(|STFT|, floor)): [B, 1, N] -> [B, 1, n_fft/2 + 1, N / hop].
+
+    The STFT uses a periodic Hann window of `window` samples, centred in `n_fft` and centred on
+    the multiples of `hop`, with the waveform mirrored at its ends. Frame k so stands for the
+    time k * hop / rate; the one that would lie just behind the end is dropped, so one second
+    at a hop of 5 ms gives exactly 200 frames.
+
+    Args:
+        n_fft: samples of one Fourier transform; bin f is f * rate / n_fft Hz.
+        window: samples of the window, at most n_fft.
+        hop: samples from one frame to the next.
+        floor: least magnitude, so that silence stays finite. A waveform g times as loud is
+            ln g higher wherever it lies above the floor.
+    """
+
+    def __init__(self, *, n_fft: int, window: int, hop: int, floor: float = 1e-5):
+        super().__init__()
+        self.n_fft, self.hop, self.floor = n_fft, hop, floor
+        self.register_buffer("window", torch.hann_window(window), persistent=False)
+
+    def magnitude(self, x: Tensor) -> Tensor:
+        """|STFT|, [B, n_fft/2 + 1, N / hop]."""
+        window = self.get_buffer("window")
+        spectrum = torch.stft(
+            # Half precision has no Fourier transform on CPUs and too few digits for a logarithm.
+            x.flatten(0, 1).float(),
+            self.n_fft,
+            self.hop,
+            len(window),
+            window,
+            center=True,
+            return_complex=True,
+        )
+        return spectrum.abs()[..., : max(x.shape[-1] // self.hop, 1)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return self.magnitude(x).clamp(min=self.floor).log().unsqueeze(1)
+
+
+class LogMel(nn.Module):
+    """ln(max(M |STFT|², floor)): [B, 1, N] -> [B, 1, mels, N / hop].
+
+    M holds triangular filters of unit height, evenly spaced on the HTK mel scale
+    2595 log10(1 + f/700) from `low` Hz to half the rate. The window is 25 ms, the hop 10 ms, and
+    the Fourier transform as long as the next power of two.
+
+    Args:
+        rate: Hz of the waveform.
+        mels: number of filters.
+        low: Hz of the lowest filter's lower edge.
+        floor: least energy, so that silence stays finite. A waveform g times as loud is 2 ln g
+            higher wherever it lies above the floor.
+    """
+
+    def __init__(self, *, rate: int, mels: int = 64, low: float = 50.0, floor: float = 1e-8):
+        super().__init__()
+        window, hop = round(0.025 * rate), round(0.010 * rate)
+        n_fft = 1 << (window - 1).bit_length()
+        self.floor = floor
+        self.spectrum = LogSpectrogram(n_fft=n_fft, window=window, hop=hop)
+        filters = torchaudio.functional.melscale_fbanks(
+            n_fft // 2 + 1, low, rate / 2, mels, rate, norm=None, mel_scale="htk"
+        )
+        self.register_buffer("filters", filters.T.contiguous(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            energy = self.get_buffer("filters") @ self.spectrum.magnitude(x).square()
+            return energy.clamp(min=self.floor).log().unsqueeze(1)
