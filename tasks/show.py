@@ -1,0 +1,27 @@
+"""From tensors to what a person can look at."""
+
+import torch
+from torch import Tensor
+
+from ..encoders.spectrogram import LogMel
+
+
+def film(clip: Tensor, most: int = 4) -> Tensor:
+    """Up to `most` frames of a clip [3, T, H, W] side by side: float [3, H, W'] in [0, 1]."""
+    t = clip.shape[1]
+    chosen = [round(k * (t - 1) / max(min(most, t) - 1, 1)) for k in range(min(most, t))]
+    return torch.cat([clip[:, k] for k in chosen], -1).detach().float().cpu().clamp(0, 1)
+
+
+def spectrogram(audio: Tensor, rate: int) -> Tensor:
+    """A log-mel picture of sound [1, N]: float [3, mels, frames] in [0, 1], low tones below."""
+    mel = LogMel(rate=rate)(audio.detach().float().cpu()[None])[0]
+    low, high = mel.amin(), mel.amax()
+    return ((mel - low) / (high - low).clamp_min(1e-6)).flip(1).expand(3, -1, -1)
+
+
+def best(logits: Tensor, names: tuple[str, ...]) -> str:
+    """The likeliest answer with its probability, as "90° (87 %)"."""
+    p = logits.detach().float().softmax(0)
+    k = int(p.argmax())
+    return f"{names[k]} ({100 * float(p[k]):.0f} %)"

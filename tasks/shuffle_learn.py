@@ -1,0 +1,190 @@
+"""Are three moments of a video in order? The first task of temporal order."""
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from ..encoders.encoder import Encoder
+from ..errors import InputError
+from ..modalities.augment import draw_crop, draw_flip
+from ..modalities.draw import coin
+from ..modalities.jitter import apply_colour, draw_colour
+from ..modalities.media import MediaError, MediaInfo, Plan, Sample
+from ..modalities.view import View
+from .clips import canvas, clip_times, clip_view, cut, embed, square
+from .heads import classifier
+from .metrics import accuracy, balanced_accuracy, weighted_mean
+from .show import best, film
+from .task import Batch, Guard, Picture, Step, Task
+from .tuples import tuple_times
+
+NAMES = ("shuffled", "in order")
+
+
+class ShuffleLearn(Task):
+    """Shuffle and Learn (Misra et al. 2016, arXiv:1603.08561, ECCV, section 3).
+
+    Of five moments a < b < c < d < e of a stretch with much motion, (b, c, d) is in order, and
+    (b, a, d) and (b, e, d) are not: the endpoints are the same, only the middle tells. Every
+    tuple is reversed in time half of the time, with the same answer. All moments share one crop,
+    one mirroring and one colour change. With a video encoder each moment is a short clip.
+
+    A middle that looks like another moment makes the question meaningless. If c resembles a, the
+    negative takes e, and the other way round; a tuple of which neither can be asked has no
+    weight in the loss. The paper's seconds are 60 and 15 frames of 25 per second. Its head is
+    linear (`hidden=0`); with small encoders a hidden layer is needed to compare the moments.
+
+    Args:
+        encoder: image or video encoder that is pretrained; it sees each moment alone.
+        size: pixels, side of the square input.
+        frames: frames per moment; None: 1 for an image encoder, 8 for a video encoder.
+        step: seconds between the frames of one moment.
+        tau_max: most seconds from b to d.
+        tau_min: least seconds from a to b and from d to e.
+        positives: share of tuples in order.
+        similar: least root mean square difference, of pixels in [0, 1], between c and a or e.
+        scale: least and greatest share of the area that the random crop keeps.
+        flip: mirror left and right half of the time.
+        colour: strength of the shared colour change, 0 for none.
+        hidden: width of a hidden layer in the head, 0 for the paper's linear one.
+        motion: choose the stretch by the motion in it, where that is known; otherwise uniformly.
+        level: give the moments of a tuple the same mean colour, so that fading tells nothing.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        size: int = 112,
+        frames: int | None = None,
+        step: float = 0.04,
+        tau_max: float = 2.4,
+        tau_min: float = 0.6,
+        positives: float = 0.25,
+        similar: float = 0.01,
+        scale: tuple[float, float] = (0.6, 1.0),
+        flip: bool = True,
+        colour: float = 0.2,
+        hidden: int = 256,
+        motion: bool = True,
+        level: bool = False,
+    ):
+        super().__init__()
+        if not 0 < tau_min <= tau_max:
+            raise InputError(f"need 0 < tau_min <= tau_max, got {tau_min:g} and {tau_max:g}")
+        if not 0 < positives < 1:
+            raise InputError(f"positives is a share between 0 and 1, got {positives:g}")
+        self.view = clip_view(encoder, size, frames, step)
+        self.near, self.far, self.positives, self.similar = tau_min, tau_max, positives, similar
+        self.scale, self.flip, self.colour = scale, flip, colour
+        self.motion, self.level = motion, level
+        self.encoder = encoder
+        self.head = classifier(3 * encoder.dim, 2, hidden)
+        static = "static windows, in which only the noise of compression tells the order"
+        fading = "fading or exposure that drifts with time"
+        self.guards = (
+            Guard("motion", static, motion, noise_by_moment),
+            Guard("level", fading, level, colour_by_moment),
+        )
+
+    @property
+    def encoders(self) -> dict[str, Encoder]:
+        return {self.view.modality: self.encoder}
+
+    @property
+    def views(self) -> dict[str, View]:
+        return {self.view.modality: self.view}
+
+    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
+        if not info.has_video:
+            raise MediaError(info.path, "plan", "no video: this task asks for the order of frames")
+        moments = tuple_times(
+            info,
+            rng,
+            near=self.near,
+            far=self.far,
+            span=self.view.span,
+            use_motion=self.motion,
+        )
+        times = tuple(t for start in moments for t in clip_times(self.view, start))
+        return Plan(times=times, short_side=canvas(self.view.size), past_end="repeat")
+
+    def example(self, sample: Sample, rng: Generator) -> Batch:
+        frames = square(sample, canvas(self.view.size), rng)
+        moments = frames.unflatten(1, (5, self.view.frames)).transpose(0, 1)
+        order, target, weight = self._question(moments, rng)
+        s = self.colour
+        assert sample.times is not None
+        return {
+            "moments": moments[order],
+            "times": sample.times.float().view(5, -1)[order, 0],
+            "target": torch.tensor(target),
+            "weight": torch.tensor(weight),
+            "box": draw_crop(rng, scale=self.scale),
+            "flip": draw_flip(rng, 0.5 if self.flip else 0.0),
+            "colour": draw_colour(rng, brightness=s, contrast=s, saturation=s, hue=s / 4),
+        }
+
+    def _question(self, moments: Tensor, rng: Generator) -> tuple[list[int], int, float]:
+        """Which moments [5, 3, T, S, S] in which order, the answer, and its weight."""
+        a, _, c, _, e = moments.float().div(255)
+        apart = {
+            i: float((c - x).square().mean().sqrt()) > self.similar for i, x in ((0, a), (4, e))
+        }
+        positive, later, reverse = coin(rng, self.positives), coin(rng), coin(rng)
+        first, second = (4, 0) if later else (0, 4)
+        middle = 2 if positive else first if apart[first] or not apart[second] else second
+        order = [3, middle, 1] if reverse else [1, middle, 3]
+        return order, int(positive), float(apart[0] or apart[4])
+
+    def augment(self, batch: Batch) -> Batch:
+        _, v, _, t, *_ = batch["moments"].shape
+        flat = batch["moments"].transpose(1, 2).flatten(2, 3)
+        x = apply_colour(cut(flat, batch, self.view.size), batch["colour"])
+        x = x.unflatten(2, (v, t)).transpose(1, 2)
+        if self.level:
+            x = _levelled(x)
+        kept = {k: batch[k] for k in ("target", "weight", "times")}
+        return {"inputs": x, **kept}
+
+    def forward(self, batch: Batch, phase: str | None = None) -> Step:
+        inputs, target, weight = batch["inputs"], batch["target"], batch["weight"]
+        vectors = embed(self.encoder, inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
+        logits = self.head(vectors.flatten(1))
+        loss = weighted_mean(F.cross_entropy(logits, target, reduction="none"), weight)
+        metrics = {
+            "balanced_accuracy": balanced_accuracy(logits, target, weight),
+            "accuracy": accuracy(logits, target, weight),
+            "rejected": 1 - weight.mean(),
+        }
+        return Step(loss, metrics, lambda: _pictures(batch, logits))
+
+
+def colour_by_moment(batch: Batch) -> Tensor:
+    """Mean colour of each of the three moments: [B, 9]."""
+    return batch["inputs"].mean((3, 4, 5)).flatten(1)
+
+
+def noise_by_moment(batch: Batch) -> Tensor:
+    """Log energy of the finest detail of each of the three moments: [B, 3]."""
+    grey = batch["inputs"].mean(2)
+    fine = grey.diff(dim=-1).diff(dim=-2)
+    return fine.square().mean((2, 3, 4)).clamp_min(1e-8).log()
+
+
+def _levelled(x: Tensor) -> Tensor:
+    """Shifts each moment of [B, 3, C, T, H, W] to the mean colour of its tuple."""
+    own = x.mean((3, 4, 5), keepdim=True)
+    return x + own.mean(1, keepdim=True) - own
+
+
+def _pictures(batch: Batch, logits: Tensor) -> list[Picture]:
+    return [
+        Picture(
+            images=[film(moment, 2) for moment in batch["inputs"][i]],
+            captions=[f"{float(t):.2f} s" for t in batch["times"][i]],
+            answer=NAMES[int(batch["target"][i])],
+            prediction=best(logits[i], NAMES),
+        )
+        for i in range(min(len(logits), 4))
+    ]

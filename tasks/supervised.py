@@ -1,0 +1,89 @@
+"""The supervised control: what labels would have given with the same budget."""
+
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from ..encoders.encoder import Encoder
+from ..errors import InputError
+from ..modalities.media import MediaInfo, Plan, Sample
+from ..modalities.view import View
+from .clips import canvas, clip_view, cut, draw_view, embed, plan_clip, square
+from .heads import classifier
+from .metrics import accuracy
+from .show import best, film
+from .task import Batch, Picture, Step, Task
+
+
+class Supervised(Task):
+    """Classification by label: no pretext task, but the control beside them in every comparison.
+
+    Random crops and mirroring as in He et al. 2015, arXiv:1512.03385, section 3.4.
+
+    Args:
+        encoder: image or video encoder that is trained.
+        classes: number of labels.
+        size: pixels, side of the square input.
+        frames: frames per clip; None: 1 for an image encoder, 8 for a video encoder.
+        step: seconds between the frames of a clip.
+        scale: least and greatest share of the area that the random crop keeps.
+        flip: mirror left and right half of the time; turn it off where a class is a direction.
+        hidden: width of a hidden layer in the head, 0 for a linear one.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        classes: int,
+        *,
+        size: int = 112,
+        frames: int | None = None,
+        step: float = 0.1,
+        scale: tuple[float, float] = (0.35, 1.0),
+        flip: bool = True,
+        hidden: int = 0,
+    ):
+        super().__init__()
+        if classes < 2:
+            raise InputError(f"classification needs at least 2 classes, got {classes}")
+        self.view = clip_view(encoder, size, frames, step)
+        self.classes, self.scale, self.flip = classes, scale, flip
+        self.encoder = encoder
+        self.head = classifier(encoder.dim, classes, hidden)
+
+    @property
+    def encoders(self) -> dict[str, Encoder]:
+        return {self.view.modality: self.encoder}
+
+    @property
+    def views(self) -> dict[str, View]:
+        return {self.view.modality: self.view}
+
+    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
+        return plan_clip(self.view, info, rng)
+
+    def example(self, sample: Sample, rng: Generator) -> Batch:
+        frames = square(sample, canvas(self.view.size), rng)
+        return {"frames": frames, **draw_view(rng, self.scale, self.flip)}
+
+    def augment(self, batch: Batch) -> Batch:
+        return {"inputs": cut(batch["frames"], batch, self.view.size), "label": batch["label"]}
+
+    def forward(self, batch: Batch, phase: str | None = None) -> Step:
+        inputs, label = batch["inputs"], batch["label"]
+        logits = self.head(embed(self.encoder, inputs))
+        loss = F.cross_entropy(logits, label)
+        metrics = {"accuracy": accuracy(logits, label)}
+        return Step(loss, metrics, lambda: _pictures(inputs, label, logits))
+
+
+def _pictures(inputs: Tensor, label: Tensor, logits: Tensor) -> list[Picture]:
+    names = tuple(f"class {k}" for k in range(logits.shape[1]))
+    return [
+        Picture(
+            images=[film(inputs[i])],
+            captions=["Which class?"],
+            answer=names[int(label[i])],
+            prediction=best(logits[i], names),
+        )
+        for i in range(min(len(inputs), 4))
+    ]
