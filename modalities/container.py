@@ -1,0 +1,155 @@
+"""Opening media files with PyAV: streams chosen, packets replayed, failures made MediaErrors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from .media import MediaError
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.container import InputContainer
+
+MAX_PIXELS = 1 << 27  # a larger picture is an attack or an accident
+_KEPT_BYTES = 32 << 20
+
+
+class Missed(Exception):  # noqa: N818  (caught by the reader, never seen by a user)
+    """What the decoder gave is not what the packets' times promised."""
+
+
+@contextmanager
+def failing(path: str, stage: str) -> Iterator[None]:
+    """Whatever goes wrong inside is a MediaError of this stage: libraries throw all sorts."""
+    try:
+        yield
+    except (MediaError, Missed):
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise MediaError(path, stage, " ".join(reason.split())[:200]) from error
+
+
+class Medium:
+    """One open file and the streams to read from it; a context manager, closed whatever happens.
+
+    Args:
+        path: the file.
+        video: number among the file's video streams, None: its best one.
+        audio: likewise.
+        keep: hold the packets of the first pass in memory, if they are few, for another pass.
+
+    Attributes:
+        video: the chosen stream or None. Cover art is no video.
+        audio: likewise.
+        errors: what went wrong while demuxing and decoding, in words.
+
+    Raises:
+        MediaError: the file cannot be opened, or has nothing to read.
+    """
+
+    def __init__(
+        self, path: str, *, video: int | None = None, audio: int | None = None, keep: bool = False
+    ):
+        self.path, self.errors = path, []
+        self._choice, self._keep = (video, audio), keep
+        self._kept: list[Packet] | None = None
+        self._fresh = True
+        self._open()
+
+    def __enter__(self) -> "Medium":
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._kept = None
+        self.container.close()
+
+    def _open(self) -> None:
+        import av
+
+        with failing(self.path, "open"):
+            # Only local files: a playlist inside a file must not make us fetch anything.
+            options = {"protocol_whitelist": "file"}
+            self.container = av.open(self.path, metadata_errors="replace", options=options)
+        try:
+            with failing(self.path, "open"):
+                self.video = _choose(self.container, "video", self._choice[0], self.path)
+                self.audio = _choose(self.container, "audio", self._choice[1], self.path)
+                if self.video is None and self.audio is None:
+                    raise ValueError("holds no video or sound that can be decoded")
+                for stream in filter(None, (self.video, self.audio)):
+                    # One thread: parallelism comes from the loader's workers.
+                    stream.codec_context.thread_count = 1
+        except BaseException:
+            self.container.close()
+            raise
+
+    @property
+    def format(self) -> str:
+        return self.container.format.name
+
+    def packets(self) -> "Iterator[Packet]":
+        """All packets of the chosen streams from the very start, decoders reset."""
+        if self._kept is not None:
+            for stream in filter(None, (self.video, self.audio)):
+                stream.codec_context.flush_buffers()
+            yield from self._kept
+            return
+        if not self._fresh:
+            self.container.close()
+            self._open()
+        self._fresh = False
+        kept: list[Packet] | None = [] if self._keep else None
+        size = 0
+        for packet in self._demux():
+            if kept is not None:
+                kept.append(packet)
+                size += packet.size
+                if size > _KEPT_BYTES:
+                    kept = None
+            yield packet
+        self._kept = kept
+
+    def packets_from(self, ticks: int, stream) -> "Iterator[Packet]":
+        """Packets from about `ticks` of a stream on (the container decides where exactly)."""
+        self._fresh, self._kept = False, None
+        self.container.seek(ticks, stream=stream, backward=True)
+        yield from self._demux()
+
+    def _demux(self) -> "Iterator[Packet]":
+        try:
+            yield from self.container.demux([s for s in (self.video, self.audio) if s])
+        except Exception as error:
+            # What was read so far stands; the stream ends here, for every reader alike.
+            self.errors.append(f"demux: {error}")
+
+    def decode(self, packet: "Packet") -> list:
+        """The frames that come out when a packet goes in; what fails is noted in `errors`."""
+        try:
+            return packet.decode()
+        except Exception as error:
+            if not isinstance(error, EOFError):
+                self.errors.append(f"decode: {error}")
+            return []
+
+
+def _choose(container: "InputContainer", kind: str, index: int | None, path: str):
+    """Stream number `index` of its kind, else the container's best, None where there is none."""
+    streams = list(getattr(container.streams, kind))
+    usable = [s for s in streams if s.codec_context is not None and not _is_cover(s)]
+    if index is not None:
+        if not 0 <= index < len(streams) or streams[index] not in usable:
+            reason = f"no readable {kind} stream {index}, of {len(usable)} that are readable"
+            raise MediaError(path, "open", reason)
+        return streams[index]
+    best = container.streams.best(kind)
+    return best if best in usable else next(iter(usable), None)
+
+
+def _is_cover(stream) -> bool:
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.attached_pic)

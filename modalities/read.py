@@ -1,0 +1,203 @@
+"""Reading media by time: one open and one pass for everything that a plan asks of a file."""
+
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from . import timing
+from .audio import Sound
+from .container import Medium, Missed, failing
+from .image import is_picture, picture_info, read_picture, resize
+from .media import MediaError, MediaInfo, Plan, Sample
+from .timing import Timeline, VideoTrack
+from .video import Frames, frame_at, start_seconds, starting_key
+
+Backend = Literal["auto", "av", "decord"]
+_FAR = 300  # packets that are cheaper to read past than to seek over
+
+
+def probe(
+    path: str | os.PathLike, *, video: int | None = None, audio: int | None = None
+) -> MediaInfo:
+    """What is known of a file, from one pass over its packets.
+
+    Args:
+        path: a video, a sound or a picture.
+        video: number of the video stream, None: the file's default one.
+        audio: number of the audio stream, likewise.
+
+    Raises:
+        MediaError: the file holds nothing that can be decoded.
+    """
+    path = os.fspath(path)
+    if is_picture(path):
+        return picture_info(path)
+    key = timing.identity(path, video, audio)
+    if timing.known(key):
+        return timing.cached(key).info
+    with Medium(path, video=video, audio=audio, keep=True) as medium:
+        return timing.timeline(medium, key).info
+
+
+def read(
+    path: str | os.PathLike,
+    plan: Plan,
+    backend: Backend = "auto",
+    info: MediaInfo | None = None,
+    *,
+    video: int | None = None,
+    audio: int | None = None,
+    strict: bool = False,
+) -> Sample:
+    """What a plan asks of a file.
+
+    The frame returned for a time is the one whose presentation interval contains it; a time
+    less than a microsecond before a frame counts as its start. Sound is placed by its packets'
+    times, exact to one sample, and silent where the file has none.
+
+    Args:
+        path: a video, a sound or a picture.
+        plan: times on the file's own clock (see `media`).
+        backend: "av"; "decord", which gives the same frames or refuses the file; "auto" is "av".
+        info: what is known of the file, if it is: spares a look at its first bytes.
+        video: number of the video stream, None: the file's default one.
+        audio: number of the audio stream, likewise.
+        strict: refuse what decodes only with errors or is flagged as corrupt.
+
+    Raises:
+        MediaError: the file cannot be read as asked.
+    """
+    path = os.fspath(path)
+    if info.kind == "image" if info else is_picture(path):
+        return _read_picture(path, plan)
+    if backend == "decord":
+        raise MediaError(path, "open", "unsupported by decord")
+    return _read_av(path, plan, video, audio, strict)
+
+
+def _read_picture(path: str, plan: Plan) -> Sample:
+    if plan.audio:
+        raise MediaError(path, "plan", "a picture has no sound")
+    picture = read_picture(path)
+    if plan.short_side:
+        picture = resize(picture, plan.short_side)
+    count = len(plan.times)
+    flow = picture.new_zeros(len(plan.flow), 2, *picture.shape[1:]).float() if plan.flow else None
+    if not count:
+        return Sample(flow=flow)
+    frames = picture.expand(count, -1, -1, -1)
+    return Sample(frames, torch.zeros(count, dtype=torch.float64), flow=flow)
+
+
+def _read_av(path: str, plan: Plan, video: int | None, audio: int | None, strict: bool) -> Sample:
+    key = timing.identity(path, video, audio)
+    fresh = not timing.known(key)
+    with Medium(path, video=video, audio=audio, keep=fresh) as medium:
+        found = timing.timeline(medium, key)
+        try:
+            with failing(path, "decode"):
+                return _execute(medium, found, plan, seek=True)
+        except Missed:
+            found = timing.timeline(medium, key, trust=False)
+        try:
+            with failing(path, "decode"):
+                return _execute(medium, found, plan, seek=False)
+        except Missed:
+            raise MediaError(path, "decode", "gives other frames every time") from None
+
+
+def _execute(medium: Medium, found: Timeline, plan: Plan, *, seek: bool) -> Sample:
+    times = plan.times + tuple(t for pair in plan.flow for t in pair)
+    frames, numbers = _frames(medium.path, found, plan, times)
+    sound = _sound(medium.path, found, plan)
+    _pass(medium, found, frames, sound, seek)
+    sample: dict = {}
+    if frames and found.video:
+        sample = _pictures(found.video, frames, numbers, plan)
+    if sound and plan.audio:
+        sample.update(audio=sound.result(), audio_rate=plan.audio.rate)
+    return Sample(**sample)
+
+
+def _frames(
+    path: str, found: Timeline, plan: Plan, times: Sequence[float]
+) -> tuple[Frames | None, list[int]]:
+    if not times:
+        return None, []
+    if not found.video:
+        raise MediaError(path, "plan", "frames are asked of a file without video")
+    inside = [_inside(t, found.info.duration, plan.past_end, path) for t in times]
+    numbers = [frame_at(found.video, t) for t in inside]
+    key = starting_key(found.video, min(numbers))
+    return Frames(found.video, numbers, plan.short_side, key), numbers
+
+
+def _inside(time: float, duration: float, past_end: str, path: str) -> float:
+    """The time within [0, duration) that stands for the one asked for."""
+    if -1e-6 <= time < duration:
+        return max(time, 0.0)
+    if past_end == "wrap":
+        return time % duration
+    if past_end == "repeat":
+        return min(max(time, 0.0), duration)
+    raise MediaError(path, "plan", f"a frame is asked at {time:.3f} s of {duration:.3f} s")
+
+
+def _sound(path: str, found: Timeline, plan: Plan) -> Sound | None:
+    if plan.audio is None:
+        return None
+    if not found.audio:
+        raise MediaError(path, "plan", "sound is asked of a file without sound")
+    duration = found.info.duration
+    return Sound(found.audio, found.zero, duration, plan.audio, plan.past_end, path)
+
+
+def _pass(
+    medium: Medium, found: Timeline, frames: Frames | None, sound: Sound | None, seek: bool
+) -> None:
+    """Feeds packets until nothing more is wanted."""
+    sinks = {}
+    if frames:
+        sinks[medium.video.index] = frames
+    if sound:
+        sinks[medium.audio.index] = sound
+    for packet in _packets(medium, found, frames, sound, seek):
+        sink = sinks.get(packet.stream_index)
+        if sink is None:
+            continue
+        sink.feed(medium, packet)
+        if sink.done:
+            del sinks[packet.stream_index]
+            if not sinks:
+                return
+    if frames and not frames.done:
+        raise Missed
+
+
+def _packets(medium, found: Timeline, frames: Frames | None, sound: Sound | None, seek: bool):
+    return medium.packets()
+
+
+def _pictures(track: VideoTrack, frames: Frames, numbers: list[int], plan: Plan) -> dict:
+    row = {number: k for k, number in enumerate(frames.numbers)}
+    rows = [row[n] for n in numbers]
+    pixels = torch.from_numpy(frames.pixels).permute(0, 3, 1, 2)
+    count = len(plan.times)
+    out: dict = {}
+    if count:
+        same = rows[:count] == list(range(len(pixels)))
+        out["frames"] = pixels if same else pixels[rows[:count]]
+        out["times"] = torch.from_numpy(start_seconds(track, numbers[:count]))
+    if plan.flow:
+        out["flow"] = _flow(pixels, rows[count:])
+    return out
+
+
+def _flow(pixels: Tensor, rows: list[int]) -> Tensor:
+    from .flow import dis
+
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return torch.stack([dis(pixels[a], pixels[b]) for a, b in pairs])

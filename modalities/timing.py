@@ -1,0 +1,290 @@
+"""When each frame is shown and where sound begins: what one pass over a file's packets tells.
+
+Headers miscount and mean frame rates mislead, so times come from the packets themselves, or from
+a full decode where a container's packets cannot be trusted.
+"""
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .colour import display_size, orientation
+from .container import Medium, failing
+from .media import MediaError, MediaInfo
+
+# Containers whose packets carry the time of every frame, and where decoding can start at a key
+# frame. Program and transport streams, Ogg and raw streams are read from their start.
+_INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
+_EVEN = ("aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3")  # packets of equal length
+_CACHED_TIMES = 4_000_000
+Ticks = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoTrack:
+    """The picture of a file.
+
+    Attributes:
+        pts: ticks at which each frame starts, ascending; the first is the clock's zero.
+        end: ticks at which the last frame ends.
+        base: seconds per tick.
+        keys: ticks of the frames at which decoding may start; empty: at the file's start only.
+        before: number of packets in the file before each of them.
+        step: ticks by which frames without a time of their own follow each other.
+        size: height and width of what is returned before rotation, pixel aspect applied.
+        turns, mirror: as `colour.orientation`.
+    """
+
+    pts: Ticks
+    end: int
+    base: Fraction
+    keys: Ticks
+    before: Ticks
+    step: int
+    size: tuple[int, int]
+    turns: int
+    mirror: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AudioTrack:
+    """The sound of a file.
+
+    Attributes:
+        start, end: seconds on the container's clock.
+        base: seconds per tick.
+        rate: Hz.
+        channels: number of channels; `layout` names their arrangement.
+        packets: ticks at which each packet starts; empty where some have no time.
+        anchor: number of the packet that gave the first samples.
+        head: number of samples it gave.
+        block: samples in every later packet, 0 where that varies.
+    """
+
+    start: Fraction
+    end: Fraction
+    base: Fraction
+    rate: int
+    channels: int
+    layout: str
+    packets: Ticks
+    anchor: int
+    head: int
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Everything that reading by time needs to know of a file."""
+
+    info: MediaInfo
+    video: VideoTrack | None
+    audio: AudioTrack | None
+    zero: Fraction  # the clock's zero, seconds on the container's clock
+
+
+_cache: "OrderedDict[tuple, Timeline]" = OrderedDict()
+
+
+def timeline(medium: Medium, key: tuple | None, *, trust: bool = True) -> Timeline:
+    """The file's timeline, from the cache or from one pass over the medium.
+
+    Args:
+        medium: open, fresh.
+        key: what identifies the file's content, None: do not cache.
+        trust: False decodes all of the video to learn its times.
+
+    Raises:
+        MediaError: nothing in the file can be decoded.
+    """
+    if key in _cache and trust:
+        _cache.move_to_end(key)
+        return _cache[key]
+    with failing(medium.path, "probe"):
+        found = _scan(medium, trust)
+    if key is not None:
+        _cache[key] = found
+        while len(_cache) > 1 and sum(_weight(t) for t in _cache.values()) > _CACHED_TIMES:
+            _cache.popitem(last=False)
+    return found
+
+
+def identity(path: str, *choice: int | None) -> tuple:
+    """A cache key that changes when the file does. Raises MediaError if it is not there."""
+    with failing(path, "open"):
+        status = os.stat(path)
+    return path, status.st_mtime_ns, status.st_size, *choice
+
+
+def _weight(found: Timeline) -> int:
+    video, audio = found.video, found.audio
+    return 100 + (len(video.pts) if video else 0) + (len(audio.packets) if audio else 0)
+
+
+def cached(key: tuple) -> Timeline:
+    """The timeline in the cache."""
+    return _cache[key]
+
+
+def known(key: tuple) -> bool:
+    """Whether the timeline is in the cache."""
+    return key in _cache
+
+
+@dataclass(slots=True)
+class _Row:
+    pts: int | None
+    duration: int
+    key: bool
+    hidden: bool
+    number: int
+
+
+def _scan(medium: Medium, trust: bool) -> Timeline:
+    video, audio = medium.video, medium.audio
+    rows: dict[int, list[_Row]] = {s.index: [] for s in (video, audio) if s}
+    first: dict[int, tuple] = {}  # stream: its first frame, the packet that gave it
+    for number, packet in enumerate(medium.packets()):
+        stream = packet.stream_index
+        if stream not in first and (frames := medium.decode(packet)):
+            first[stream] = frames[0], len(rows[stream])
+        if packet.size:
+            hidden = packet.is_discard
+            rows[stream].append(
+                _Row(packet.pts, packet.duration or 0, packet.is_keyframe, hidden, number)
+            )
+    if video and video.index not in first:
+        raise MediaError(medium.path, "decode", _nothing("video", medium))
+    sound = picture = None
+    if audio and audio.index in first:
+        sound = _audio(medium, rows[audio.index], *first[audio.index])
+    if video:
+        picture = _video(medium, rows[video.index], first[video.index][0], trust)
+    if not picture and not sound:
+        raise MediaError(medium.path, "decode", _nothing("sound", medium))
+    return _timeline(medium, picture, sound)
+
+
+def _nothing(what: str, medium: Medium) -> str:
+    reason = f" ({medium.errors[0]})" if medium.errors else ""
+    return f"no {what} can be decoded{reason}"
+
+
+def _audio(medium: Medium, rows: list[_Row], frame, anchor: int) -> AudioTrack:
+    context = medium.audio.codec_context
+    base = Fraction(medium.audio.time_base)
+    start = base * frame.pts if frame.pts is not None else Fraction(0)
+    ticks = [row.pts for row in rows if row.pts is not None]
+    ends = (row.pts + row.duration for row in rows if row.pts is not None)
+    end = max(base * max(ends, default=0), start + Fraction(frame.samples, frame.sample_rate))
+    return AudioTrack(
+        start,
+        end,
+        base,
+        frame.sample_rate,
+        frame.layout.nb_channels,
+        frame.layout.name,
+        np.array(ticks if len(ticks) == len(rows) else [], np.int64),
+        anchor,
+        frame.samples,
+        context.frame_size or 0 if context.name in _EVEN else 0,
+    )
+
+
+def _video(medium: Medium, rows: list[_Row], frame, trust: bool) -> VideoTrack:
+    stream = medium.video
+    base = Fraction(stream.time_base)
+    step = max(round(1 / (stream.guessed_rate or 25) / base), 1)
+    aspect = float(stream.sample_aspect_ratio or 1)
+    size = display_size(frame, aspect if 0.1 <= aspect <= 10 else 1.0)
+    turns, mirror = orientation(frame)
+    times = _trusted(medium, rows, frame) if trust else None
+    if times is not None:
+        shown = [row for row in rows if not row.hidden and row.pts >= frame.pts]
+        last = max(shown, key=lambda row: row.pts).duration
+        keys = sorted((row.pts, row.number) for row in rows if row.key)
+    else:
+        times, last = _decoded(medium, step)
+        keys = []
+    if last <= 0:
+        last = int(np.median(np.diff(times))) if len(times) > 1 else step
+    return VideoTrack(
+        times,
+        int(times[-1]) + last,
+        base,
+        np.array([pts for pts, _ in keys], np.int64),
+        np.array([number for _, number in keys], np.int64),
+        step,
+        size,
+        turns,
+        mirror,
+    )
+
+
+def _trusted(medium: Medium, rows: list[_Row], first) -> Ticks | None:
+    """Times of the frames as the packets have them, None if they cannot be believed."""
+    if medium.format not in _INDEXED or medium.errors or any(row.pts is None for row in rows):
+        return None
+    if medium.format == "avi" and medium.video.codec_context.has_b_frames:
+        return None  # AVI stores no presentation times
+    every = [row.pts for row in rows]
+    shown = np.array([row.pts for row in rows if not row.hidden], np.int64)
+    if len(set(every)) < len(every) or first.pts not in shown or not rows[0].key:
+        return None
+    shown.sort()
+    return shown[shown >= first.pts]
+
+
+def _decoded(medium: Medium, step: int) -> tuple[Ticks, int]:
+    """Times of all frames that a full decode gives, and the last one's duration in ticks."""
+    stamp = Stamps(step)
+    durations: dict[int, int] = {}
+    for packet in medium.packets():
+        if packet.stream_index == medium.video.index:
+            for frame in medium.decode(packet):
+                durations.setdefault(stamp(frame), frame.duration or 0)
+    times = np.array(sorted(durations), np.int64)
+    return times, durations[int(times[-1])]
+
+
+class Stamps:
+    """The time of each frame of a linear decode, made up where the file gives none."""
+
+    def __init__(self, step: int):
+        self.step, self.last = step, -step
+
+    def __call__(self, frame) -> int:
+        self.last = self.last + self.step if frame.pts is None else frame.pts
+        return self.last
+
+
+def _timeline(medium: Medium, video: VideoTrack | None, audio: AudioTrack | None) -> Timeline:
+    zero = video.base * int(video.pts[0]) if video else audio.start if audio else Fraction(0)
+    facts: dict = {}
+    if audio:
+        facts.update(
+            duration=float(audio.end - audio.start),
+            codec=medium.audio.codec_context.name,
+            audio_rate=audio.rate,
+            audio_channels=audio.channels,
+            audio_start=float(audio.start - zero),
+            audio_duration=float(audio.end - audio.start),
+        )
+    if video:
+        height, width = video.size if video.turns % 2 == 0 else video.size[::-1]
+        duration = float(video.base * (video.end - int(video.pts[0])))
+        facts.update(
+            duration=duration,
+            fps=len(video.pts) / duration,
+            frames=len(video.pts),
+            height=height,
+            width=width,
+            rotation=90 * video.turns,
+            codec=medium.video.codec_context.name,
+        )
+    info = MediaInfo(medium.path, "video" if video else "audio", **facts)
+    return Timeline(info, video, audio, zero)
