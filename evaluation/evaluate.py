@@ -1,0 +1,137 @@
+"""Evaluate an encoder: features once, then any of the probes, one stamped row per number."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..datasets.source import Source, Subset
+from ..encoders.encoder import Encoder
+from ..errors import InputError
+from ..modalities.view import View
+from .control import random_init
+from .features import Features, extract
+from .knn import knn
+from .linear import linear
+from .lowshot import lowshot
+from .metrics import Outcome
+from .protocol import Row
+from .results import print_rows, read_rows, write_rows
+from .retrieval import retrieval
+from .rows import ByLevel, Setting, circumstances, count_classes, rows_of
+from .seen import pretraining_names
+from .splits import Split, splits
+
+__all__ = ["METHODS", "evaluate", "print_rows", "random_init", "read_rows", "write_rows"]
+
+METHODS = ("linear", "knn", "retrieval", "lowshot")
+
+
+def evaluate(
+    method: str | Sequence[str],
+    encoder: Encoder,
+    source: Source,
+    view: View,
+    *,
+    card: Mapping[str, Any] | None = None,
+    run: Path | None = None,
+    seed: int = 0,
+    split_seed: int = 0,
+    clips: int = 3,
+    crops: int = 1,
+    device: str = "auto",
+    workers: int = 0,
+    batch_size: int = 32,
+    cache: Path | None = None,
+    levels: bool = False,
+    data_name: str = "",
+) -> list[Row]:
+    """Rows of one or several methods on every split of a labelled source.
+
+    With several splits (folds) each has its rows, and rows of their mean follow. The encoder and
+    the global random state are left as they were. Several methods share one extraction; so do
+    several calls with a `cache`.
+
+    Args:
+        method: "linear", "knn", "retrieval", "lowshot", or several of them.
+        card: the encoder's `encoder.json`; None for a control that was never trained.
+        run: the run folder, whose `data.jsonl` tells which files pretraining has seen.
+        seed: of the low-shot draw; named in the rows.
+        split_seed: of folds and validation parts that the source does not name. One seed for all
+            encoders, or their rows would not be comparable.
+        levels: rows for every level of the encoder, not only for its output.
+        data_name: what tables call the data; default: the source's class.
+        clips, crops, device, workers, batch_size, cache: see `features.extract`.
+
+    Raises:
+        InputError: an unknown method, an unlabelled source, or what `extract` and `splits` raise.
+    """
+    methods = (method,) if isinstance(method, str) else tuple(method)
+    for name in methods:
+        if name not in METHODS:
+            raise InputError(f"no evaluation method {name!r}: take {', '.join(METHODS)}")
+    kept = labelled(source)
+    cuts = splits(kept, split_seed)
+    features = extract(
+        encoder,
+        kept,
+        view,
+        clips=clips,
+        crops=crops,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        levels=levels,
+        cache=cache,
+    )
+    fields = circumstances(encoder, card, seed, features, len(source) - len(kept))
+    seen = pretraining_names(run)
+    setting = Setting(
+        source=kept,
+        fingerprint=kept.fingerprint(),
+        data_name=data_name or type(source).__name__,
+        view=view,
+        clips=clips,
+        crops=crops,
+        pretrained_on=seen,
+        common=fields,
+    )
+    rows = []
+    for name in methods:
+        found = [_by_level(name, features, kept, cut, seed, _place(device)) for cut in cuts]
+        rows += rows_of(name, setting, cuts, found)
+    return rows
+
+
+def labelled(source: Source) -> Source:
+    """The source without the examples that have no label; itself if all have one."""
+    keep = [i for i in range(len(source)) if source.label(i) >= 0]
+    return source if len(keep) == len(source) or not keep else Subset(source, keep)
+
+
+def _place(device: str) -> str:
+    return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _by_level(
+    method: str, features: Features, source: Source, cut: Split, seed: int, device: str
+) -> ByLevel:
+    kept = features.indices.tolist()
+    part = cut.positions(kept)
+    if not part.train or not part.test:
+        raise InputError(f"split {cut.name}: no example of train or of test could be read")
+    y, grouped = features.labels.to(device), Subset(source, kept)
+    return {
+        level: _probe(method, x.to(device), y, part, count_classes(source), grouped, seed)
+        for level, x in features.values.items()
+    }
+
+
+def _probe(
+    method: str, x: Tensor, y: Tensor, split: Split, classes: int, grouped: Source, seed: int
+) -> list[Outcome]:
+    if method == "lowshot":
+        return lowshot(x, y, split, classes, grouped=grouped, seed=seed)
+    return {"linear": linear, "knn": knn, "retrieval": retrieval}[method](x, y, split, classes)

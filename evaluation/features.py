@@ -1,0 +1,203 @@
+"""Features: each example's vectors, extracted once, so that every probe is arithmetic on arrays."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..datasets.source import Source
+from ..encoders.encoder import Encoder
+from ..errors import InputError
+from ..modalities.view import View, as_float
+from .cache import cache_file, load_features, save_features
+from .loading import ClipSet, loader
+from .progress import progress
+
+EMBEDDING = "embedding"
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What an encoder makes of a source.
+
+    Attributes:
+        values: by level, shallow to deep, float32 [N, D]; the last is "embedding", the encoder's
+            output. Each is the mean over clips, crops and positions.
+        labels: int64 [N], -1 without label.
+        indices: int64 [N], the examples' numbers in the source, ascending.
+        unreadable: (name, reason) of each example that was dropped.
+        unreadable_indices: their numbers in the source, in the same order.
+    """
+
+    values: dict[str, Tensor]
+    labels: Tensor
+    indices: Tensor
+    unreadable: tuple[tuple[str, str], ...] = ()
+    unreadable_indices: tuple[int, ...] = ()
+
+
+def extract(
+    encoder: Encoder,
+    source: Source,
+    view: View,
+    *,
+    clips: int = 1,
+    crops: int = 1,
+    batch_size: int = 32,
+    workers: int = 0,
+    device: str = "auto",
+    levels: bool = False,
+    cache: Path | None = None,
+) -> Features:
+    """Encodes every readable example of a source; the encoder is left exactly as it was.
+
+    Args:
+        clips: evenly spaced clips (stretches of sound) per medium; images have one.
+        crops: 1 (centre) or 3 (along the longer side) squares per clip.
+        batch_size: encoder inputs per pass.
+        workers: processes that read files; 0 reads in this one.
+        device: "auto" takes the GPU if there is one.
+        levels: also the globally averaged map of every level but the deepest, where that one's
+            average is the embedding anyway.
+        cache: folder in which features are kept, keyed by weights, view, clips, crops and source.
+
+    Raises:
+        InputError: encoder and view do not fit, nothing could be read, or a feature is not finite.
+    """
+    check_fit(encoder, view, clips, crops)
+    file = cache and cache_file(cache, encoder, source, view, clips, crops, levels)
+    reading = ClipSet(source, view, clips, crops)
+    found = file and load_features(file, reading)
+    if found:
+        return Features(**found)
+    place = _device(device)
+    with frozen(encoder, place):
+        features = _extract(encoder, reading, batch_size, workers, place, levels)
+    if file:
+        save_features(file, features)
+    return features
+
+
+def check_fit(encoder: Encoder, view: View, clips: int, crops: int) -> None:
+    """Raises InputError, in words for the user, if these cannot go together."""
+    if view.modality not in ("image", "video", "audio"):
+        raise InputError(
+            f"{view.modality} encoders cannot be evaluated yet: use image, video, audio"
+        )
+    if encoder.modality != view.modality:
+        raise InputError(
+            f"the encoder is for {encoder.modality}, the view for {view.modality}: give the view "
+            "that the encoder was trained with"
+        )
+    if view.modality == "audio" and encoder.rate != view.rate:
+        raise InputError(f"the encoder expects {encoder.rate} Hz, the view gives {view.rate} Hz")
+    if clips < 1:
+        raise InputError(f"clips is {clips}: at least one clip per medium is needed")
+    if crops not in (1, 3):
+        raise InputError(f"crops is {crops}: take 1 (centre) or 3 (along the longer side)")
+    if crops > 1 and view.modality == "audio":
+        raise InputError("sound has no crops: leave crops at 1")
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+@contextmanager
+def frozen(encoder: Encoder, device: torch.device) -> Iterator[None]:
+    """The encoder on the device in eval mode without gradients; afterwards as it was before."""
+    modes = [(module, module.training) for module in encoder.modules()]
+    home = next((t.device for t in _tensors(encoder)), device)
+    encoder.eval().to(device)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        encoder.to(home)
+        for module, mode in modes:
+            module.training = mode
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+def _extract(
+    encoder: Encoder,
+    reading: ClipSet,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+    levels: bool,
+) -> Features:
+    batches = loader(reading, batch_size, workers, pin=device.type == "cuda")
+    indices: list[int] = []
+    parts: dict[str, list[Tensor]] = {}
+    failed: list[tuple[int, str]] = []
+    for numbers, counts, stack, failures in progress(batches, len(batches), "features"):
+        failed += failures
+        if stack is None:
+            continue
+        indices += numbers
+        for level, x in encode(encoder, stack, batch_size, device, levels).items():
+            means = torch.stack([part.mean(0) for part in x.split(counts)])
+            parts.setdefault(level, []).append(means.cpu())
+    source = reading.source
+    if not indices:
+        first = f"; the first: {source.name(failed[0][0])}: {failed[0][1]}" if failed else ""
+        raise InputError(f"none of {len(source)} examples could be read{first}")
+    return Features(
+        values={level: _finite(torch.cat(xs), level) for level, xs in parts.items()},
+        labels=torch.tensor([source.label(i) for i in indices]),
+        indices=torch.tensor(indices),
+        unreadable=tuple((source.name(i), reason) for i, reason in failed),
+        unreadable_indices=tuple(i for i, _ in failed),
+    )
+
+
+def encode(
+    encoder: Encoder, stack: Tensor, batch_size: int, device: torch.device, levels: bool
+) -> dict[str, Tensor]:
+    """Vectors float32 [V, D] by level of the inputs [V, …], `batch_size` at a time."""
+    out: dict[str, list[Tensor]] = {}
+    for chunk in stack.split(batch_size):
+        x = as_float(chunk.to(device, non_blocking=True))
+        for level, value in _vectors(encoder, x, levels).items():
+            out.setdefault(level, []).append(value.float())
+    return {level: torch.cat(values) for level, values in out.items()}
+
+
+def _vectors(encoder: Encoder, x: Tensor, levels: bool) -> dict[str, Tensor]:
+    if not levels:
+        return {EMBEDDING: encoder(x)}
+    pooled = _pooled_maps(encoder, x)
+    if _embeds_by_default(encoder):
+        # The embedding is the deepest map's average: neither a second pass nor the row twice.
+        return {**dict(list(pooled.items())[:-1]), EMBEDDING: list(pooled.values())[-1]}
+    return {**pooled, EMBEDDING: encoder(x)}
+
+
+def _embeds_by_default(encoder: Encoder) -> bool:
+    cls = type(encoder)
+    return cls.embed is Encoder.embed and cls.forward is Encoder.forward
+
+
+def _pooled_maps(encoder: Encoder, x: Tensor) -> dict[str, Tensor]:
+    """Each level's map averaged over its positions, and over frames where those go in alone."""
+    per_frame = encoder.modality == "image" and x.ndim == 5
+    count = x.shape[2] if per_frame else 1
+    maps = encoder.maps(x.transpose(1, 2).flatten(0, 1) if per_frame else x)
+    pooled = {k: m.flatten(2).mean(2) if m.ndim > 2 else m for k, m in maps.items()}
+    return {k: p.unflatten(0, (-1, count)).mean(1) for k, p in pooled.items()}
+
+
+def _finite(x: Tensor, level: str) -> Tensor:
+    if not torch.isfinite(x).all():
+        raise InputError(f"features of level {level} are not finite: is this encoder trained?")
+    return x

@@ -1,0 +1,176 @@
+"""Linear probe: multinomial logistic regression on frozen, standardised features.
+
+The protocol of Alain & Bengio 2016 (arXiv:1610.01644) and Zhang et al. 2016 (arXiv:1603.08511,
+section 3.2): what a linear classifier can read off each level. The strength of the L2 penalty is
+picked on validation examples and the classifier is then fitted again on train and validation
+together; test examples take part in nothing but the final score.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import InputError
+from .metrics import Outcome, accuracy, confusion, guess, mean_class, top_k
+from .splits import Split
+
+STRENGTHS = (10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
+UNTUNED = 0.01
+STEPS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """A fitted probe.
+
+    Attributes:
+        mean, scale: float32 [D], of the features that it was fitted on.
+        weight: float32 [K, D], on standardised features.
+        bias: float32 [K]; -inf for a class that it was not fitted on.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Logits [N, K] of features [N, D]."""
+        return ((x - self.mean) / self.scale) @ self.weight.T + self.bias
+
+
+def fit(x: Tensor, y: Tensor, classes: int, strengths: Sequence[float]) -> list[Classifier]:
+    """Minimises mean cross-entropy + strength / 2 · ‖W‖² for each strength, in the given order.
+
+    The bias is free. Each fit starts where the previous one ended: the problem is convex, so
+    that changes the time and not the result. Deterministic.
+
+    Args:
+        x: float32 [N, D]; y: int64 [N] in 0 … classes-1.
+        strengths: positive.
+    """
+    mean, scale = x.mean(0), x.std(0, unbiased=False)
+    # A feature that is constant up to rounding carries nothing; dividing would blow up the noise.
+    scale = torch.where(scale > 1e-6 * (mean.abs() + 1e-12), scale, torch.ones_like(scale))
+    z = (x - mean) / scale
+    present = y.unique()
+    target = torch.searchsorted(present, y)
+    weight, bias = z.new_zeros(len(present), z.shape[1]), z.new_zeros(len(present))
+    out = []
+    for strength in strengths:
+        weight, bias = _minimise(z, target, strength, weight, bias)
+        full = z.new_zeros(classes, z.shape[1]).index_copy(0, present, weight)
+        offset = z.new_full((classes,), -torch.inf).index_copy(0, present, bias)
+        out.append(Classifier(mean, scale, full, offset))
+    return out
+
+
+def _minimise(
+    z: Tensor, y: Tensor, strength: float, weight: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+    search = torch.optim.LBFGS(
+        [weight, bias],
+        max_iter=STEPS,
+        tolerance_grad=1e-5,
+        tolerance_change=1e-8,
+        line_search_fn="strong_wolfe",
+    )
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        value = F.cross_entropy(z @ weight.T + bias, y) + strength / 2 * weight.square().sum()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        search.step(loss)
+    return weight.detach(), bias.detach()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A tuned probe: the classifier, the strength picked and its accuracy on validation."""
+
+    classifier: Classifier
+    strength: float
+    validation: float | None
+
+
+def tune(
+    x: Tensor,
+    y: Tensor,
+    split: Split,
+    classes: int,
+    strengths: Sequence[float] = STRENGTHS,
+) -> Probe:
+    """Picks the strength on split.val and fits on train and val; never looks at split.test.
+
+    Equal accuracies are told apart by the validation loss. Without validation examples the
+    strength is 0.01.
+
+    Raises:
+        InputError: fewer than two classes to learn.
+    """
+    train, val = torch.tensor(split.train), torch.tensor(split.val, dtype=torch.long)
+    if len(y[train].unique()) < 2:
+        raise InputError(f"split {split.name}: the training part holds fewer than two classes")
+    if not len(val):
+        return Probe(fit(x[train], y[train], classes, [UNTUNED])[0], UNTUNED, None)
+    tried = fit(x[train], y[train], classes, strengths)
+    scored = [_score(classifier, x[val], y[val]) for classifier in tried]
+    best = max(range(len(tried)), key=lambda k: scored[k])
+    both = torch.cat([train, val])
+    # The way through the grid is kept: weak penalties are reached much sooner from strong ones.
+    final = fit(x[both], y[both], classes, strengths[: best + 1])[-1]
+    return Probe(final, strengths[best], scored[best][0])
+
+
+def _score(classifier: Classifier, x: Tensor, y: Tensor) -> tuple[float, float]:
+    scores = classifier.scores(x)
+    known = torch.isfinite(scores.gather(1, y[:, None])[:, 0])
+    loss = F.cross_entropy(scores[known], y[known]).item() if known.any() else 0.0
+    return accuracy(scores.argmax(1), y), -loss
+
+
+def linear(x: Tensor, y: Tensor, split: Split, classes: int) -> list[Outcome]:
+    """Top-1, top-5 (from ten classes on) and mean per-class accuracy on split.test.
+
+    Args:
+        x: features float32 [N, D], on any device; y: labels int64 [N] on the same one.
+        split: positions in x.
+    """
+    grid = f"{STRENGTHS[0]:g} … {STRENGTHS[-1]:g}"
+    recipe = f"standardised, logistic regression, L2 picked on val from {grid}, refit on train+val"
+    return probe_outcomes(x, y, split, classes, recipe)
+
+
+def probe_outcomes(x: Tensor, y: Tensor, split: Split, classes: int, recipe: str) -> list[Outcome]:
+    """Tunes a probe on the split and scores it on its test part."""
+    probe = tune(x, y, split, classes)
+    learnt, test = torch.tensor(split.train + split.val), torch.tensor(split.test)
+    scores, truth = probe.classifier.scores(x[test]), y[test]
+    counts = confusion(scores.argmax(1), truth, classes).cpu()
+    values = {"top1": accuracy(scores.argmax(1), truth), "mean_class": mean_class(counts)}
+    chances = {"top1": guess(y[learnt], truth, classes), "mean_class": 1 / classes}
+    if classes >= 10:
+        values["top5"] = top_k(scores, truth, 5)
+        chances["top5"] = guess(y[learnt], truth, classes, 5)
+    return [
+        Outcome(
+            metric=metric,
+            value=value,
+            chance=chances[metric],
+            recipe=recipe,
+            n_train=len(split.train),
+            n_val=len(split.val),
+            n_test=len(test),
+            validation=probe.validation,
+            strength=probe.strength,
+            confusion=counts if metric == "top1" else None,
+        )
+        for metric, value in values.items()
+    ]

@@ -1,0 +1,72 @@
+"""What every classifier is scored by."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One number of one method at one level on one split.
+
+    Attributes:
+        metric: its name.
+        value: in [0, 1].
+        chance: what is expected without looking at the features.
+        recipe: the method with its numbers, in words.
+        n_train: examples learnt from; n_val: of these, used to pick something; n_test: scored.
+        validation: score by which the strength was picked.
+        strength: the regularisation picked.
+        confusion: int64 [K, K], true class by row.
+    """
+
+    metric: str
+    value: float
+    chance: float
+    recipe: str
+    n_train: int
+    n_val: int
+    n_test: int
+    validation: float | None = None
+    strength: float | None = None
+    confusion: Tensor | None = None
+
+
+def accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """Share of equal entries of two int64 [N]."""
+    return (predicted == labels).double().mean().item()
+
+
+def top_k(scores: Tensor, labels: Tensor, k: int) -> float:
+    """Share of rows of [N, K] whose true class is among the k highest; ties count as misses."""
+    own = scores.gather(1, labels[:, None])
+    others = (scores >= own).sum(1) - 1
+    return (others < k).double().mean().item()
+
+
+def confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Counts int64 [K, K]: true class by row, predicted class by column."""
+    return torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
+
+
+def per_class(counts: Tensor) -> list[float | None]:
+    """Accuracy of each class from a confusion matrix; None where it has no examples."""
+    totals = counts.sum(1).tolist()
+    return [c / n if n else None for c, n in zip(counts.diag().tolist(), totals, strict=True)]
+
+
+def mean_class(counts: Tensor) -> float:
+    """Mean of the classes' accuracies, so that a frequent class weighs no more than a rare one."""
+    known = [value for value in per_class(counts) if value is not None]
+    return sum(known) / len(known)
+
+
+def guess(train: Tensor, test: Tensor, classes: int, k: int = 1) -> float:
+    """Share of test labels among the k most frequent training labels: the blind guesser's score.
+
+    Never below k / classes, which is what drawing k classes at random gives.
+    """
+    frequent = torch.bincount(train, minlength=classes).argsort(descending=True, stable=True)[:k]
+    share = torch.isin(test, frequent).double().mean().item()
+    return max(share, min(1.0, k / classes))

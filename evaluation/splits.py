@@ -1,0 +1,207 @@
+"""Splits: which examples a probe learns from, is tuned on and is tested on. Groups stay whole."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Generator
+
+from ..datasets.source import Source
+from ..errors import InputError
+from ..modalities.draw import generator, permutation
+
+FOLDS = 5
+VAL_SHARE = 0.2
+NAMED = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Disjoint numbers of examples, ascending; `val` may be empty, the others never are."""
+
+    name: str
+    train: tuple[int, ...]
+    val: tuple[int, ...]
+    test: tuple[int, ...]
+
+    def positions(self, indices: Sequence[int]) -> "Split":
+        """The same split in positions within `indices`, without examples that are not there."""
+        place = {index: position for position, index in enumerate(indices)}
+        parts = {part: tuple(place[i] for i in getattr(self, part) if i in place) for part in NAMED}
+        return replace(self, **parts)
+
+    def fingerprint(self, source: Source) -> str:
+        """A hash of the names in each part."""
+        lists = [sorted(source.name(i) for i in getattr(self, part)) for part in NAMED]
+        return hashlib.sha256(repr(lists).encode()).hexdigest()[:16]
+
+
+def splits(source: Source, seed: int = 0) -> list[Split]:
+    """The ways in which this source is to be cut.
+
+    Named "train" and "test" (without "test": "val") give one split. Named folds give one split
+    each, tested on that fold. Otherwise groups are dealt into folds, balanced by class. A "val"
+    split is used as it is; else about a fifth of the training groups is set aside.
+
+    Args:
+        seed: of the dealt folds and of the groups set aside; named splits do not depend on it.
+
+    Raises:
+        InputError: no labels, contradictory names, a group on both sides, too few groups.
+    """
+    labelled = [i for i in range(len(source)) if source.label(i) >= 0]
+    if not labelled:
+        raise InputError(
+            "none of the examples has a label: put each class into a sub-folder of its own, or "
+            "give a table with a class column"
+        )
+    by_name: dict[str, list[int]] = {}
+    for i in labelled:
+        by_name.setdefault(source.split(i), []).append(i)
+    if by_name.keys() & {"train", "test"} and len(by_name) > 1:
+        out = [_named(source, by_name, seed)]
+    elif len(by_name) > 1:
+        out = _folds(source, by_name, seed)
+    else:
+        out = _folds(source, _deal(source, labelled, seed), seed)
+    for split in out:
+        _check_groups(source, split)
+    return out
+
+
+def _named(source: Source, by_name: dict[str, list[int]], seed: int) -> Split:
+    if strange := by_name.keys() - set(NAMED):
+        name = sorted(strange)[0]
+        raise InputError(
+            f"{len(by_name[name])} examples are in split {name!r} beside {'/'.join(NAMED)}: "
+            "name every example's split train, val or test, or take those examples out"
+        )
+    if "train" not in by_name:
+        raise InputError("there is a test split but none named train: name one")
+    if "test" in by_name and "val" in by_name:
+        return Split("test", *(tuple(by_name[part]) for part in NAMED))
+    name = "test" if "test" in by_name else "val"
+    train, val = carve(source, by_name["train"], seed)
+    return Split(name, train, val, tuple(by_name[name]))
+
+
+def _folds(source: Source, by_name: dict[str, list[int]], seed: int) -> list[Split]:
+    if "" in by_name:
+        raise InputError(
+            f"{len(by_name[''])} examples are in no fold, e.g. {source.name(by_name[''][0])}: "
+            "name every example's fold, or none"
+        )
+    out = []
+    for name in sorted(by_name):
+        rest = sorted(i for other in by_name if other != name for i in by_name[other])
+        out.append(Split(name, *carve(source, rest, seed), tuple(by_name[name])))
+    return out
+
+
+def _deal(source: Source, labelled: list[int], seed: int) -> dict[str, list[int]]:
+    """Group-disjoint folds, such that no class is missing from any fold's training side."""
+    labels = [source.label(i) for i in labelled]
+    groups = [source.group(i) for i in labelled]
+    per_class = Counter(label for label, _ in set(zip(labels, groups, strict=True)))
+    label, fewest = min(per_class.items(), key=lambda item: (item[1], item[0]))
+    if len(per_class) < 2:
+        raise InputError(f"all examples are of class {_class(source, label)}: two are needed")
+    if fewest < 2:
+        raise InputError(
+            f"class {_class(source, label)} comes from a single group, {_group_of(source, label)}: "
+            "it cannot stand in train and in test; add media, leave the class out, or name splits"
+        )
+    count = min(FOLDS, fewest)
+    for attempt in range(20):
+        folds = _assign(labels, groups, count, seed + 1000 * attempt)
+        if all(len({c for c, f in zip(labels, folds, strict=True) if f != k}) == len(per_class)
+               for k in range(count)):  # fmt: skip
+            return {f"fold{k + 1}": [i for i, f in zip(labelled, folds, strict=True) if f == k]
+                    for k in range(count)}  # fmt: skip
+    raise InputError(
+        f"no way found to deal the groups into {count} folds with every class in training: "
+        "name train and test splits in a table"
+    )
+
+
+def _assign(labels: list[int], groups: list[str], count: int, seed: int) -> list[int]:
+    """The fold of each example, by scikit-learn's StratifiedGroupKFold."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = [0] * len(labels)
+    dealer = StratifiedGroupKFold(count, shuffle=True, random_state=seed % 2**32)
+    for k, (_, test) in enumerate(dealer.split(labels, labels, groups)):
+        for position in test:
+            folds[position] = k
+    return folds
+
+
+def carve(
+    source: Source, indices: Sequence[int], seed: int, share: float = VAL_SHARE
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sets whole groups aside for validation: (train, val).
+
+    Groups are taken in random order while they bring the classes nearer to `share`; a class that
+    is still without validation then gives its smallest group. Every class keeps at least one
+    example in train; `val` is empty where no group can be spared.
+    """
+    members: dict[str, list[int]] = {}
+    for i in indices:
+        members.setdefault(source.group(i), []).append(i)
+    names = sorted(members)
+    rng: Generator = generator(seed, 0, 0)
+    order = [names[k] for k in permutation(rng, len(names)).tolist()]
+    content = {g: Counter(source.label(i) for i in members[g]) for g in order}
+    chosen = _choose(order, content, share)
+    val = {i for g in chosen for i in members[g]}
+    return tuple(sorted(set(indices) - val)), tuple(sorted(val))
+
+
+def _choose(order: list[str], content: dict[str, Counter[int]], share: float) -> set[str]:
+    total = sum(content.values(), Counter())
+    wanted = {c: share * n for c, n in total.items()}
+    taken: Counter[int] = Counter()
+    chosen: set[str] = set()
+
+    def spare(group: str) -> bool:
+        return all(taken[c] + n < total[c] for c, n in content[group].items())
+
+    def gain(group: str) -> float:
+        return sum(
+            abs(taken[c] - wanted[c]) - abs(taken[c] + n - wanted[c])
+            for c, n in content[group].items()
+        )
+
+    def take(group: str) -> None:
+        chosen.add(group)
+        taken.update(content[group])
+
+    for group in order:
+        if spare(group) and gain(group) > 0:
+            take(group)
+    for label in sorted(total):
+        able = [g for g in order if g not in chosen and content[g][label] and spare(g)]
+        if not taken[label] and able:
+            take(min(able, key=lambda g: content[g].total()))
+    return chosen
+
+
+def _check_groups(source: Source, split: Split) -> None:
+    sides: dict[str, str] = {}
+    for part in NAMED:
+        for i in getattr(split, part):
+            other = sides.setdefault(source.group(i), part)
+            if other != part:
+                raise InputError(
+                    f"group {source.group(i)} is in {other} and in {part} of split {split.name}: "
+                    "examples of one group must not be split, or the result would be too good"
+                )
+
+
+def _class(source: Source, label: int) -> str:
+    return source.classes[label] if label < len(source.classes) else str(label)
+
+
+def _group_of(source: Source, label: int) -> str:
+    return next(source.group(i) for i in range(len(source)) if source.label(i) == label)
