@@ -1,5 +1,8 @@
 """Building blocks and input checks that several encoders share."""
 
+import difflib
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -76,3 +79,32 @@ def run_stages(stages: nn.ModuleDict, x: Tensor) -> dict[str, Tensor]:
     for name, stage in stages.items():
         x = maps[name] = stage(x)
     return maps
+
+
+def l3_tower(inputs: int, width: int) -> nn.ModuleDict:
+    """Four blocks of two 3×3 convolutions, halved between them; ends at 8 × width channels."""
+    stages = nn.ModuleDict()
+    for k in range(4):
+        before, after = width << max(k - 1, 0), width << k
+        stages[f"block{k + 1}"] = nn.Sequential(
+            nn.MaxPool2d(2) if k else nn.Identity(),
+            conv2d(before if k else inputs, after, 3),
+            nn.ReLU(inplace=True),
+            conv2d(after, after, 3),
+            nn.ReLU(inplace=True),
+        )
+    return stages
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Words for a message about an unknown name: those most like it, else some to choose from."""
+    names = list(names)
+    close = difflib.get_close_matches(name, names, 4, 0.5)
+    if close:
+        return f"did you mean {', '.join(close)}?"
+    return f"there are {', '.join(names[:12])}{' and more' if len(names) > 12 else ''}"
+
+
+def one_line(error: Exception) -> str:
+    """An error's text on one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200]

@@ -4,6 +4,8 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
+from ..errors import InputError
+
 
 class LogSpectrogram(nn.Module):
     """ln(max(|STFT|, floor)): [B, 1, N] -> [B, 1, n_fft/2 + 1, N / hop].
@@ -27,8 +29,17 @@ class LogSpectrogram(nn.Module):
         self.register_buffer("window", torch.hann_window(window), persistent=False)
 
     def magnitude(self, x: Tensor) -> Tensor:
-        """|STFT|, [B, n_fft/2 + 1, N / hop]."""
+        """|STFT|, [B, n_fft/2 + 1, N / hop].
+
+        Raises:
+            InputError: at most n_fft/2 samples, which cannot be mirrored at their ends.
+        """
         window = self.get_buffer("window")
+        if x.shape[-1] <= self.n_fft // 2:
+            raise InputError(
+                f"{x.shape[-1]} samples are too few for a spectrogram; give at least "
+                f"{self.n_fft // 2 + 1}"
+            )
         spectrum = torch.stft(
             # Half precision has no Fourier transform on CPUs and too few digits for a logarithm.
             x.flatten(0, 1).float(),

@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from .blocks import IMAGENET, check_input, check_width, run_stages
+from .blocks import IMAGENET, KINETICS, check_input, check_width, run_stages
 from .encoder import Encoder, Normalize
+from .resnet import torchvision_model
+from .video_levels import MEAN_STD, NAMES, check_size, drop_classifier, video_maps
 
 FORM = "[B, 3, T, H, W]"
 
@@ -74,3 +76,46 @@ class TinyVideo(Encoder):
         # Measured on a CPU: a third more clips per second than in the usual order of axes.
         x = self.normalize(x).contiguous(memory_format=torch.channels_last_3d)
         return run_stages(self.stages, x)
+
+
+class TorchvisionVideo(Encoder):
+    """A video model of torchvision without its classifier.
+
+    Names and sources: r3d_18, mc3_18 and r2plus1d_18 (Tran et al. 2018, arXiv:1711.11248), s3d
+    (Xie et al. 2018, arXiv:1712.04851), swin3d_t (Liu et al. 2022, arXiv:2106.13230), mvit_v2_s
+    (Li et al. 2022, arXiv:2112.01526). The levels are stem and layer1 … layer4, without the stem
+    for the two transformers. The vector is the mean of layer4, for mvit_v2_s its class token.
+
+    Args:
+        name: one of the above. s3d needs 5 frames of 17 pixels or more; mvit_v2_s takes
+            16 frames of 224 × 224 pixels and nothing else.
+        pretrained: start from torchvision's newest Kinetics-400 weights, which it downloads.
+
+    Raises:
+        InputError: an unknown name, weights that cannot be fetched, or an input that is not float
+            [B, 3, T, H, W] or too small for the model.
+    """
+
+    modality = "video"
+
+    def __init__(self, *, name: str = "r2plus1d_18", pretrained: bool = False):
+        super().__init__()
+        self.name = name
+        self.net = torchvision_model(name, NAMES, pretrained)
+        self.dim = drop_classifier(name, self.net)
+        self.normalize = Normalize(*MEAN_STD.get(name, KINETICS))
+        # The card rebuilds the network; its weights then come from the file beside it.
+        self.arguments["pretrained"] = False
+
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        x = self._prepared(x)
+        return video_maps(self.name, self.net, x)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The mean of layer4 over all positions, or MViT's class token, [B, D]."""
+        return self.net(self._prepared(x)) if self.name == "mvit_v2_s" else super().embed(x)
+
+    def _prepared(self, x: Tensor) -> Tensor:
+        check_input(x, self, FORM, 3)
+        check_size(self.name, x)
+        return self.normalize(x)

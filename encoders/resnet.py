@@ -1,0 +1,73 @@
+"""torchvision's residual networks as image encoders take them, and the sound encoder too."""
+
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from ..errors import InputError
+from .blocks import nearest
+
+NAMES = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+)
+
+
+def torchvision_model(name: str, names: tuple[str, ...], pretrained: bool) -> nn.Module:
+    """One of the named torchvision models, with its newest published weights if `pretrained`.
+
+    Raises:
+        InputError: a name that is not among `names`, or weights that cannot be fetched.
+    """
+    if name not in names:
+        raise InputError(f"no model {name!r} here; {nearest(name, names)}")
+    try:
+        return models.get_model(name, weights="DEFAULT" if pretrained else None)
+    except (URLError, OSError) as error:
+        raise InputError(
+            f"the weights of {name} cannot be fetched ({error}); leave out pretrained"
+        ) from error
+
+
+def resnet(name: str, *, pretrained: bool = False, small_input: bool = False) -> models.ResNet:
+    """A torchvision ResNet without its classifier.
+
+    Raises:
+        InputError: an unknown name, weights that cannot be fetched, or both options at once.
+    """
+    if pretrained and small_input:
+        raise InputError(
+            "the published weights have no stem for small pictures; choose one of both"
+        )
+    net = torchvision_model(name, NAMES, pretrained)
+    assert isinstance(net, models.ResNet)
+    if small_input:
+        net.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+        net.maxpool = nn.Identity()  # type: ignore[assignment]
+    del net.fc
+    return net
+
+
+def resnet_dim(net: models.ResNet) -> int:
+    """Channels of layer4."""
+    return net.inplanes
+
+
+def resnet_maps(net: models.ResNet, x: Tensor) -> dict[str, Tensor]:
+    """Levels stem (before its pooling) and layer1 … layer4."""
+    maps = {"stem": torch.relu(net.bn1(net.conv1(x)))}
+    x = net.maxpool(maps["stem"])
+    for level in ("layer1", "layer2", "layer3", "layer4"):
+        x = maps[level] = getattr(net, level)(x)
+    return maps

@@ -1,0 +1,188 @@
+"""Encoders on disk: weights as safetensors beside a JSON card that can rebuild the network."""
+
+import hashlib
+import importlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from ..errors import InputError
+from .blocks import one_line
+from .encoder import Encoder, Modality
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+_NEEDED = {"class_path": str, "arguments": dict, "modality": str, "sha256": str}
+
+
+def save_encoder(
+    folder: str | Path,
+    encoder: Encoder,
+    view: "DataclassInstance",
+    card: Mapping[str, Any],
+    name: str = "encoder",
+) -> None:
+    """Writes `name`.safetensors and `name`.json into a folder, which is made if needed.
+
+    Each file appears whole or not at all; the card comes last, so a card always has its weights.
+
+    Args:
+        folder: of the run.
+        encoder: whose weights and constructor arguments are kept.
+        view: what it was trained to look at, a modalities.view.View.
+        card: what else is known of it (task, steps, seed, commit …): JSON values. The fields
+            class_path, arguments, modality, dim, view and sha256 are filled in here.
+        name: "encoder" for the run's main encoder, "encoder-audio" and the like for others.
+
+    Raises:
+        InputError: a folder that cannot be written, or values that JSON cannot hold.
+    """
+    folder = Path(folder)
+    weights = save({key: value.contiguous() for key, value in encoder.state_dict().items()})
+    kind = type(encoder)
+    full = dict(card) | {
+        "class_path": f"{kind.__module__}.{kind.__qualname__}",
+        "arguments": encoder.arguments,
+        "modality": encoder.modality,
+        "dim": encoder.dim,
+        "view": asdict(view),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    try:
+        text = json.dumps(full, indent=2, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the card of {kind.__name__} must hold JSON values: {error}") from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / f"{name}.safetensors", weights)
+        _write(folder / f"{name}.json", text.encode())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error}); choose another folder") from error
+
+
+def load_encoder(folder: str | Path, modality: Modality | None = None) -> Encoder:
+    """The encoder of a run, in evaluation mode, on the CPU.
+
+    Args:
+        folder: of the run, or any folder with encoder.json and encoder.safetensors.
+        modality: which encoder, where the run has several; None: the main one.
+
+    Raises:
+        InputError: nothing there, another modality, damaged or mismatched files.
+    """
+    path = _find(Path(folder), modality)
+    card = _card(path)
+    encoder = _build(path, card)
+    weights = _weights(path.with_suffix(".safetensors"), card["sha256"])
+    try:
+        encoder.load_state_dict(load(weights))
+    except (RuntimeError, SafetensorError) as error:
+        raise InputError(
+            f"{path}: these weights are not those of {card['class_path']} with the arguments "
+            f"{card['arguments']}; export the encoder again ({one_line(error)})"
+        ) from error
+    return encoder.eval()
+
+
+def read_card(folder: str | Path, modality: Modality | None = None) -> dict[str, Any]:
+    """What is known of a run's encoder, without building it; errors as in `load_encoder`."""
+    return _card(_find(Path(folder), modality))
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _find(folder: Path, modality: Modality | None) -> Path:
+    """The card of the asked-for modality; the main encoder's card is encoder.json."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name a run folder that holds encoder.json")
+    main = folder / "encoder.json"
+    cards = [path for path in (main, *sorted(folder.glob("encoder-*.json"))) if path.is_file()]
+    if modality is None and main in cards:
+        return main
+    found = {_card(path)["modality"]: path for path in reversed(cards)}
+    if modality in found:
+        return found[modality]
+    if not found:
+        raise InputError(
+            f"{folder}: no encoder.json here; pretraining writes it when it ends, "
+            "so name a finished run"
+        )
+    asked = f"no {modality} encoder" if modality else "no main encoder"
+    raise InputError(f"{folder}: {asked} here, only {', '.join(sorted(found))}; ask for that")
+
+
+def _card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({error}); export the encoder again") from error
+    for key, kind in _NEEDED.items():
+        if not isinstance(card, dict) or not isinstance(card.get(key), kind):
+            raise InputError(f"{path}: no valid {key!r} in it; export the encoder again")
+    return card
+
+
+def _build(path: Path, card: dict[str, Any]) -> Encoder:
+    kind = _class(path, card["class_path"])
+    if kind.modality != card["modality"]:
+        raise InputError(
+            f"{path}: {kind.__name__} is an encoder for {kind.modality}, the card says "
+            f"{card['modality']}; export the encoder again"
+        )
+    try:
+        return kind(**card["arguments"])
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: {kind.__name__} refuses the arguments {card['arguments']} "
+            f"({one_line(error)}); load it with the version named in the card"
+        ) from error
+
+
+def _class(path: Path, class_path: str) -> type[Encoder]:
+    # Importing runs code, so nothing but a plain dotted name may reach the import.
+    if not _DOTTED.fullmatch(class_path):
+        raise InputError(f"{path}: class_path {class_path!r} is no dotted name of a class")
+    module, _, name = class_path.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"{path}: cannot import {class_path} ({error}); install the package that defines it"
+        ) from error
+    if not (isinstance(kind, type) and issubclass(kind, Encoder)):
+        raise InputError(f"{path}: {class_path} is not an Encoder")
+    return kind
+
+
+def _weights(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); copy it from the run beside its card"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InputError(
+            f"{path}: not the weights that its card was written for (checksums differ); "
+            "copy both files from the run again"
+        )
+    return content
