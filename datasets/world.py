@@ -15,10 +15,9 @@ MOTIONS = ("slide", "lift", "circle", "eight", "swing", "bounce", "spin", "pulse
 SHAPES = ("disc", "square", "diamond", "flower", "lens")
 TEXTURES = ("plain", "bars", "bands", "checks", "dots")
 
-AMPLITUDE = 0.2
+AMPLITUDE = 0.19
 SWELL = 0.4  # octaves of size
-ARM = 0.24
-RADIUS = 0.125
+RADIUS = 0.12
 HEAD = 1.3  # distance of the head from the centre, in radii
 LOW_PITCH, OCTAVES = 200.0, 2.5
 
@@ -85,9 +84,9 @@ class Motion:
         elif self.name == "eight":
             x, y = np.cos(turn), self.direction * np.sin(2 * turn)
         elif self.name == "swing":
-            x, y, angle = _arm(np.cos(turn), angle)
+            x, y, angle = np.cos(turn), -np.cos(2 * turn), angle - np.cos(turn) / 6
         elif self.name == "bounce":
-            y = 1 - 8 * (2 * cycles % 1) * (1 - 2 * cycles % 1)
+            y = _fall(2 * cycles % 1)
         elif self.name == "spin":
             angle = angle + self.direction * turn / (2 * np.pi)
         else:
@@ -127,14 +126,10 @@ def _unhurry(cycles: np.ndarray) -> np.ndarray:
     return (half + (np.sqrt(1 + 8 * done) - 1) / 2) / 2
 
 
-def _arm(wave: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A pendulum of length ARM: x and y in amplitudes about the arc's middle, and the angle."""
-    lean = np.radians(60) * wave
-    return (
-        ARM / AMPLITUDE * np.sin(lean),
-        ARM / AMPLITUDE * (np.cos(lean) - 0.75) * 2,
-        angle - np.degrees(lean) / 360,
-    )
+def _fall(done: np.ndarray) -> np.ndarray:
+    """y in amplitudes of a body thrown up at 0 that lands at 1, with the mean and the deviation
+    of a cosine, so that its place in one frame does not give the throw away."""
+    return 1.186 * (2 * (2 * done - 1) ** 2 - 2 / 3)
 
 
 def pitch(heads: np.ndarray, transpose: float = 0.0) -> np.ndarray:
@@ -171,6 +166,6 @@ def draw_motion(rng: Generator, name: str, moving: bool) -> Motion:
         speed=speed if moving else 0.0,
         start=uniform(rng),
         direction=1 if integer(rng, 2) else -1,
-        centre=(uniform(rng, 0.37, 0.63), uniform(rng, 0.37, 0.63)),
+        centre=(uniform(rng, 0.34, 0.66), uniform(rng, 0.34, 0.66)),
         still=(uniform(rng), uniform(rng), uniform(rng), uniform(rng)),
     )

@@ -16,7 +16,7 @@ from .world import MOTIONS, Motion, draw_look, draw_motion, pitch
 from .world_picture import render
 from .world_sound import RATE, draw_transpose, sound
 
-VERSION = 1
+VERSION = 2
 TRUTH = "world.json"
 
 
