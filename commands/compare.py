@@ -6,21 +6,26 @@ Random-init and supervised controls always stand beside the tasks. Interrupted, 
 goes on where it was.
 """
 
+import os
+import shlex
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..build import Tree, build, load_tree
+from ..build import Tree, build, load_tree, resolved
 
 TAKES_KEYS = True
+DEFAULTS = {"seeds": 3, "clips": 3, "protocols": ["linear", "knn", "retrieval"], "levels": False}
 
 
 def arguments(parser) -> None:
     parser.add_argument("--config", required=True, help="YAML file or shipped recipe")
-    parser.add_argument("--data", help="folder or `synthetic`; default: the config's")
+    parser.add_argument("--data", help="folder, index, pack or `synthetic`; default: the config's")
     parser.add_argument("--out", help="folder of the comparison; default: runs/CONFIG")
     parser.add_argument("--seeds", type=int, help="runs per task; default: the config's")
-    parser.add_argument("--tasks", help="only these, comma-separated")
-    parser.add_argument("--jobs", type=int, help="runs at a time; default: half the cores")
+    parser.add_argument("--tasks", help="only these of the config, comma-separated")
+    parser.add_argument("--jobs", type=int, help="runs at a time; default: one per core, at most 2")
 
 
 def run(args) -> int:
@@ -29,15 +34,43 @@ def run(args) -> int:
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)
     if args.tasks:
-        tree["tasks"] = _only(tree["tasks"], args.tasks.split(","))
+        tree["tasks"] = _only(tree.get("tasks", {}), args.tasks.split(","))
     out = Path(args.out or Path("runs") / Path(args.config).stem)
     return compare_from(tree, args.config, out, args.jobs)
+
+
+def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) -> int:
+    """Runs the comparison that the tree says; returns 1 if some runs failed, else 0."""
+    from ..comparison.compare import Entry, compare
+    from .pretrain import open_data
+
+    tree = resolved({**DEFAULTS, "data": "synthetic", **tree}, schema(), origin)
+    # Built once here so that a mistake in one task is told before the first run, not hours later.
+    objects = build(tree, schema(), origin)
+    comparison = compare(
+        {n: Entry(partial(make_task, t, origin), config=t) for n, t in tree["tasks"].items()},
+        open_data(objects["data"], None),
+        out,
+        view=objects["view"],
+        trainer=objects["trainer"],
+        optimizer=objects["optimizer"],
+        seeds=objects["seeds"],
+        protocols=objects["protocols"],
+        clips=objects["clips"],
+        levels=objects["levels"],
+        jobs=jobs or min(2, os.cpu_count() or 1),
+        command=shlex.join(["pretexto", *sys.argv[1:]]),
+    )
+    print((out / "results.md").read_text())
+    print(f"report: {comparison.report}")
+    for failed, reason in comparison.failed.items():
+        print(f"FAILED {failed.words(folds=True)}: {reason}", file=sys.stderr)
+    return 1 if comparison.failed else 0
 
 
 def schema() -> dict[str, Any]:
     """The keys of a comparison config and their types."""
     from ..datasets.source import Source
-    from ..encoders.encoder import Encoder
     from ..modalities.view import View
     from ..tasks.task import Task
     from ..training.optim import OptimizerArgs
@@ -45,22 +78,22 @@ def schema() -> dict[str, Any]:
 
     return {
         "tasks": dict[str, Task],
-        "encoder": Encoder,
         "view": View,
         "data": str | Source,
         "protocols": list[str],
         "seeds": int,
         "clips": int,
+        "levels": bool,
         "trainer": TrainerArgs,
         "optimizer": OptimizerArgs,
     }
 
 
-def make_task(tree: Tree):
+def make_task(tree: Tree, origin: str):
     """Builds one task anew; called in the process that trains it, after seeding."""
     from ..tasks.task import Task
 
-    return build({"task": tree}, {"task": Task}, "task")["task"]
+    return build({"task": tree}, {"task": Task}, origin)["task"]
 
 
 def _only(tasks: Tree, wanted: list[str]) -> Tree:
