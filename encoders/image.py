@@ -113,7 +113,7 @@ class TimmImage(Encoder):
         x = self._prepared(x)
         levels = self.net.forward_intermediates(x, norm=True, intermediates_only=True)
         count = min(len(levels), 4)
-        chosen = [levels[len(levels) * (k + 1) // count - 1] for k in range(count)]
+        chosen = [levels[-(-len(levels) * (k + 1) // count) - 1] for k in range(count)]
         return {f"level{k + 1}": level for k, level in enumerate(chosen)}
 
     def embed(self, x: Tensor) -> Tensor:

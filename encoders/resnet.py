@@ -39,11 +39,14 @@ def torchvision_model(name: str, names: tuple[str, ...], pretrained: bool) -> nn
         ) from error
 
 
-def resnet(name: str, *, pretrained: bool = False, small_input: bool = False) -> models.ResNet:
+def resnet(
+    name: str, *, pretrained: bool = False, small_input: bool = False, channels: int = 3
+) -> models.ResNet:
     """A torchvision ResNet without its classifier.
 
     Raises:
-        InputError: an unknown name, weights that cannot be fetched, or both options at once.
+        InputError: an unknown name, weights that cannot be fetched, or `pretrained` with
+            `small_input`.
     """
     if pretrained and small_input:
         raise InputError(
@@ -51,10 +54,12 @@ def resnet(name: str, *, pretrained: bool = False, small_input: bool = False) ->
         )
     net = torchvision_model(name, NAMES, pretrained)
     assert isinstance(net, models.ResNet)
-    if small_input:
-        net.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+    if small_input or channels != 3:
+        kernel, stride = (3, 1) if small_input else (7, 2)
+        net.conv1 = nn.Conv2d(channels, 64, kernel, stride, kernel // 2, bias=False)
         nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
-        net.maxpool = nn.Identity()  # type: ignore[assignment]
+    if small_input:
+        setattr(net, "maxpool", nn.Identity())  # noqa: B010 - declared as a MaxPool2d
     del net.fc
     return net
 

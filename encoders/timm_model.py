@@ -33,8 +33,8 @@ def create(name: str, pretrained: bool, weights: str | None, size: int | None) -
     except TypeError as error:
         raise InputError(f"{name} takes no size ({error}); leave it out") from error
     except (RuntimeError, AssertionError, OSError) as error:
-        what = "weights" if pretrained or weights else "model"
-        raise InputError(f"{name}: this {what} cannot be had: {one_line(error)}") from error
+        source = weights or ("published weights" if pretrained else "timm")
+        raise InputError(f"{name} cannot be made from {source}: {one_line(error)}") from error
     if not hasattr(net, "forward_intermediates"):
         raise InputError(f"{name} gives no feature maps; choose another model of timm")
     return net
