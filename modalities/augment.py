@@ -115,7 +115,8 @@ def _gaussian(sigmas: Tensor, pixels: int, radius: int) -> Tensor:
     weights = weights / weights.sum(-1, keepdim=True)
     reflected = pixels - 1 - (pixels - 1 - padded.abs()).abs()
     fold = (reflected[:, None] == at).to(weights.dtype)
-    return weights @ fold
+    with torch.autocast(sigmas.device.type, enabled=False):
+        return weights @ fold
 
 
 def _separable(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

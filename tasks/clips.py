@@ -1,12 +1,12 @@
 """What the picture tasks share: from a medium to a square clip, and from a clip to an encoder."""
 
 from torch import Generator, Tensor
-from torchvision.transforms.functional import resize
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..modalities.augment import apply_crop, draw_crop, draw_flip
 from ..modalities.draw import integer, uniform
+from ..modalities.image import resize
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
 from ..modalities.view import View, as_float
 from .task import Batch
@@ -63,7 +63,7 @@ def square(sample: Sample, side: int, rng: Generator) -> Tensor:
     assert sample.frames is not None
     frames = sample.frames
     if min(frames.shape[-2:]) != side:
-        frames = resize(frames, [side])
+        frames = resize(frames, side)
     top = integer(rng, frames.shape[-2] - side + 1)
     left = integer(rng, frames.shape[-1] - side + 1)
     return frames[..., top : top + side, left : left + side].transpose(0, 1).contiguous()

@@ -24,7 +24,9 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, 
     Returns:
         the loss, and the share of rows that are nearest to their partner.
     """
-    own = F.normalize(torch.stack([first, second], 1).float(), dim=2)
+    both = torch.stack([first, second], 1)
+    # Cosines in half precision would be too coarse for temperatures below 1.
+    own = F.normalize(both if both.dtype == torch.float64 else both.float(), dim=2)
     keys, offset, total = _gather(own)
     n = len(own)
     queries = own.transpose(0, 1).reshape(2 * n, -1)

@@ -3,9 +3,9 @@
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
-from torchvision.transforms.functional import resize
 
 from ..encoders.encoder import Encoder
+from ..modalities.image import resize
 from ..modalities.media import MediaInfo, Plan, Sample
 from ..modalities.view import View
 from .clips import canvas, clip_view, cut, draw_view, embed, plan_clip, square
@@ -74,7 +74,7 @@ class Rotation(Task):
             frames = square(sample, side, rng)
         else:
             assert sample.frames is not None
-            frames = resize(sample.frames, [side, side]).transpose(0, 1).contiguous()
+            frames = resize(sample.frames, (side, side)).transpose(0, 1).contiguous()
         return {"frames": frames, **draw_view(rng, self.scale, self.flip)}
 
     def augment(self, batch: Batch) -> Batch:

@@ -1,0 +1,32 @@
+"""What holds for every test: one thread each, and the global random state left alone."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+def global_random_state() -> tuple[bytes, bytes, int]:
+    """The state of torch's, numpy's and Python's global generators."""
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    return (
+        torch.get_rng_state().numpy().tobytes(),
+        repr((kind, keys.tobytes(), rest)).encode(),
+        hash(random.getstate()),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def untouched_rng():
+    """Fails the test if it leaves another global random state than it found."""
+    before = global_random_state()
+    yield
+    assert global_random_state() == before, "the global random state was used"
