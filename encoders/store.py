@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import inspect
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -33,7 +35,8 @@ def save_encoder(
 ) -> None:
     """Writes `name`.safetensors and `name`.json into a folder, which is made if needed.
 
-    Each file appears whole or not at all; the card comes last, so a card always has its weights.
+    Each file appears whole or not at all, the card last. What is interrupted between the two
+    leaves no card, or one whose checksum `load_encoder` finds to differ.
 
     Args:
         folder: of the run.
@@ -149,7 +152,9 @@ def _build(path: Path, card: dict[str, Any]) -> Encoder:
             f"{card['modality']}; export the encoder again"
         )
     try:
-        return kind(**card["arguments"])
+        # The random numbers of its construction are overwritten: they must not cost the caller any.
+        with torch.random.fork_rng(devices=[]):
+            return kind(**card["arguments"])
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{path}: {kind.__name__} refuses the arguments {card['arguments']} "
@@ -168,8 +173,8 @@ def _class(path: Path, class_path: str) -> type[Encoder]:
         raise InputError(
             f"{path}: cannot import {class_path} ({error}); install the package that defines it"
         ) from error
-    if not (isinstance(kind, type) and issubclass(kind, Encoder)):
-        raise InputError(f"{path}: {class_path} is not an Encoder")
+    if not (isinstance(kind, type) and issubclass(kind, Encoder)) or inspect.isabstract(kind):
+        raise InputError(f"{path}: {class_path} is no encoder; export the encoder again")
     return kind
 
 
