@@ -1,0 +1,65 @@
+"""From what a user writes to a source: "synthetic", or the path of a folder or file."""
+
+import difflib
+from pathlib import Path
+
+from ..errors import InputError
+from ..modalities.media import Kind
+from .folder import Folder, nearest
+from .source import Source, Subset
+from .synthetic import Synthetic
+
+SYNTHETIC = {"synthetic": "all", "synthetic:train": "train", "synthetic:test": "test"}
+
+
+def open_source(
+    spec: str,
+    split: str | None = None,
+    *,
+    kind: Kind | None = None,
+    table: str | None = None,
+    fold: str | None = None,
+) -> Source:
+    """The source that a specification names.
+
+    Args:
+        spec: "synthetic", "synthetic:train", "synthetic:test", or a path; a folder that is
+            itself called so is written "./synthetic".
+        split: take only the examples of this split or fold.
+        kind, table, fold: of a folder; see `Folder`.
+
+    Raises:
+        InputError: no such source or split, or an option that the source does not take.
+    """
+    source = _open(spec, kind, table, fold)
+    return source if split is None else _only(source, split, spec)
+
+
+def _open(spec: str, kind: Kind | None, table: str | None, fold: str | None) -> Source:
+    if spec not in SYNTHETIC:
+        path = Path(spec).expanduser()
+        if not path.exists():
+            raise InputError(_unknown(spec, path))
+        return Folder(path, table, kind=kind, fold=fold)
+    given = [name for name, value in (("kind", kind), ("table", table), ("fold", fold)) if value]
+    if given:
+        raise InputError(f"{spec}: {given[0]} applies to folders only; leave it out")
+    return Synthetic(SYNTHETIC[spec])  # pyright: ignore[reportArgumentType]
+
+
+def _unknown(spec: str, path: Path) -> str:
+    close = difflib.get_close_matches(spec, SYNTHETIC, 1)
+    if close:
+        return f"{spec}: no such source; did you mean {close[0]}?"
+    return f"{spec}: no such folder or file{nearest(path)} (or take {', '.join(SYNTHETIC)})"
+
+
+def _only(source: Source, split: str, spec: str) -> Source:
+    chosen = [i for i in range(len(source)) if source.split(i) == split]
+    if chosen:
+        return Subset(source, chosen)
+    known = sorted({source.split(i) for i in range(len(source))} - {""})
+    has = f"it has {', '.join(known)}" if known else "it names no splits"
+    close = difflib.get_close_matches(split, known, 1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise InputError(f"{spec}: no split {split!r}; {has}{hint}")
