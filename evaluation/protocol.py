@@ -12,7 +12,9 @@ from typing import Any
 
 from .splits import Split, carve, splits
 
-__all__ = ["Protocol", "Row", "Split", "carve", "comparable", "environment", "splits"]
+__all__ = ["MEAN", "Protocol", "Row", "Split", "carve", "comparable", "environment", "splits"]
+
+MEAN = "mean of "
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from .protocol import Row, comparable
+from .protocol import MEAN, Row, comparable
 from .statistics import interval
 
 
@@ -53,35 +53,61 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def print_rows(rows: Sequence[Row]) -> None:
-    """One small table per protocol on stdout: task, level, mean over seeds ± 95 %, chance."""
-    for group in comparable(rows).values():
+    """Small tables on stdout, one column per protocol: mean over seeds, 95 % interval, chance.
+
+    Of several splits only their mean is shown. A star marks the level picked on validation.
+    """
+    columns = comparable(_final(rows))
+    tables: dict[tuple[str, ...], list[list[Row]]] = {}
+    for group in columns.values():
         stamp = group[0].stamp
-        title = (
-            f"{stamp.method} {stamp.metric}, {stamp.data_name} {stamp.split}, "
-            f"{stamp.clips} clips x {stamp.crops} crops, {stamp.recipe}"
-        )
-        _table(title, ("task", "level", stamp.metric, "95 %", "chance", "test"), _lines(group))
+        view = json.dumps(stamp.view, sort_keys=True)
+        kind = (stamp.method, stamp.recipe, stamp.data, stamp.split_hash, view)
+        tables.setdefault((*kind, f"{stamp.clips} clips x {stamp.crops} crops"), []).append(group)
+    for (method, recipe, *_, clips), groups in tables.items():
+        row = groups[0][0]
+        title = f"{method} on {row.stamp.data_name}, {row.stamp.split}: {clips}, {recipe}"
+        _table(title, *_lines(groups))
 
 
-def _lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    by_task: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        by_task.setdefault((row.task, row.level), []).append(row)
+def _final(rows: Sequence[Row]) -> list[Row]:
+    averaged = {(r.stamp.method, r.stamp.data) for r in rows if r.stamp.split.startswith(MEAN)}
+    return [
+        r
+        for r in rows
+        if r.stamp.split.startswith(MEAN) or (r.stamp.method, r.stamp.data) not in averaged
+    ]
+
+
+def _lines(groups: list[list[Row]]) -> tuple[list[str], list[list[str]]]:
+    """Heads and lines of a table whose columns are the groups, its last line being chance."""
+    cells: dict[tuple[str, str], list[list[Row]]] = {}
+    for column, group in enumerate(groups):
+        for row in group:
+            line = cells.setdefault((row.task, row.level), [[] for _ in groups])
+            line[column].append(row)
     lines = []
-    for (task, level), same in by_task.items():
-        mean, half = interval([row.value for row in same])
-        low, high = (mean - half, mean + half) if len(same) > 1 else same[0].interval
-        mark = f"{level} *" if same[0].best else level
-        test = str(same[0].n_test)
-        lines.append(
-            (task, mark, f"{mean:.3f}", f"{low:.3f}-{high:.3f}", f"{same[0].chance:.3f}", test)
-        )
-    return lines
+    for (task, level), line in cells.items():
+        best = any(row.best for same in line for row in same)
+        lines.append([task, f"{level} *" if best else level, *map(_cell, line)])
+    lines.append(["chance", "", *(f"{group[0].chance:.3f}" for group in groups)])
+    return ["task", "level", *(group[0].stamp.metric for group in groups)], lines
 
 
-def _table(title: str, heads: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
+def _cell(rows: list[Row]) -> str:
+    if not rows:
+        return ""
+    mean, half = interval([row.value for row in rows])
+    low, high = (mean - half, mean + half) if len(rows) > 1 else rows[0].interval
+    return f"{mean:.3f} ({low:.2f} to {high:.2f})"
+
+
+def _table(title: str, heads: list[str], lines: list[list[str]]) -> None:
     if not sys.stdout.isatty():
-        print(f"{title}\n" + "\n".join("  ".join(line) for line in [heads, *lines]))
+        widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
+        print(title)
+        for line in [heads, *lines]:
+            print("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
         return
     from rich.console import Console
     from rich.table import Table

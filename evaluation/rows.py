@@ -13,7 +13,7 @@ from ..modalities.view import View
 from .cache import weights_hash
 from .features import Features
 from .metrics import Outcome, per_class
-from .protocol import Protocol, Row, environment
+from .protocol import MEAN, Protocol, Row, environment
 from .splits import Split
 from .statistics import wilson
 
@@ -105,7 +105,7 @@ def rows_of(method: str, setting: Setting, cuts: list[Split], found: list[ByLeve
     if len(cuts) > 1:
         mean = {level: mean_outcomes([f[level] for f in found]) for level in found[0]}
         known = None if setting.pretrained_on is None else sum(n or 0 for n in seen)
-        title = (f"mean of {len(cuts)} splits", "+".join(hashes))
+        title = (f"{MEAN}{len(cuts)} splits", "+".join(hashes))
         rows += _split_rows(method, title, mean, setting, known)
     return rows
 
