@@ -1,0 +1,151 @@
+"""What a comparison compares: named recipes, and the controls that stand beside them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import torch
+
+from ..encoders.encoder import Encoder
+from ..errors import InputError
+from ..modalities.view import View
+from ..tasks.supervised import Supervised
+from ..tasks.task import Task
+from ..training.args import TrainerArgs
+from ..training.optim import OptimizerArgs
+
+RANDOM, SUPERVISED = "random-init", "supervised"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recipe of a comparison.
+
+    Attributes:
+        build: makes the task anew; called after seeding, so that each seed has weights of its
+            own. A function of a module or a `functools.partial` of one, because it travels to
+            worker processes.
+        kind: "task", or which control it is; a "random" entry is evaluated without training.
+        trainer: in place of the comparison's, for this entry alone.
+        optimizer: likewise.
+        config: class_path and init_args of the task, as the report shows them; may be None.
+        reference: name of the untrained control with the same encoder.
+    """
+
+    build: Callable[[], Task]
+    kind: Literal["task", "supervised", "random"] = "task"
+    trainer: TrainerArgs | None = None
+    optimizer: OptimizerArgs | None = None
+    config: Mapping[str, Any] | None = None
+    reference: str = RANDOM
+
+    def describe(self) -> dict[str, Any]:
+        """Everything about it that the numbers depend on, as plain values."""
+        return {
+            "kind": self.kind,
+            "reference": self.reference,
+            "recipe": _plain(self.config) if self.config is not None else _recipe(self.build),
+            "trainer": None if self.trainer is None else asdict(self.trainer),
+            "optimizer": None if self.optimizer is None else asdict(self.optimizer),
+        }
+
+
+def main_encoder(task: Task, view: View) -> Encoder:
+    """The task's encoder that looks at this view. Raises InputError if it has none."""
+    if view.modality not in task.encoders:
+        raise InputError(
+            f"{type(task).__name__} trains no {view.modality} encoder, only "
+            f"{', '.join(task.encoders)}: all entries are evaluated with one view"
+        )
+    return task.encoders[view.modality]
+
+
+def with_controls(
+    entries: Mapping[str, Entry],
+    classes: int,
+    view: View,
+    *,
+    supervised: Callable[[Encoder, int], Task] | None = None,
+) -> dict[str, Entry]:
+    """The entries, and for each different encoder among them the two controls.
+
+    Args:
+        classes: number of labels.
+        view: what every encoder is evaluated with.
+        supervised: makes the supervised control of a fresh encoder and the number of classes;
+            None: `Supervised` on the comparison's view. There is none for sound.
+
+    Raises:
+        InputError: a name that is taken, or an entry without an encoder of the view's modality.
+    """
+    kinds: dict[str, tuple[str, Entry]] = {}
+    found: dict[str, Entry] = {}
+    for name, entry in entries.items():
+        if name.startswith((RANDOM, SUPERVISED)):
+            raise InputError(f"entry {name!r}: that name belongs to a control; choose another")
+        try:
+            encoder = build_encoder(entry.build, view)
+        except InputError as error:
+            raise InputError(f"entry {name}: {error}") from error
+        kind = f"{type(encoder).__module__}.{type(encoder).__qualname__} {encoder.arguments!r}"
+        suffix = kinds.setdefault(kind, (_suffix(kinds, encoder), entry))[0]
+        found[name] = replace(entry, reference=RANDOM + suffix)
+    make = supervised or partial(_supervised, view=view)
+    for suffix, entry in kinds.values():
+        # No argument of an entry's own: a control has the comparison's budget.
+        control = Entry(partial(_control, entry.build, view, classes, make), "supervised")
+        if view.modality in ("image", "video"):
+            found[SUPERVISED + suffix] = replace(control, reference=RANDOM + suffix)
+        found[RANDOM + suffix] = Entry(entry.build, "random", reference=RANDOM + suffix)
+    return found
+
+
+def seeded(build: Callable[[], Task], seed: int) -> Task:
+    """A task whose initial weights follow from the seed; the global random state is restored."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return build()
+
+
+def build_encoder(build: Callable[[], Task], view: View) -> Encoder:
+    """The encoder of a freshly built task."""
+    return main_encoder(seeded(build, 0), view)
+
+
+def _suffix(known: Mapping[str, Any], encoder: Encoder) -> str:
+    """Empty for the first encoder; others are named, and numbered where names repeat."""
+    return f"-{type(encoder).__name__}-{len(known) + 1}" if known else ""
+
+
+def _control(
+    build: Callable[[], Task], view: View, classes: int, make: Callable[[Encoder, int], Task]
+) -> Task:
+    encoder = main_encoder(build(), view)
+    return make(type(encoder)(**encoder.arguments), classes)
+
+
+def _supervised(encoder: Encoder, classes: int, *, view: View) -> Task:
+    return Supervised(encoder, classes, size=view.size, frames=view.frames, step=view.step)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _recipe(build: Any) -> Any:
+    """What a builder does, without addresses in memory, which differ from call to call."""
+    if isinstance(build, partial):
+        words = {"call": _recipe(build.func), "arguments": [_recipe(a) for a in build.args]}
+        return words | {str(k): _recipe(v) for k, v in build.keywords.items()}
+    if isinstance(build, Mapping):
+        return {str(k): _recipe(v) for k, v in build.items()}
+    if isinstance(build, View):
+        return asdict(build)
+    if hasattr(build, "__qualname__"):
+        return f"{build.__module__}.{build.__qualname__}"
+    return _plain(build)

@@ -1,0 +1,109 @@
+"""The report's headline: one honest sentence that follows from the numbers alone."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from .statistics import Column, Estimate
+from .words import column_name, difference_text, estimate_text, joined, percent
+
+
+def finding(
+    column: Column | None, tasks: Sequence[str], reference: Mapping[str, str], supervised: str
+) -> tuple[str, str]:
+    """Headline and what belongs beside it.
+
+    Args:
+        column: the protocol that is looked at first; None if no run has finished.
+        tasks: names of the pretext tasks.
+        reference: by task the name of its untrained control.
+        supervised: name of the supervised control, "" if there is none.
+    """
+    known = {t: e for t in tasks if column and (e := column.estimate(t)) is not None}
+    if column is None or not known:
+        return "No task has finished, so there is nothing to compare yet.", ""
+    gains = {t: d for t in known if (d := column.difference(t, reference[t])) is not None}
+    best = max(known, key=lambda t: known[t].mean)
+    method = " ".join(column_name(column)).lower()
+    if best not in gains:
+        text = f"{best} reads {estimate_text(known[best])} % in {method}."
+        return text, "The untrained control has not finished, so what that is worth is open."
+    if math.isnan(gains[best].half):
+        return _single(column, best, known[best], gains[best], reference[best], method)
+    shown = [t for t in sorted(gains, key=lambda t: -gains[t].mean) if gains[t].low > 0]
+    head = _head(best, known, gains, shown, method)
+    return head, " ".join(_besides(column, best, known, gains, shown, supervised))
+
+
+def _single(
+    column: Column, best: str, own: Estimate, gain: Estimate, reference: str, method: str
+) -> tuple[str, str]:
+    control = column.estimate(reference)
+    assert control is not None
+    side = "above" if gain.mean >= 0 else "below"
+    points = percent(abs(gain.mean))
+    head = (
+        f"In a single run each, {best} stands {points} points {side} the same network "
+        f"untrained in {method}: {percent(own.mean)} % against {percent(control.mean)} %."
+    )
+    return head, "One run cannot tell how much of a difference is luck: give more seeds."
+
+
+def _head(
+    best: str,
+    known: Mapping[str, Estimate],
+    gains: Mapping[str, Estimate],
+    shown: Sequence[str],
+    method: str,
+) -> str:
+    value, gain = estimate_text(known[best]), difference_text(gains[best])
+    if best in shown:
+        points = gain.lstrip("+")
+        return (
+            f"{best} leads with {value} % in {method}, "
+            f"{points} points above the same network untrained."
+        )
+    if shown:
+        other = shown[0]
+        return (
+            f"{joined(shown)} {_beat(shown)} the untrained network in {method}; {best} has the "
+            f"highest mean but varies too much to tell ({gain} points, {other} "
+            f"{difference_text(gains[other])})."
+        )
+    return (
+        f"No task is shown to beat the same network untrained in {method}: the highest, {best}, "
+        f"stands {gain} points from it."
+    )
+
+
+def _besides(
+    column: Column,
+    best: str,
+    known: Mapping[str, Estimate],
+    gains: Mapping[str, Estimate],
+    shown: Sequence[str],
+    supervised: str,
+) -> list[str]:
+    said = []
+    if len(gains) > 1 and shown:
+        rest = [t for t in gains if t not in shown]
+        said.append(
+            f"Of {len(gains)} tasks, {joined(shown)} {_beat(shown)} it by more than the interval"
+            + (f"; {joined(rest)} {'does' if len(rest) == 1 else 'do'} not." if rest else ".")
+        )
+    worse = [t for t, d in gains.items() if d.high < 0]
+    if worse:
+        said.append(f"{joined(worse)} {'is' if len(worse) == 1 else 'are'} below it.")
+    others = sorted((t for t in known if t != best), key=lambda t: -known[t].mean)
+    lead = column.difference(best, others[0]) if others else None
+    if lead is not None and not lead.low > 0:
+        said.append(
+            f"The lead over {others[0]}, {difference_text(lead)} points, is within the interval."
+        )
+    control = column.estimate(supervised) if supervised else None
+    if control is not None:
+        said.append(f"Labels with the same budget give {estimate_text(control)} %.")
+    return said
+
+
+def _beat(names: Sequence[str]) -> str:
+    return "beats" if len(names) == 1 else "beat"

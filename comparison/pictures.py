@@ -1,0 +1,170 @@
+"""Pictures of puzzles: one PNG sheet for a person to look at, single images for the report."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..datasets.source import Source
+from ..errors import InputError
+from ..tasks.task import Batch, Picture, Task
+from ..training.data import Examples, Lost, Request, collate
+
+# Inches at 100 dots each: a sheet is read on a screen.
+_DPI, _CELL, _GAP, _MARGIN = 100, 1.7, 0.12, 0.25
+_HEADER, _LINE = 0.34, 0.17
+_MARKS = {True: ("✓", "#1a7f4b"), False: ("✗", "#b3261e"), None: ("", "#555555")}
+
+
+def puzzles(
+    task: Task, source: Source, *, count: int = 4, seed: int = 0, predict: bool = False
+) -> list[Picture]:
+    """The pictures that a task makes of examples spread over a source.
+
+    Args:
+        task: on any device; it is left in the mode in which it was.
+        count: pictures wanted at most.
+        seed: of the task's draws.
+        predict: keep what the model says; an untrained one's answers mean nothing.
+
+    Raises:
+        InputError: no example can be read, or the task makes no pictures.
+    """
+    batch = _batch(task, source, max(count, 8), seed)
+    device = next((p.device for p in task.parameters()), torch.device("cpu"))
+    training = task.training
+    task.eval()
+    try:
+        with torch.no_grad():
+            moved = {key: value.to(device) for key, value in batch.items()}
+            step = task(task.augment(moved))
+            drawn = step.pictures()[:count] if step.pictures else []
+    finally:
+        task.train(training)
+    if not drawn:
+        raise InputError(f"{type(task).__name__} makes no pictures of its batches")
+    return drawn if predict else [replace(p, prediction="") for p in drawn]
+
+
+def _batch(task: Task, source: Source, wanted: int, seed: int) -> Batch:
+    """Examples from all over the source; where one cannot be read, the next ones are tried."""
+    examples, made, lost = Examples(source, task, seed), [], []
+    stride = max(1, len(source) // wanted)
+    order = sorted(range(len(source)), key=lambda i: (i % stride, i))
+    for index in order:
+        item = examples[Request(0, 0, index)]
+        (lost if isinstance(item[1], Lost) else made).append(item)
+        # Contrastive tasks need others in the batch, but not at any price in time.
+        if len(made) == wanted or len(lost) == 4 * wanted:
+            break
+    loaded = collate(made or lost)
+    if loaded.mistake is not None:
+        raise InputError(loaded.mistake)
+    if loaded.batch is None:
+        first = loaded.lost[0]
+        raise InputError(f"no example could be drawn; the first: {first.name}: {first.reason}")
+    return loaded.batch
+
+
+def correct(picture: Picture) -> bool | None:
+    """Whether a prediction like "90° (87 %)" names the answer; None if it is of another form."""
+    said, bracket, _ = picture.prediction.partition(" (")
+    if not bracket:
+        return None
+    # Whole words: 0° is not the answer where 90° is.
+    return f" {said.strip()} " in f" {picture.answer} "
+
+
+def to_pixels(image: Tensor) -> np.ndarray:
+    """Float [3, H, W] in [0, 1], on any device, to uint8 [H, W, 3]; values outside are clipped."""
+    pixels = image.detach().float().clamp(0, 1).mul(255).round().byte()
+    return pixels.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def save_image(image: Tensor, path: Path, side: int = 160) -> None:
+    """Writes float [3, H, W] as PNG; a small image is enlarged to `side` pixels without blur."""
+    from PIL import Image
+
+    picture = Image.fromarray(to_pixels(image))
+    factor = max(1, side // max(picture.size))
+    size = (picture.width * factor, picture.height * factor)
+    picture.resize(size, Image.Resampling.NEAREST).save(path, optimize=True)
+
+
+def draw_pictures(pictures: Sequence[Picture], path: Path, *, title: str = "") -> Path:
+    """Draws one row per picture: its images with captions, the answer and the prediction.
+
+    Args:
+        pictures: at least one.
+        path: of the PNG to write; its folder is made.
+        title: above the sheet.
+
+    Raises:
+        InputError: no picture given.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if not pictures:
+        raise InputError(f"{path}: nothing to draw, this task makes no pictures of its batches")
+    columns = max(2, *(len(p.images) for p in pictures))
+    heights = [_row_height(p) for p in pictures]
+    width = 2 * _MARGIN + columns * (_CELL + _GAP) - _GAP
+    top = _MARGIN + (0.35 if title else 0.0)
+    height = top + sum(heights) + _MARGIN
+    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    if title:
+        figure.text(_MARGIN / width, 1 - _MARGIN / height, title, size=13, weight="bold", va="top")
+    for picture, row in zip(pictures, heights, strict=True):
+        _draw_row(figure, picture, top, width, height)
+        top += row
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png")
+    return path
+
+
+def _row_height(picture: Picture) -> float:
+    tallest = max((_cell_height(image) for image in picture.images), default=0.0)
+    lines = max((len(_wrapped(caption)) for caption in picture.captions), default=0)
+    return _HEADER + tallest + 0.06 + lines * _LINE + 0.2
+
+
+def _cell_height(image: Tensor) -> float:
+    # Long spectrograms stay legible, and no image pushes the rest off the sheet.
+    return _CELL * min(max(image.shape[-2] / image.shape[-1], 0.35), 1.6)
+
+
+def _wrapped(caption: str) -> list[str]:
+    return textwrap.wrap(caption, 24)
+
+
+def _draw_row(figure: Any, picture: Picture, top: float, width: float, height: float) -> None:
+    y = 1 - (top + 0.06) / height
+    figure.text(_MARGIN / width, y, f"asked: {picture.answer}", size=9, va="top")
+    if picture.prediction:
+        mark, colour = _MARKS[correct(picture)]
+        said = f"said: {picture.prediction} {mark}"
+        figure.text(1 - _MARGIN / width, y, said, size=9, va="top", ha="right", color=colour)
+    captions = [*picture.captions, *[""] * len(picture.images)]
+    for column, image in enumerate(picture.images):
+        left, tall = _MARGIN + column * (_CELL + _GAP), _cell_height(image)
+        bottom = height - top - _HEADER - tall
+        axes = figure.add_axes((left / width, bottom / height, _CELL / width, tall / height))
+        axes.imshow(to_pixels(image), interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        text = "\n".join(_wrapped(captions[column]))
+        figure.text(
+            (left + _CELL / 2) / width,
+            (bottom - 0.05) / height,
+            text,
+            size=8,
+            va="top",
+            ha="center",
+            color="#555555",
+        )
