@@ -7,7 +7,6 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.plugins.environments import LightningEnvironment
-from lightning.pytorch.utilities import rank_zero_only
 
 from ..datasets.source import Source, Subset
 from ..tasks.task import Task
@@ -24,7 +23,7 @@ from .quiet import on_interrupt, quiet
 from .record import describe
 from .run import RunFolder
 from .stream import Stream
-from .team import Team
+from .team import Team, first_process
 from .unreadable import Unreadable
 
 __all__ = ["OptimizerArgs", "Pretraining", "TrainerArgs", "pretrain"]
@@ -65,7 +64,7 @@ def pretrain(
         KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
     """
     folder = RunFolder(out)
-    chief = rank_zero_only.rank == 0
+    chief = first_process()
     display = Display(trainer.workers_per_device)
     total_steps(trainer, 1)  # a missing length is refused before anything is read
     record = describe(task, trainer, optimizer, seed, config)

@@ -55,7 +55,7 @@ class RunFolder:
             probe.unlink()
         except OSError as error:
             raise InputError(
-                f"{self.path}: cannot write there ({error.strerror}); give another folder with --out"
+                f"{self.path}: cannot write there ({error.strerror}); give another --out"
             ) from error
 
     def state(self) -> Record | None:

@@ -1,9 +1,19 @@
 """What the processes of one run tell each other, on the host, so that no device has to wait."""
 
+import os
 from typing import Any
 
 import torch
 import torch.distributed as dist
+
+
+def first_process() -> bool:
+    """Whether this is the run's first process, as far as its launcher says: torchrun, SLURM or
+    Lightning. For what happens before the processes meet."""
+    for name in ("RANK", "SLURM_PROCID"):
+        if name in os.environ:
+            return int(os.environ[name]) == 0
+    return all(int(os.environ.get(n) or 0) == 0 for n in ("NODE_RANK", "GROUP_RANK", "LOCAL_RANK"))
 
 
 class Team:
