@@ -1,6 +1,7 @@
 """What holds for every test: one thread each, and the global random state left alone."""
 
 import random
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -26,7 +27,12 @@ def _one_thread():
 
 @pytest.fixture
 def untouched_rng():
-    """Fails the test if it leaves another global random state than it found."""
-    before = global_random_state()
-    yield
-    assert global_random_state() == before, "the global random state was used"
+    """A context that fails the test if the global random state changes inside it."""
+
+    @contextmanager
+    def watch():
+        before = global_random_state()
+        yield
+        assert global_random_state() == before, "the global random state was used"
+
+    return watch

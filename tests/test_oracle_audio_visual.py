@@ -1,0 +1,187 @@
+"""Audio-visual correspondence on colours and tones that spell the video and the time."""
+
+import math
+
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from task_kit import build_encoder, collate
+from torch import Tensor
+
+from pretexto.encoders.audio import TinyAudio
+from pretexto.encoders.image import TinyImage
+from pretexto.encoders.video import TinyVideo
+from pretexto.errors import InputError
+from pretexto.modalities.draw import generator
+from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.tasks.audio_visual import AudioVisual
+
+SECONDS = 10.0
+
+
+def medium(**changes) -> MediaInfo:
+    fields = {
+        "path": "x.mp4", "kind": "video", "duration": SECONDS, "fps": 25.0, "frames": 250,
+        "height": 40, "width": 40, "audio_rate": 44100, "audio_channels": 2,
+        "audio_duration": SECONDS,
+    }  # fmt: skip
+    return MediaInfo(**(fields | changes))
+
+
+def coded(i: int, plan: Plan) -> Sample:
+    """Red and the tone's octave tell the video; green and the tone's offset tell the time."""
+    times = torch.tensor(plan.times, dtype=torch.float64)
+    frames = torch.zeros(len(times), 3, 40, 40)
+    frames[:, 0] = 25 * i + 20
+    frames[:, 1] = (times / SECONDS * 250).float()[:, None, None]
+    span = plan.audio
+    assert span is not None
+    t = span.start + torch.arange(span.samples, dtype=torch.float64) / span.rate
+    # A chirp: 600 Hz apart for each video, and 20 Hz up each second.
+    tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))
+    return Sample(frames.to(torch.uint8), times, tone.float().expand(2, -1), span.rate)
+
+
+def task_of(encoder=TinyVideo, **options) -> AudioVisual:
+    easy = {"size": 32, "colour": False}
+    return AudioVisual(build_encoder(encoder), build_encoder(TinyAudio), **(easy | options))
+
+
+def drawn(task: AudioVisual, count: int = 8, seed: int = 0) -> dict[str, Tensor]:
+    made = []
+    for i in range(count):
+        rng = generator(seed, 0, i)
+        example = task.example(coded(i, task.plan(medium(), rng)), rng)
+        made.append({**example, "index": torch.tensor(i)})
+    return collate(made)
+
+
+def frequency(audio: Tensor, rate: int) -> Tensor:
+    """Mean frequency of each sound [B, 1, N] in Hz."""
+    power = torch.fft.rfft(audio[:, 0].double()).abs().square()
+    hertz = torch.fft.rfftfreq(audio.shape[-1], 1 / rate, dtype=torch.float64)
+    return (power @ hertz) / power.sum(1)
+
+
+def heard(audio: Tensor, rate: int) -> tuple[Tensor, Tensor]:
+    """Video and middle second that each sound spells."""
+    tone = frequency(audio, rate)
+    video = (tone / 600).floor() - 1
+    return video.long(), (tone - 600 * (video + 1)) / 20
+
+
+def seen(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Video and seconds [B, T] that each clip spells."""
+    video = ((inputs[:, 0].mean((1, 2, 3)) * 255 - 20) / 25).round().long()
+    return video, inputs[:, 1].mean((2, 3)) * 255 / 250 * SECONDS
+
+
+def spelled(data: dict[str, Tensor], rate: int = 16000) -> Tensor:
+    """1 where picture and sound of a pair tell the same video."""
+    picture, sound = seen(data["inputs"])[0], heard(data["audio"], rate)[0]
+    return (picture[data["picture"]] == sound[data["sound"]]).long()
+
+
+@pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
+def test_the_answer_is_what_pictures_and_sounds_spell(encoder):
+    task = task_of(encoder)
+    data = task.augment(drawn(task))
+    assert torch.equal(data["target"], spelled(data))
+    assert torch.equal(data["target"].bincount(), torch.tensor([8, 8]))
+    for side in ("picture", "sound"):
+        for answer in (0, 1):
+            assert torch.equal(data[side][data["target"] == answer].sort().values, torch.arange(8))
+
+
+def test_scrambled_answers_and_swapped_sounds_are_noticed():
+    task = task_of()
+    data = task.augment(drawn(task))
+    assert not torch.equal(data["target"].roll(3), spelled(data))
+    two = task.augment(drawn(task, 2))
+    swapped = {**two, "audio": two["audio"].flip(0)}
+    assert torch.equal(spelled(swapped), 1 - two["target"])
+
+
+def test_picture_and_sound_of_a_pair_are_of_the_same_second():
+    task = task_of(TinyVideo, frames=4, step=0.1)
+    for seed in range(5):
+        data = task.augment(drawn(task, seed=seed))
+        shown, middle = seen(data["inputs"])[1], heard(data["audio"], 16000)[1]
+        # Half a second either way; tones and colours spell seconds to about 0.05.
+        assert (shown - middle[:, None]).abs().max() <= 0.5 + 0.06
+
+
+@pytest.mark.parametrize("fps", [24, 25, 29.97, 30, 60])
+def test_frames_lie_inside_the_second_of_sound_at_any_rate(fps):
+    task = task_of(TinyVideo, frames=3, step=0.1)
+    info = medium(fps=fps, frames=round(SECONDS * fps), audio_start=0.3, audio_duration=9.0)
+    places = []
+    for i in range(500):
+        plan = task.plan(info, generator(0, 0, i))
+        assert plan.audio is not None
+        assert plan.audio.duration == 1.0
+        assert plan.audio.start >= 0.3
+        assert plan.audio.start + 1.0 <= 9.3 + 1e-9
+        for t in plan.times:
+            assert plan.audio.start <= t <= plan.audio.start + 1.0
+        places.append(plan.times[0] - plan.audio.start)
+    assert min(places) < 0.05
+    assert max(places) > 0.75 - 0.05
+
+
+def test_loudness_changes_by_a_tenth_at_most():
+    for on in (True, False):
+        task = task_of(gain=on)
+        batch = drawn(task)
+        ratio = task.augment(batch)["audio"].std((1, 2)) / batch["audio"].std((1, 2))
+        assert ratio.min() >= 0.9 - 1e-4
+        assert ratio.max() <= 1.1 + 1e-4
+        assert (ratio.std() > 0.02) == on
+
+
+def test_loudness_alone_tells_nothing_even_when_videos_differ_in_it():
+    task = task_of(gain=False)
+    batch = drawn(task)
+    batch["audio"] = batch["audio"] * torch.linspace(0.1, 1, 8)[:, None, None]
+    data = task.augment(batch)
+    cue = task.guards[0].probe(data).numpy()
+    probe = LogisticRegression().fit(cue, data["target"].numpy())
+    assert probe.score(cue, data["target"].numpy()) == 0.5
+
+
+def test_pairs_that_cannot_be_asked_do_not_count():
+    task = task_of(frames=2)
+    alone = task.augment(drawn(task, 1))
+    assert alone["weight"].tolist() == [1, 0]
+    step = task(alone)
+    step.loss.backward()
+    assert step.loss.isfinite()
+    batch = drawn(task, 4)
+    batch["index"] = torch.tensor([0, 1, 1, 2])
+    assert task.augment(batch)["weight"].tolist() == [1, 1, 1, 1, 1, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"audio_rate": 0, "audio_channels": 0, "audio_duration": 0.0}, "no sound track"),
+        ({"audio_duration": 0.5}, "overlap for 0.50 s"),
+        ({"audio_start": 9.8, "audio_duration": 5.0}, "overlap for 0.20 s"),
+        ({"kind": "audio"}, "no video"),
+        ({"kind": "image"}, "no video"),
+    ],
+)
+def test_media_that_cannot_serve_are_refused_by_name(changes, reason):
+    with pytest.raises(MediaError, match=reason) as error:
+        task_of().plan(medium(**changes), generator(0, 0, 0))
+    assert error.value.stage == "plan"
+    assert str(error.value).startswith("x.mp4: plan: ")
+
+
+def test_impossible_options_are_refused():
+    with pytest.raises(InputError, match="encoder of image"):
+        AudioVisual(build_encoder(TinyVideo), build_encoder(TinyImage))
+    with pytest.raises(InputError, match="image or video"):
+        AudioVisual(build_encoder(TinyAudio), build_encoder(TinyAudio))
+    with pytest.raises(InputError, match="does not fit"):
+        task_of(frames=11, step=0.1)

@@ -1,0 +1,231 @@
+"""Shuffle and Learn on frames whose brightness spells the time."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from scipy.stats import chisquare
+from sklearn.linear_model import LogisticRegression
+from task_kit import build_encoder, collate
+from torch import Tensor
+
+from pretexto.encoders.image import TinyImage
+from pretexto.encoders.video import TinyVideo
+from pretexto.errors import InputError
+from pretexto.modalities.draw import generator
+from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.tasks.shuffle_learn import ShuffleLearn
+
+SECONDS = 10.0
+
+
+def medium(seconds: float = SECONDS, motion: tuple[float, ...] = ()) -> MediaInfo:
+    return MediaInfo(
+        "x.mp4", "video", duration=seconds, fps=25, frames=250, height=8, width=8, motion=motion
+    )
+
+
+def clock(plan: Plan) -> Sample:
+    """Every pixel is the time: 0 at the start, 250 at the end."""
+    times = torch.tensor(plan.times, dtype=torch.float64)
+    level = (times / SECONDS * 250).round().to(torch.uint8)
+    side = plan.short_side or 8
+    return Sample(level[:, None, None, None].expand(-1, 3, side, side), times)
+
+
+def task_of(**options) -> ShuffleLearn:
+    """Pixels that can be read: no colour change and no levelling, one level of difference seen."""
+    encoder = options.pop("encoder", TinyImage)
+    easy = {"size": 2, "colour": 0.0, "level": False, "similar": 0.002}
+    return ShuffleLearn(build_encoder(encoder), **(easy | options))
+
+
+def drawn(task: ShuffleLearn, count: int, reader=clock) -> tuple[list[Plan], dict[str, Tensor]]:
+    plans, made = [], []
+    for i in range(count):
+        rng = generator(0, 0, i)
+        plans.append(task.plan(medium(), rng))
+        made.append(task.example(reader(plans[-1]), rng))
+    return plans, task.augment(collate(made))
+
+
+def seen(inputs: Tensor) -> Tensor:
+    """The time that each moment's first frame spells, in levels: [B, 3]."""
+    return (inputs[:, :, :, 0].mean((2, 3, 4)) * 255).round()
+
+
+def spelled(inputs: Tensor) -> Tensor:
+    """1 where the moments go one way in time."""
+    first, middle, last = seen(inputs).unbind(1)
+    return ((middle - first) * (last - middle) > 0).long()
+
+
+@pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
+def test_the_answer_is_what_the_pixels_spell(encoder):
+    _, data = drawn(task_of(encoder=encoder), 300)
+    assert (data["weight"] == 1).all()
+    assert torch.equal(data["target"], spelled(data["inputs"]))
+
+
+def test_colour_change_keeps_the_order():
+    _, data = drawn(task_of(colour=0.2, similar=0.03, tau_min=1.0), 100)
+    assert torch.equal(data["target"], spelled(data["inputs"]))
+
+
+def test_scrambled_answers_are_noticed():
+    _, data = drawn(task_of(), 300)
+    assert not torch.equal(data["target"].roll(1), spelled(data["inputs"]))
+    swapped = data["inputs"][:, [1, 0, 2]]
+    assert not torch.equal(data["target"], spelled(swapped))
+
+
+def test_times_keep_the_papers_inequalities():
+    task = task_of(tau_min=0.6, tau_max=2.4)
+    info, rng = medium(), torch.Generator().manual_seed(0)
+    times = torch.tensor([task.plan(info, rng).times for _ in range(10_000)])
+    a, b, c, d, e = times.unbind(1)
+    assert (times.diff(dim=1) > 0).all()
+    assert times.min() >= 0
+    assert times.max() < SECONDS
+    assert (d - b).max() <= 2.4 + 1e-9
+    assert torch.minimum(b - a, e - d).min() >= 0.6 - 1e-6
+    assert (torch.minimum(c - b, d - c) >= (d - b) / 4 - 1e-6).all()
+
+
+def test_short_media_shrink_the_tuple_and_too_short_ones_are_refused():
+    task = task_of(tau_min=0.1, tau_max=2.0)
+    for i in range(200):
+        times = task.plan(medium(0.4), generator(0, 0, i)).times
+        assert min(times) >= 0
+        assert max(times) < 0.4
+        assert times[1] - times[0] >= 0.1 - 1e-9
+        assert times[4] - times[3] >= 0.1 - 1e-9
+    with pytest.raises(MediaError, match=r"plan: 0.25 s are too short .* tau_min") as error:
+        task.plan(medium(0.25), generator(0, 0, 0))
+    assert error.value.stage == "plan"
+
+
+def test_clips_around_each_moment_stay_inside():
+    task = task_of(encoder=TinyVideo, frames=5, step=0.1, tau_min=0.2, tau_max=0.5)
+    for i in range(200):
+        times = torch.tensor(task.plan(medium(1.2), generator(0, 0, i)).times).view(5, 5)
+        torch.testing.assert_close(times.diff(dim=1), torch.full((5, 4), 0.1), atol=1e-5, rtol=0)
+        assert times.max() < 1.2
+        assert (times.diff(dim=0) > 0).all()
+
+
+def test_three_quarters_are_shuffled_and_half_reversed():
+    plans, data = drawn(task_of(), 10_000)
+    target, levels = data["target"], seen(data["inputs"])
+    # Five standard deviations of a binomial with 10,000 draws.
+    assert abs(int(target.sum()) - 2500) < 5 * math.sqrt(10_000 * 0.25 * 0.75)
+    five = torch.tensor([[t / SECONDS * 250 for t in plan.times] for plan in plans]).round()
+    a, b, c, d, e = five.unbind(1)
+    reverse = levels[:, 0] > levels[:, 2]
+    for label in (0, 1):
+        kind = target == label
+        assert abs(float(reverse[kind].float().mean()) - 0.5) < 5 * 0.5 / math.sqrt(kind.sum())
+    # Endpoints are b and d whatever the answer; only the middle tells.
+    ends = torch.where(reverse[:, None], torch.stack([d, b], 1), torch.stack([b, d], 1))
+    assert torch.equal(levels[:, [0, 2]], ends)
+    middle = levels[:, 1]
+    assert torch.equal(middle[target == 1], c[target == 1])
+    negative = target == 0
+    early, late = (middle == a)[negative], (middle == e)[negative]
+    assert (early ^ late).all()
+    assert abs(float(early.float().mean()) - 0.5) < 5 * 0.5 / math.sqrt(int(negative.sum()))
+
+
+def still_until(second: float):
+    """Nothing moves before this second."""
+
+    def reader(plan: Plan) -> Sample:
+        held = Plan(times=tuple(max(t, second) for t in plan.times), short_side=plan.short_side)
+        return clock(held)
+
+    return reader
+
+
+def test_a_middle_like_another_moment_is_never_asked_about():
+    task = task_of(tau_min=1.0, tau_max=2.0)
+    plans, data = drawn(task, 600, still_until(5.0))
+    starts = torch.tensor([plan.times for plan in plans])
+    static = starts[:, 2] <= 5  # a, b and c look alike
+    assert 20 < int(static.sum()) < 580
+    levels = seen(data["inputs"])
+    negative = (data["target"] == 0) & static & (data["weight"] > 0)
+    late = torch.tensor([round(max(plan.times[4], 5.0) * 25) for plan in plans])
+    assert torch.equal(levels[negative, 1], late[negative].float())
+    nothing = starts[:, 4] <= 5
+    assert nothing.any()
+    assert (data["weight"][nothing] == 0).all()
+
+
+def test_a_batch_without_a_single_question_has_no_loss():
+    task = task_of(size=32)
+    _, data = drawn(task, 4, still_until(20.0))
+    step = task(data)
+    step.loss.backward()
+    assert float(step.loss.detach()) == 0
+    assert float(step.metrics["rejected"]) == 1
+    assert all(p.grad.isfinite().all() for p in task.parameters())
+
+
+def test_stretches_are_chosen_in_proportion_to_motion():
+    """Tuples of a fixed length of 3 s in 10 s of which seconds 6 and 7 move."""
+    task = task_of(tau_min=0.999, tau_max=1.0)
+    motion = (0.0,) * 6 + (1.0, 1.0) + (0.0,) * 2
+    starts = torch.tensor(
+        [task.plan(medium(motion=motion), generator(0, 0, i)).times[0] for i in range(3000)]
+    )
+    edges = torch.linspace(0, 7, 15, dtype=torch.float64)
+    fine = torch.linspace(0, 7, 7001, dtype=torch.float64)
+    overlap = (torch.clamp(fine + 3, max=8) - torch.clamp(fine, min=6)).clamp_min(0)
+    want = torch.stack([overlap[(fine >= lo) & (fine < hi)].sum() for lo, hi in pairwise(edges)])
+    got = torch.histogram(starts.double(), edges).hist
+    possible = want > 0
+    assert got[~possible].sum() <= 3  # a stretch may reach into motion by a cell's width
+    want = want[possible] / want.sum() * got[possible].sum()
+    assert chisquare(got[possible].numpy(), want.numpy()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("motion", [(), (0.0,) * 10, (math.nan,) * 10])
+def test_without_known_motion_stretches_are_uniform(motion):
+    task = task_of(tau_min=0.999, tau_max=1.0)
+    starts = [task.plan(medium(motion=motion), generator(0, 0, i)).times[0] for i in range(2000)]
+    counts = torch.histogram(torch.tensor(starts), torch.linspace(0, 7.0, 11)).hist
+    assert chisquare(counts.numpy()).pvalue > 1e-3
+
+
+def test_motion_can_be_ignored():
+    motion = (0.0,) * 9 + (1.0,)
+    chosen, ignored = (
+        [task_of(motion=m).plan(medium(motion=motion), generator(0, 0, i)) for i in range(50)]
+        for m in (True, False)
+    )
+    assert min(plan.times[4] for plan in chosen) > 8.5
+    assert min(plan.times[4] for plan in ignored) < 6
+
+
+def test_fading_gives_the_order_away_only_without_the_guard():
+    scores = {}
+    for guarded in (True, False):
+        task = task_of(level=guarded, positives=0.5)
+        _, data = drawn(task, 400)
+        cue = task.guards[0].probe(data).numpy()
+        answer = data["target"].numpy()
+        probe = LogisticRegression(max_iter=1000).fit(cue[:200], answer[:200])
+        scores[guarded] = probe.score(cue[200:], answer[200:])
+    assert scores[False] > 0.95
+    # 200 answers, half of each kind: chance is 0.5 with a deviation of 0.036.
+    assert abs(scores[True] - 0.5) < 0.15
+
+
+def test_pictures_and_impossible_options_are_refused():
+    with pytest.raises(MediaError, match="no video"):
+        task_of().plan(MediaInfo("x.jpg", "image"), generator(0, 0, 0))
+    with pytest.raises(InputError, match="tau_min"):
+        task_of(tau_min=1.0, tau_max=0.5)
+    with pytest.raises(InputError, match="positives"):
+        task_of(positives=1.5)
