@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from .media import AudioSpan, MediaError, PastEnd
 from .timing import AudioTrack
 
 _PREROLL = Fraction(1, 2)  # seconds decoded and dropped, so that codecs with memory settle
 _NEAR = 10  # seconds from the sound's start within which decoding starts there
+_PHASES = 1024  # at most in a table of resampling filters
 _MAX_SAMPLES = 1 << 30
 
 
@@ -162,7 +164,9 @@ _FILTER = 8  # zero crossings of the resampling filter on each side, with room t
 
 def resample(sound: Tensor, rate: int, new_rate: int) -> Tensor:
     """Sound [C, N] at another rate (Hz), windowed-sinc interpolated, first samples aligned."""
-    return _resampler(rate, new_rate)(sound)
+    if new_rate // math.gcd(rate, new_rate) <= _PHASES:
+        return _resampler(rate, new_rate)(sound)
+    return _interpolated(sound, rate, new_rate)
 
 
 @functools.lru_cache(maxsize=16)
@@ -170,3 +174,21 @@ def _resampler(rate: int, new_rate: int):
     from torchaudio.transforms import Resample
 
     return Resample(rate, new_rate)
+
+
+def _interpolated(sound: Tensor, rate: int, new_rate: int) -> Tensor:
+    """The same filter, its weights computed sample by sample.
+
+    For rates with so little in common (11127 Hz) that a table of all phases would fill memory.
+    """
+    cutoff = 0.99 * min(1.0, new_rate / rate)
+    reach = math.ceil(6 / cutoff)
+    padded = functional.pad(sound, (reach, reach + 1))
+    parts = []
+    for outputs in torch.arange(math.ceil(sound.shape[1] * new_rate / rate)).split(1 << 16):
+        position = outputs.double() * rate / new_rate
+        taps = position.floor().long()[:, None] + torch.arange(-reach, reach + 1)
+        distance = ((taps - position[:, None]) * cutoff).clamp(-6, 6)
+        weights = torch.sinc(distance) * torch.cos(distance * math.pi / 12) ** 2 * cutoff
+        parts.append((padded[:, taps + reach] * weights.float()).sum(-1))
+    return torch.cat(parts, 1)

@@ -92,14 +92,19 @@ class Medium:
         return self.container.format.name
 
     def packets(self) -> "Iterator[Packet]":
-        """All packets of the chosen streams from the very start, decoders reset."""
-        if self._kept is not None:
+        """All packets of the chosen streams from the very start, decoders reset.
+
+        (A packet's `stream_index` is wrong on the last ones: ask for `packet.stream.index`.)
+        """
+        # A decoder that met an error is not the same after a flush: it is opened anew.
+        if self._kept is not None and not self.errors:
             for stream in filter(None, (self.video, self.audio)):
                 stream.codec_context.flush_buffers()
             yield from self._kept
             return
         if not self._fresh:
             self.container.close()
+            self.errors.clear()
             self._open()
         self._fresh = False
         kept: list[Packet] | None = [] if self._keep else None

@@ -101,7 +101,7 @@ def _read_av(path: str, plan: Plan, video: int | None, audio: int | None, strict
             with failing(path, "decode"):
                 return _execute(medium, found, plan, seek=True)
         except Missed:
-            found = timing.timeline(medium, key, trust=False)
+            found = timing.recounted(medium, key, found)
         try:
             with failing(path, "decode"):
                 return _execute(medium, found, plan, seek=False)
@@ -165,12 +165,12 @@ def _pass(
     if sound:
         sinks[medium.audio.index] = sound
     for packet in _packets(medium, found, frames, sound, seek):
-        sink = sinks.get(packet.stream_index)
+        sink = sinks.get(packet.stream.index)
         if sink is None:
             continue
         sink.feed(medium, packet)
         if sink.done:
-            del sinks[packet.stream_index]
+            del sinks[packet.stream.index]
             if not sinks:
                 return
     if frames and not frames.done:

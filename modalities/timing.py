@@ -6,7 +6,7 @@ a full decode where a container's packets cannot be trusted.
 
 import os
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -90,26 +90,41 @@ class Timeline:
 _cache: "OrderedDict[tuple, Timeline]" = OrderedDict()
 
 
-def timeline(medium: Medium, key: tuple | None, *, trust: bool = True) -> Timeline:
-    """The file's timeline, from the cache or from one pass over the medium.
-
-    Args:
-        medium: open, fresh.
-        key: what identifies the file's content, None: do not cache.
-        trust: False decodes all of the video to learn its times.
+def timeline(medium: Medium, key: tuple) -> Timeline:
+    """The file's timeline, from the cache or from one pass over the medium, open and fresh.
 
     Raises:
         MediaError: nothing in the file can be decoded.
     """
-    if key in _cache and trust:
+    if key in _cache:
         _cache.move_to_end(key)
         return _cache[key]
     with failing(medium.path, "probe"):
-        found = _scan(medium, trust)
-    if key is not None:
-        _cache[key] = found
-        while len(_cache) > 1 and sum(_weight(t) for t in _cache.values()) > _CACHED_TIMES:
-            _cache.popitem(last=False)
+        found = _scan(medium)
+    return _remember(key, found)
+
+
+def recounted(medium: Medium, key: tuple, found: Timeline) -> Timeline:
+    """The timeline with the frames that a full decode gives, its clock and duration unchanged.
+
+    For files whose packets promised other frames than the decoder gives.
+    """
+    assert found.video is not None
+    with failing(medium.path, "decode"):
+        times, _ = _decoded(medium, found.video.step)
+    times = times[times >= found.video.pts[0]]
+    if not len(times):
+        raise MediaError(medium.path, "decode", _nothing("video", medium))
+    none = np.array([], np.int64)
+    video = replace(found.video, pts=times, keys=none, before=none)
+    info = replace(found.info, frames=len(times), fps=len(times) / found.info.duration)
+    return _remember(key, replace(found, video=video, info=info))
+
+
+def _remember(key: tuple, found: Timeline) -> Timeline:
+    _cache[key] = found
+    while len(_cache) > 1 and sum(_weight(t) for t in _cache.values()) > _CACHED_TIMES:
+        _cache.popitem(last=False)
     return found
 
 
@@ -144,12 +159,12 @@ class _Row:
     number: int
 
 
-def _scan(medium: Medium, trust: bool) -> Timeline:
+def _scan(medium: Medium) -> Timeline:
     video, audio = medium.video, medium.audio
     rows: dict[int, list[_Row]] = {s.index: [] for s in (video, audio) if s}
     first: dict[int, tuple] = {}  # stream: its first frame, the packet that gave it
     for number, packet in enumerate(medium.packets()):
-        stream = packet.stream_index
+        stream = packet.stream.index
         if stream not in first and (frames := medium.decode(packet)):
             first[stream] = frames[0], len(rows[stream])
         if packet.size:
@@ -163,7 +178,7 @@ def _scan(medium: Medium, trust: bool) -> Timeline:
     if audio and audio.index in first:
         sound = _audio(medium, rows[audio.index], *first[audio.index])
     if video:
-        picture = _video(medium, rows[video.index], first[video.index][0], trust)
+        picture = _video(medium, rows[video.index], first[video.index][0])
     if not picture and not sound:
         raise MediaError(medium.path, "decode", _nothing("sound", medium))
     return _timeline(medium, picture, sound)
@@ -195,14 +210,14 @@ def _audio(medium: Medium, rows: list[_Row], frame, anchor: int) -> AudioTrack:
     )
 
 
-def _video(medium: Medium, rows: list[_Row], frame, trust: bool) -> VideoTrack:
+def _video(medium: Medium, rows: list[_Row], frame) -> VideoTrack:
     stream = medium.video
     base = Fraction(stream.time_base)
     step = max(round(1 / (stream.guessed_rate or 25) / base), 1)
     aspect = float(stream.sample_aspect_ratio or 1)
     size = display_size(frame, aspect if 0.1 <= aspect <= 10 else 1.0)
     turns, mirror = orientation(frame)
-    times = _trusted(medium, rows, frame) if trust else None
+    times = _trusted(medium, rows, frame)
     if times is not None:
         shown = [row for row in rows if not row.hidden and row.pts >= frame.pts]
         last = max(shown, key=lambda row: row.pts).duration
@@ -244,7 +259,7 @@ def _decoded(medium: Medium, step: int) -> tuple[Ticks, int]:
     stamp = Stamps(step)
     durations: dict[int, int] = {}
     for packet in medium.packets():
-        if packet.stream_index == medium.video.index:
+        if packet.stream.index == medium.video.index:
             for frame in medium.decode(packet):
                 durations.setdefault(stamp(frame), frame.duration or 0)
     times = np.array(sorted(durations), np.int64)
