@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from .container import Missed
 from .media import AudioSpan, MediaError, PastEnd
 from .timing import AudioTrack
 
@@ -32,6 +33,7 @@ class Sound:
 
     Attributes:
         begins: seconds on the container's clock from which packets are needed.
+        before: number of the track's packets that start before that.
         done: no later packet is needed.
 
     Raises:
@@ -70,7 +72,14 @@ class Sound:
         self._resampler = None
         self.done = False
         self.begins = zero + Fraction(max(low, 0), track.rate) - _PREROLL
+        ticks = self.begins / track.base
+        self.before = max(int(np.searchsorted(track.packets, float(ticks), "right")) - 1, 0)
         self._skips = self.begins - track.start > _NEAR and len(track.packets) > 0
+
+    @property
+    def skips(self) -> bool:
+        """Whether packets before `begins` are not needed."""
+        return self._skips
 
     def feed(self, medium, packet) -> None:
         """Decodes a packet and keeps what is wanted of it."""
@@ -79,6 +88,7 @@ class Sound:
                 return
             if self._next is None:
                 self._next = self._counted(packet.pts)
+                self._skips = False
         for frame in medium.decode(packet):
             self._place(frame)
 
@@ -86,6 +96,8 @@ class Sound:
         """Position of a packet from the number of samples before it: finer than its ticks."""
         track = self.track
         number = int(np.searchsorted(track.packets, pts))
+        if number > self.before + 1:
+            raise Missed  # a seek went too far
         if not track.block or number <= track.anchor:
             return None
         blocks = number - track.anchor - 1

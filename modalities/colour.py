@@ -5,7 +5,7 @@ several times as fast as swscale, which does all the others. Scaling comes befor
 where there are half as many values to scale.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,11 +100,11 @@ def _rgb_601(frame: "VideoFrame") -> Pixels:
     luma[height:], luma[:, width:] = luma[height - 1], luma[:, width - 1 : width]
     for channel in range(2):
         chroma[channel] = _plane(frame, channel + 1, rows, columns)
-    rgb = cv2.cvtColor(buffer.reshape(3 * rows, 2 * columns), cv2.COLOR_YUV2RGB_I420)
+    rgb: Any = cv2.cvtColor(buffer.reshape(3 * rows, 2 * columns), cv2.COLOR_YUV2RGB_I420)
     return rgb[:height, :width]
 
 
 def _plane(frame: "VideoFrame", number: int, height: int, width: int) -> Pixels:
-    plane = frame.planes[number]
-    flat = np.frombuffer(plane, np.uint8)  # pyright: ignore[reportArgumentType]
+    plane: Any = frame.planes[number]
+    flat = np.frombuffer(plane, np.uint8)
     return flat.reshape(-1, plane.line_size)[:height, :width]

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from .media import MediaError
 
 if TYPE_CHECKING:
     from av import Packet
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 MAX_PIXELS = 1 << 27  # a larger picture is an attack or an accident
 _KEPT_BYTES = 32 << 20
@@ -52,7 +54,8 @@ class Medium:
     def __init__(
         self, path: str, *, video: int | None = None, audio: int | None = None, keep: bool = False
     ):
-        self.path, self.errors = path, []
+        self.path = path
+        self.errors: list[str] = []
         self._choice, self._keep = (video, audio), keep
         self._kept: list[Packet] | None = None
         self._fresh = True
@@ -76,11 +79,12 @@ class Medium:
             self.container = av.open(self.path, metadata_errors="replace", options=options)
         try:
             with failing(self.path, "open"):
-                self.video = _choose(self.container, "video", self._choice[0], self.path)
-                self.audio = _choose(self.container, "audio", self._choice[1], self.path)
+                video, audio = self._choice
+                self.video: VideoStream | None = _choose(self.container, "video", video, self.path)
+                self.audio: AudioStream | None = _choose(self.container, "audio", audio, self.path)
                 if self.video is None and self.audio is None:
                     raise ValueError("holds no video or sound that can be decoded")
-                for stream in filter(None, (self.video, self.audio)):
+                for stream in self.streams:
                     # One thread: parallelism comes from the loader's workers.
                     stream.codec_context.thread_count = 1
         except BaseException:
@@ -88,17 +92,25 @@ class Medium:
             raise
 
     @property
+    def streams(self) -> list[Any]:
+        """The chosen ones."""
+        return [s for s in (self.video, self.audio) if s is not None]
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether another pass costs no reading."""
+        return self._kept is not None and not self.errors
+
+    @property
     def format(self) -> str:
         return self.container.format.name
 
     def packets(self) -> "Iterator[Packet]":
-        """All packets of the chosen streams from the very start, decoders reset.
-
-        (A packet's `stream_index` is wrong on the last ones: ask for `packet.stream.index`.)
-        """
+        """All packets of the chosen streams from the very start, decoders reset."""
         # A decoder that met an error is not the same after a flush: it is opened anew.
-        if self._kept is not None and not self.errors:
-            for stream in filter(None, (self.video, self.audio)):
+        if self.in_memory:
+            assert self._kept is not None
+            for stream in self.streams:
                 stream.codec_context.flush_buffers()
             yield from self._kept
             return
@@ -126,7 +138,10 @@ class Medium:
 
     def _demux(self) -> "Iterator[Packet]":
         try:
-            yield from self.container.demux([s for s in (self.video, self.audio) if s])
+            for packet in self.container.demux(self.streams):
+                if not packet.size:
+                    packet.stream = packet.stream  # PyAV numbers the last, empty ones 0
+                yield packet
         except Exception as error:
             # What was read so far stands; the stream ends here, for every reader alike.
             self.errors.append(f"demux: {error}")
@@ -141,7 +156,9 @@ class Medium:
             return []
 
 
-def _choose(container: "InputContainer", kind: str, index: int | None, path: str):
+def _choose(
+    container: "InputContainer", kind: Literal["video", "audio"], index: int | None, path: str
+) -> Any:
     """Stream number `index` of its kind, else the container's best, None where there is none."""
     streams = list(getattr(container.streams, kind))
     usable = [s for s in streams if s.codec_context is not None and not _is_cover(s)]

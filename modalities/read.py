@@ -1,8 +1,9 @@
 """Reading media by time: one open and one pass for everything that a plan asks of a file."""
 
 import os
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from . import timing
 from .audio import Sound
 from .container import Medium, Missed, failing
+from .decord_backend import decord_frames
 from .image import is_picture, picture_info, read_picture, resize
 from .media import MediaError, MediaInfo, Plan, Sample
 from .timing import Timeline, VideoTrack
@@ -73,9 +75,22 @@ def read(
     path = os.fspath(path)
     if info.kind == "image" if info else is_picture(path):
         return _read_picture(path, plan)
-    if backend == "decord":
-        raise MediaError(path, "open", "unsupported by decord")
-    return _read_av(path, plan, video, audio, strict)
+    if backend not in ("auto", "av", "decord"):
+        raise MediaError(path, "open", f"no such backend as {backend!r}: auto, av or decord")
+    with _strictly(path) if strict else nullcontext([]) as faults:
+        return _read_av(path, plan, (video, audio), backend == "decord", faults)
+
+
+@contextmanager
+def _strictly(path: str) -> Iterator[list[str]]:
+    """Raises MediaError if faults were noted inside or FFmpeg complained."""
+    from .survey import complaints
+
+    faults: list[str] = []
+    with complaints() as said:
+        yield faults
+    if faults or said:
+        raise MediaError(path, "decode", f"damaged: {(faults + said)[0]}")
 
 
 def _read_picture(path: str, plan: Plan) -> Sample:
@@ -92,30 +107,36 @@ def _read_picture(path: str, plan: Plan) -> Sample:
     return Sample(frames, torch.zeros(count, dtype=torch.float64), flow=flow)
 
 
-def _read_av(path: str, plan: Plan, video: int | None, audio: int | None, strict: bool) -> Sample:
-    key = timing.identity(path, video, audio)
-    fresh = not timing.known(key)
-    with Medium(path, video=video, audio=audio, keep=fresh) as medium:
+def _read_av(
+    path: str, plan: Plan, choice: tuple[int | None, int | None], decord: bool, faults: list[str]
+) -> Sample:
+    key = timing.identity(path, *choice)
+    keep = not timing.known(key)
+    with Medium(path, video=choice[0], audio=choice[1], keep=keep) as medium:
         found = timing.timeline(medium, key)
-        try:
-            with failing(path, "decode"):
-                return _execute(medium, found, plan, seek=True)
-        except Missed:
-            found = timing.recounted(medium, key, found)
-        try:
-            with failing(path, "decode"):
-                return _execute(medium, found, plan, seek=False)
-        except Missed:
-            raise MediaError(path, "decode", "gives other frames every time") from None
+        for seek in (True, False):
+            with suppress(Missed), failing(path, "decode"):
+                return _execute(medium, found, plan, seek=seek, decord=decord, faults=faults)
+        found = timing.recounted(medium, key, found)
+        with suppress(Missed), failing(path, "decode"):
+            return _execute(medium, found, plan, seek=False, decord=decord, faults=faults)
+    raise MediaError(path, "decode", "gives other frames every time")
 
 
-def _execute(medium: Medium, found: Timeline, plan: Plan, *, seek: bool) -> Sample:
+def _execute(
+    medium: Medium, found: Timeline, plan: Plan, *, seek: bool, decord: bool, faults: list[str]
+) -> Sample:
     times = plan.times + tuple(t for pair in plan.flow for t in pair)
     frames, numbers = _frames(medium.path, found, plan, times)
     sound = _sound(medium.path, found, plan)
+    if frames and decord:
+        height, width = frames.pixels.shape[1:3]
+        frames.fill(decord_frames(medium.path, found, frames.numbers, (height, width)))
     _pass(medium, found, frames, sound, seek)
-    sample: dict = {}
+    faults += medium.errors
+    sample: dict[str, Any] = {}
     if frames and found.video:
+        faults += ["a frame is flagged as corrupt"] * bool(frames.corrupt)
         sample = _pictures(found.video, frames, numbers, plan)
     if sound and plan.audio:
         sample.update(audio=sound.result(), audio_rate=plan.audio.rate)
@@ -159,11 +180,13 @@ def _pass(
     medium: Medium, found: Timeline, frames: Frames | None, sound: Sound | None, seek: bool
 ) -> None:
     """Feeds packets until nothing more is wanted."""
-    sinks = {}
-    if frames:
+    sinks: dict[int, Frames | Sound] = {}
+    if frames and medium.video and not frames.done:
         sinks[medium.video.index] = frames
-    if sound:
+    if sound and medium.audio:
         sinks[medium.audio.index] = sound
+    if not sinks:
+        return
     for packet in _packets(medium, found, frames, sound, seek):
         sink = sinks.get(packet.stream.index)
         if sink is None:
@@ -177,8 +200,22 @@ def _pass(
         raise Missed
 
 
-def _packets(medium, found: Timeline, frames: Frames | None, sound: Sound | None, seek: bool):
-    return medium.packets()
+def _packets(
+    medium: Medium, found: Timeline, frames: Frames | None, sound: Sound | None, seek: bool
+):
+    """Packets from the file's start, or from a seek where that saves reading many."""
+    before, begins = [], []
+    if frames and found.video and not frames.done:
+        key = frames.key
+        before.append(0 if key is None else int(found.video.before[key]))
+        begins.append(found.video.base * int(found.video.keys[key]) if key is not None else 0)
+    if sound:
+        before.append(sound.before if sound.skips else 0)
+        begins.append(sound.begins)
+    stream = medium.streams[0]
+    if not seek or medium.in_memory or min(before) < _FAR or not timing.indexed(medium):
+        return medium.packets()
+    return medium.packets_from(int(min(begins) // stream.time_base), stream)
 
 
 def _pictures(track: VideoTrack, frames: Frames, numbers: list[int], plan: Plan) -> dict:

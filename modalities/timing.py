@@ -8,6 +8,7 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +129,11 @@ def _remember(key: tuple, found: Timeline) -> Timeline:
     return found
 
 
+def indexed(medium: Medium) -> bool:
+    """Whether the container knows the time of every packet and seeks by it."""
+    return medium.format in _INDEXED
+
+
 def identity(path: str, *choice: int | None) -> tuple:
     """A cache key that changes when the file does. Raises MediaError if it is not there."""
     with failing(path, "open"):
@@ -161,8 +167,8 @@ class _Row:
 
 def _scan(medium: Medium) -> Timeline:
     video, audio = medium.video, medium.audio
-    rows: dict[int, list[_Row]] = {s.index: [] for s in (video, audio) if s}
-    first: dict[int, tuple] = {}  # stream: its first frame, the packet that gave it
+    rows: dict[int, list[_Row]] = {s.index: [] for s in medium.streams}
+    first: dict[int, tuple[Any, int]] = {}  # stream: its first frame, the packet that gave it
     for number, packet in enumerate(medium.packets()):
         stream = packet.stream.index
         if stream not in first and (frames := medium.decode(packet)):
@@ -190,8 +196,9 @@ def _nothing(what: str, medium: Medium) -> str:
 
 
 def _audio(medium: Medium, rows: list[_Row], frame, anchor: int) -> AudioTrack:
+    assert medium.audio is not None
     context = medium.audio.codec_context
-    base = Fraction(medium.audio.time_base)
+    base = Fraction(medium.audio.time_base or 1)
     start = base * frame.pts if frame.pts is not None else Fraction(0)
     ticks = [row.pts for row in rows if row.pts is not None]
     ends = (row.pts + row.duration for row in rows if row.pts is not None)
@@ -212,16 +219,16 @@ def _audio(medium: Medium, rows: list[_Row], frame, anchor: int) -> AudioTrack:
 
 def _video(medium: Medium, rows: list[_Row], frame) -> VideoTrack:
     stream = medium.video
-    base = Fraction(stream.time_base)
+    assert stream is not None
+    base = Fraction(stream.time_base or 1)
     step = max(round(1 / (stream.guessed_rate or 25) / base), 1)
     aspect = float(stream.sample_aspect_ratio or 1)
     size = display_size(frame, aspect if 0.1 <= aspect <= 10 else 1.0)
     turns, mirror = orientation(frame)
     times = _trusted(medium, rows, frame)
     if times is not None:
-        shown = [row for row in rows if not row.hidden and row.pts >= frame.pts]
-        last = max(shown, key=lambda row: row.pts).duration
-        keys = sorted((row.pts, row.number) for row in rows if row.key)
+        last = max((row.pts or 0, row.duration) for row in rows if not row.hidden)[1]
+        keys = sorted((row.pts or 0, row.number) for row in rows if row.key)
     else:
         times, last = _decoded(medium, step)
         keys = []
@@ -242,12 +249,12 @@ def _video(medium: Medium, rows: list[_Row], frame) -> VideoTrack:
 
 def _trusted(medium: Medium, rows: list[_Row], first) -> Ticks | None:
     """Times of the frames as the packets have them, None if they cannot be believed."""
-    if medium.format not in _INDEXED or medium.errors or any(row.pts is None for row in rows):
+    if not indexed(medium) or medium.errors or any(row.pts is None for row in rows):
         return None
-    if medium.format == "avi" and medium.video.codec_context.has_b_frames:
+    if medium.format == "avi" and medium.video and medium.video.codec_context.has_b_frames:
         return None  # AVI stores no presentation times
     every = [row.pts for row in rows]
-    shown = np.array([row.pts for row in rows if not row.hidden], np.int64)
+    shown = np.array([row.pts or 0 for row in rows if not row.hidden], np.int64)
     if len(set(every)) < len(every) or first.pts not in shown or not rows[0].key:
         return None
     shown.sort()
@@ -256,6 +263,7 @@ def _trusted(medium: Medium, rows: list[_Row], first) -> Ticks | None:
 
 def _decoded(medium: Medium, step: int) -> tuple[Ticks, int]:
     """Times of all frames that a full decode gives, and the last one's duration in ticks."""
+    assert medium.video is not None
     stamp = Stamps(step)
     durations: dict[int, int] = {}
     for packet in medium.packets():
@@ -280,7 +288,7 @@ class Stamps:
 def _timeline(medium: Medium, video: VideoTrack | None, audio: AudioTrack | None) -> Timeline:
     zero = video.base * int(video.pts[0]) if video else audio.start if audio else Fraction(0)
     facts: dict = {}
-    if audio:
+    if audio and medium.audio:
         facts.update(
             duration=float(audio.end - audio.start),
             codec=medium.audio.codec_context.name,
@@ -289,7 +297,7 @@ def _timeline(medium: Medium, video: VideoTrack | None, audio: AudioTrack | None
             audio_start=float(audio.start - zero),
             audio_duration=float(audio.end - audio.start),
         )
-    if video:
+    if video and medium.video:
         height, width = video.size if video.turns % 2 == 0 else video.size[::-1]
         duration = float(video.base * (video.end - int(video.pts[0])))
         facts.update(

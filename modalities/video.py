@@ -53,6 +53,7 @@ class Frames:
     Attributes:
         pixels: uint8 [len(set(wanted)), H, W, 3], in ascending order of the frames.
         numbers: the frames in that order.
+        corrupt: how many of them the decoder flagged as damaged.
         done: all are there.
     """
 
@@ -63,10 +64,16 @@ class Frames:
         self._open = {int(track.pts[n]): row for row, n in enumerate(self.numbers)}
         self._height, self._width = returned_size(track, short_side)
         self.pixels = np.empty((len(self.numbers), self._height, self._width, 3), np.uint8)
+        self.key, self.corrupt = key, 0
         self._start = None if key is None else int(track.keys[key])
         self._jumped = key is not None
         self._stamp = Stamps(track.step)
         self._last: int | None = None
+
+    def fill(self, pictures: Sequence[Pixels]) -> None:
+        """Takes all wanted frames at once, from another decoder."""
+        self.pixels[:] = np.stack(pictures)
+        self._open.clear()
 
     @property
     def done(self) -> bool:
@@ -87,6 +94,7 @@ class Frames:
             self._check(pts, frame)
         row = self._open.pop(pts, None)
         if row is not None:
+            self.corrupt += frame.is_corrupt
             self.pixels[row] = self._convert(frame)
 
     def _check(self, pts: int, frame) -> None:
