@@ -7,7 +7,9 @@ from ..errors import InputError
 
 
 def pretraining_names(run: Path | None) -> frozenset[str] | None:
-    """Names in RUN/data.jsonl: one JSON string, or object with "name", per line; None if absent.
+    """Names in RUN/data.jsonl, one JSON object per line; None if there is no such file.
+
+    Examples with a "left_out" reason were not trained on and are not among them.
 
     Raises:
         InputError: the file is there and says something else.
@@ -20,7 +22,8 @@ def pretraining_names(run: Path | None) -> frozenset[str] | None:
         for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)
-                names.add(entry if isinstance(entry, str) else entry["name"])
+                if "left_out" not in entry:
+                    names.add(entry["name"])
             except (json.JSONDecodeError, KeyError, TypeError) as error:
                 raise InputError(f"{file}, line {number}: no example's name in it") from error
     return frozenset(names)

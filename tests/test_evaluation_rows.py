@@ -172,7 +172,8 @@ def test_the_seed_of_low_shot_draws_other_examples_for_the_same_column():
 def test_test_files_that_pretraining_saw_are_counted(tmp_path):
     source = easy(names=halves())
     seen = [json.dumps({"name": source.name(i)}) for i in range(20, 30)]
-    (tmp_path / "data.jsonl").write_text("\n".join([*seen, json.dumps("elsewhere.mp4")]) + "\n")
+    others = ['{"name": "elsewhere.mp4"}', '{"name": "0031.mp4", "left_out": "damaged"}']
+    (tmp_path / "data.jsonl").write_text("\n".join([*seen, *others]) + "\n")
     (row, *_) = evaluate("knn", ENCODER, source, IMAGE, run=tmp_path)
     assert row.seen_in_pretraining == 6
     (row, *_) = evaluate("knn", ENCODER, source, IMAGE, run=tmp_path / "none")
