@@ -1,0 +1,198 @@
+"""Scanning a folder into an index: every file decoded once, under limits, in parallel."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..modalities.child import Limits, Reply
+from ..modalities.media import MediaError
+from .crew import crew
+from .journal import Journal
+from .labels import Place, find_places, order
+from .progress import progress
+from .records import COLUMNS, INFO, write_rows
+from .rows import Rows
+from .scan import find_media
+from .scan_report import Report
+
+_LIMITED = ("time", "memory")
+_CHUNK = 1 << 20
+
+
+def scan(
+    root: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    jobs: int = 1,
+    limits: Limits | None = None,
+    table: str | os.PathLike | None = None,
+) -> Report:
+    """Writes an index of all media under a folder, with a quarantine of what cannot be read.
+
+    Files whose size and time of change are those of the last scan, or whose content is, keep
+    their rows. Interrupted at any moment, the same call goes on and gives the same index.
+
+    Args:
+        root: folder of media.
+        out: Parquet file to write.
+        jobs: child processes that decode.
+        limits: of each file.
+        table: CSV file with labels, groups and splits by path; by default the folder's
+            `groups.csv` if it has one.
+
+    Raises:
+        InputError: no media, or the folder or the table cannot be read.
+    """
+    root, out, limits = Path(root), Path(out), limits or Limits()
+    if out.suffix != ".parquet":
+        raise InputError(f"{out}: name the index with the suffix .parquet")
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; an index is made of a folder of media")
+    media, others = find_media(root)
+    names = list(media)
+    if not names:
+        raise InputError(f"{root}: no media files in it (others: {dict(others) or 'none'})")
+    places, absent = find_places(root, names, Path(table) if table else None)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    path = out.with_name(f"{out.name}.journal")
+    if out.exists() and not path.exists():
+        _seed(path, out)
+    with Journal(path, str(out)) as journal:
+        known = _known(journal, asdict(limits))
+        known = _update(journal, known, names, root, jobs, limits)
+        facts = {"limits": asdict(limits), "root": str(root.resolve())}
+        facts["relative_root"] = os.path.relpath(root.resolve(), out.resolve().parent)
+        report = _finish(journal, known, names, places, out, facts)
+        journal.remove()
+    report.others, report.unmatched = others, absent
+    return report
+
+
+def scan_job(path: str, old_hash: str | None) -> Reply:
+    """One file's row, made in a child process: its hash, and a full decode if that is new."""
+    from ..modalities.survey import survey
+
+    digest = content_hash(path)
+    if digest == old_hash:
+        return {"same": True}, []
+    row: dict[str, Any] = {"sha256": digest, "status": "ok", "reason": None}
+    try:
+        found = survey(path)
+    except MediaError as error:
+        row.update(status="unreadable", reason=f"{error.stage}: {error.reason}")
+        return row, []
+    row.update({name: getattr(found.info, name) for name in INFO})
+    row.update(loudness=found.loudness, silence=found.silence)
+    row["corrupt"] = found.corrupt + len(found.errors)
+    if row["corrupt"]:
+        first = found.errors[0] if found.errors else "flagged by the decoder"
+        row["reason"] = f"{found.corrupt} corrupt frames, {len(found.errors)} complaints: {first}"
+    return row, []
+
+
+def content_hash(path: str | os.PathLike) -> str:
+    """SHA-256 of a file. Raises MediaError."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(_CHUNK):
+                digest.update(block)
+    except OSError as error:
+        raise MediaError(str(path), "open", error.strerror or str(error)) from error
+    return digest.hexdigest()
+
+
+def _seed(path: Path, out: Path) -> None:
+    """Starts a journal with what the last scan found, so that only changes are scanned."""
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    columns = [name for name in COLUMNS if name not in ("label", "group", "split", "duplicate_of")]
+    table = Rows(out)
+    with Journal(part, str(out)) as journal:
+        journal.append({"limits": table.facts.get("limits")})
+        for values in table.everything(*columns):
+            journal.append(dict(zip(columns, values, strict=True)))
+    os.replace(part, path)
+
+
+def _known(journal: Journal, limits: dict) -> dict[str, tuple[int, int, int]]:
+    """Path → place in the journal, size and time of change, of rows that are still good."""
+    known: dict[str, tuple[int, int, int]] = {}
+    then = None
+    for place, row in journal.lines():
+        if "limits" in row:
+            then = row["limits"]
+        elif row["status"] not in _LIMITED or then == limits:
+            known[row["path"]] = (place, row["size"], row["modified"])
+    journal.append({"limits": limits})
+    return known
+
+
+def _update(journal: Journal, known: dict, names: list[str], root: Path, jobs: int, limits: Limits):
+    """Scans what is new or changed; returns `known` with it."""
+    stamps = {name: _stamp(root / name) for name in names}
+    todo = [name for name in names if name not in known or known[name][1:] != stamps[name]]
+    requests = ((str(root / name), _old_hash(journal, known, name), name) for name in todo)
+    answers = crew(_with_name, requests, jobs=jobs, limits=limits)
+    for (_, _, name), answer in progress(answers, len(todo), "indexing"):
+        row = _row(name, stamps[name], answer, journal, known)
+        known[name] = (journal.append(row), *stamps[name])
+    return known
+
+
+def _with_name(path: str, old_hash: str | None, name: str) -> Reply:
+    return scan_job(path, old_hash)
+
+
+def _old_hash(journal: Journal, known: dict, name: str) -> str | None:
+    return journal.at(known[name][0]).get("sha256") if name in known else None
+
+
+def _row(name: str, stamp, answer: Reply | MediaError, journal: Journal, known: dict) -> dict:
+    base = {"path": name, "size": stamp[0], "modified": stamp[1]}
+    if isinstance(answer, MediaError):
+        status = answer.stage if answer.stage in ("time", "memory", "crash") else "unreadable"
+        return {"status": status, "reason": answer.reason, **base}
+    facts, _ = answer
+    if facts.get("same"):
+        return {**journal.at(known[name][0]), **base}
+    return {**facts, **base}
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _finish(
+    journal: Journal,
+    known: dict,
+    names: list[str],
+    places: dict[str, Place],
+    out: Path,
+    facts: dict[str, Any],
+) -> Report:
+    """Orders the rows, marks duplicates, writes the index."""
+    report = Report(str(out))
+    good, bad, first = [], [], {}
+    for name in names:
+        row = journal.at(known[name][0])
+        (good if row["status"] == "ok" else bad).append(name)
+        report.add(row, places[name], first.setdefault(row.get("sha256") or name, name))
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for name in (*good, *bad):
+            row = journal.at(known[name][0])
+            original = first[row.get("sha256") or name]
+            yield {**row, **places[name], "duplicate_of": original if original != name else None}
+
+    counts = {"ok": len(good), "rows": len(names), "classes": order(report.labels)}
+    write_rows(out, rows(), {**facts, **counts})
+    return report

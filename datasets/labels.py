@@ -1,0 +1,49 @@
+"""Label, group and split of each file of an index, by the same rules as `Folder`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import InputError
+from .folder import TABLE, _from_folders, _from_table, _order
+from .table import read_table
+
+Place = dict[str, str | None]
+_UNKNOWN: Place = {"label": None, "group": None, "split": None}
+
+
+def find_places(
+    root: Path, names: list[str], table: Path | None
+) -> tuple[dict[str, Place], list[str]]:
+    """What the table, or else the sub-folders, say of each file.
+
+    Args:
+        root: the folder.
+        names: relative paths.
+        table: CSV file; None: the folder's own `groups.csv` if it has one.
+
+    Returns:
+        places by name, and the names that only the table has.
+
+    Raises:
+        InputError: the table is not there or cannot be read.
+    """
+    chosen = table or root / TABLE
+    if not chosen.is_file():
+        if table:
+            raise InputError(f"{table}: no such file; --table names a CSV file")
+        entries, absent = _from_folders(names, root), []
+    else:
+        found = read_table(chosen)
+        have = set(names)
+        entries = _from_table([name for name in names if name in found.rows], found, None)
+        absent = [name for name in found.rows if name not in have]
+    places: dict[str, Place] = dict.fromkeys(names, _UNKNOWN)
+    for entry in entries:
+        said = {"label": entry.label, "group": entry.group, "split": entry.split}
+        places[entry.name] = {key: value or None for key, value in said.items()}
+    return places, absent
+
+
+def order(labels: Iterable[str]) -> list[str]:
+    """Labels in the order of their numbers."""
+    return list(_order(set(labels)))

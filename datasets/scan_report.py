@@ -1,0 +1,79 @@
+"""What a scan found, in lines that a person can act on."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+_MOST = 10
+_ADVICE = {
+    "time": "raise --time-limit to try them again",
+    "memory": "raise --memory-limit to try them again",
+    "crash": "they crash the decoder; remove or re-encode them",
+    "unreadable": "remove, replace or re-encode them",
+}
+
+
+@dataclass(slots=True)
+class Report:
+    """Counts of a scan.
+
+    Attributes:
+        out: the index.
+        kinds: readable files by kind.
+        labels: readable files by label.
+        bad: path, status and reason of each file in the quarantine.
+        damaged: complaints, path and reason of readable files with damage.
+        duplicates: path of each repeated file and of its first copy.
+        others: files that are no media, by suffix.
+        unmatched: files that only the table has.
+        seconds: of all readable media together.
+    """
+
+    out: str
+    kinds: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    bad: list[tuple[str, str, str]] = field(default_factory=list)
+    damaged: list[tuple[int, str, str]] = field(default_factory=list)
+    duplicates: list[tuple[str, str]] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    unmatched: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, row: dict[str, Any], place: dict[str, Any], original: str) -> None:
+        """Counts one row of the index."""
+        name = row["path"]
+        if original != name:
+            self.duplicates.append((name, original))
+        if row["status"] != "ok":
+            self.bad.append((name, row["status"], row["reason"]))
+            return
+        self.kinds[row["kind"]] += 1
+        self.seconds += row["duration"]
+        if place["label"] is not None:
+            self.labels[place["label"]] += 1
+        if row["corrupt"]:
+            self.damaged.append((row["corrupt"], name, row["reason"]))
+
+    def lines(self) -> list[str]:
+        """The summary; every file in the quarantine has its line."""
+        kinds = ", ".join(f"{n} {kind}" for kind, n in self.kinds.most_common()) or "nothing"
+        lines = [f"readable: {kinds} ({self.seconds / 3600:.2f} h), {len(self.labels)} labels"]
+        for status, count in Counter(status for _, status, _ in self.bad).most_common():
+            lines.append(f"{status}: {count} files; {_ADVICE[status]}")
+            lines += [f"  {n}: {why}" for n, s, why in self.bad if s == status]
+        if self.damaged:
+            lines.append(f"damaged but readable: {len(self.damaged)} files, the worst:")
+            worst = sorted(self.damaged, key=lambda item: (-item[0], item[1]))[:_MOST]
+            lines += [f"  {name}: {why}" for _, name, why in worst]
+        if self.duplicates:
+            lines.append(f"duplicates: {len(self.duplicates)} files have the content of another")
+            lines += [f"  {name} = {first}" for name, first in self.duplicates[:_MOST]]
+            if len(self.duplicates) > _MOST:
+                lines.append("  … (all: column duplicate_of)")
+        if self.others:
+            counts = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in self.others.most_common())
+            lines.append(f"not media by their names, left out: {counts}")
+        if self.unmatched:
+            names = ", ".join(self.unmatched[:_MOST])
+            lines.append(f"named by the table but not there: {len(self.unmatched)} files: {names}")
+        return [*lines, f"index: {self.out}"]

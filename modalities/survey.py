@@ -1,0 +1,163 @@
+"""One full decode of a file: what it is, what is wrong with it, how much it moves and sounds."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .container import Medium
+from .image import is_picture, read_picture
+from .media import MediaInfo
+from .read import probe
+
+_GREY = (48, 64)  # height and width of the frames in which motion is measured
+_RATE = 8000  # Hz at which loudness is measured
+_QUIET = 1e-3  # -60 dB of full scale
+_FLOOR = -120.0  # dB, stands for digital silence
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a full decode found.
+
+    Attributes:
+        info: of the file, with its motion.
+        frames: video frames that came out of the decoder.
+        corrupt: how many of them the decoder flagged as damaged.
+        errors: what the decoder complained of, in its words.
+        loudness: of the sound, dB relative to full scale (0 is the loudest possible sine's peak);
+            -120 for digital silence, None without sound.
+        silence: share of the sound's tenths of a second that lie below -60 dB, None likewise.
+    """
+
+    info: MediaInfo
+    frames: int = 0
+    corrupt: int = 0
+    errors: tuple[str, ...] = ()
+    loudness: float | None = None
+    silence: float | None = None
+
+
+def survey(path: str | os.PathLike) -> Survey:
+    """Decodes all of a file once.
+
+    Raises:
+        MediaError: it cannot be read at all.
+    """
+    path = os.fspath(path)
+    info = probe(path)
+    if is_picture(path):
+        read_picture(path)
+        return Survey(info, frames=1)
+    motion, sound = Motion(), Loudness()
+    corrupt = 0
+    with complaints() as said, Medium(path) as medium:
+        for packet in medium.packets():
+            picture = medium.video is not None and packet.stream_index == medium.video.index
+            for frame in medium.decode(packet):
+                if picture:
+                    corrupt += frame.is_corrupt
+                    motion.add(frame)
+                else:
+                    sound.add(frame)
+    said += medium.errors
+    facts: dict[str, Any] = {n: getattr(info, n) for n in MediaInfo.__slots__}
+    facts["motion"] = motion.per_second(info.duration) if info.has_video else ()
+    errors = tuple(dict.fromkeys(said))
+    loudness = sound.result()
+    return Survey(MediaInfo(**facts), motion.count, corrupt, errors, *loudness)
+
+
+@contextmanager
+def complaints() -> Iterator[list[str]]:
+    """Collects what FFmpeg logs as errors while the block runs, in this whole process."""
+    import av.logging
+
+    said: list[str] = []
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture(local=False) as log:
+            yield said
+            said += [f"{name}: {' '.join(text.split())}" for _, name, text in log]
+    finally:
+        av.logging.set_level(before)
+
+
+@dataclass(slots=True)
+class Motion:
+    """Grey change between successive frames, by the second."""
+
+    count: int = 0
+    _last: NDArray[np.int16] | None = None
+    _times: list[float] = field(default_factory=list)
+    _changes: list[float] = field(default_factory=list)
+
+    def add(self, frame) -> None:
+        """Takes the next decoded frame."""
+        height, width = _GREY
+        grey = frame.reformat(width, height, "gray", interpolation="AREA", threads=1)
+        plane = np.frombuffer(grey.planes[0], np.uint8).reshape(height, -1)
+        picture = plane[:, :width].astype(np.int16)
+        self.count += 1
+        if self._last is not None and frame.time is not None:
+            self._changes.append(float(np.abs(picture - self._last).mean()))
+            self._times.append(frame.time)
+        elif frame.time is not None:
+            self._times.append(frame.time)
+            self._changes.append(0.0)
+        self._last = picture
+
+    def per_second(self, duration: float) -> tuple[float, ...]:
+        """Grey levels by which the mean pixel changes per second, one value per second.
+
+        All changes within a second are added up, so that the value does not depend on the frame
+        rate; a last second that is cut short counts as far as it goes.
+        """
+        seconds = max(int(np.ceil(round(duration, 6))), 1)
+        if not self._times or seconds > 10_000_000:
+            return ()
+        at = np.clip(np.array(self._times) - self._times[0], 0, seconds - 1e-9).astype(int)
+        total = np.bincount(at, self._changes, seconds)
+        total[-1] /= max(duration - (seconds - 1), 0.1) if duration < seconds else 1
+        return tuple(round(float(x), 3) for x in total)
+
+
+@dataclass(slots=True)
+class Loudness:
+    """Mean power of the sound and how much of it is silent."""
+
+    _resampler: Any = None
+    _power: list[float] = field(default_factory=list)
+    _rest: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+
+    def add(self, frame) -> None:
+        """Takes the next decoded frame of sound."""
+        from av import AudioResampler
+
+        frame.pts = None
+        if self._resampler is None:
+            self._resampler = AudioResampler("flt", "mono", _RATE)
+        try:
+            parts = self._resampler.resample(frame)
+        except ValueError:  # the stream changed its rate or layout
+            self._resampler = AudioResampler("flt", "mono", _RATE)
+            parts = self._resampler.resample(frame)
+        block = _RATE // 10
+        wave = np.concatenate([self._rest, *(p.to_ndarray().reshape(-1) for p in parts)])
+        whole = len(wave) // block * block
+        self._power += np.square(wave[:whole].reshape(-1, block)).mean(1).tolist()
+        self._rest = wave[whole:]
+
+    def result(self) -> tuple[float | None, float | None]:
+        """Loudness in dB and the silent share, None and None without sound."""
+        power = np.array(self._power or ([np.square(self._rest).mean()] if len(self._rest) else []))
+        if not len(power):
+            return None, None
+        mean = float(np.nan_to_num(power).mean())
+        level = 10 * np.log10(mean) if mean > 0 else _FLOOR
+        return round(max(level, _FLOOR), 2), round(float((power < _QUIET**2).mean()), 4)
