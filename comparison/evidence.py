@@ -1,6 +1,7 @@
 """What a report shows besides numbers: puzzles as pictures, and nearest neighbours."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,19 +62,28 @@ def _save_puzzles(task: Task, source: Source, folder: Path) -> None:
     for k, picture in enumerate(pictures):
         images = []
         for j, image in enumerate(picture.images):
-            images.append(f"puzzle-{k}-{j}.png")
-            folder.mkdir(parents=True, exist_ok=True)
-            save_image(image, folder / images[-1])
+            name = f"puzzle-{k}-{j}.png"
+            save_image(image, folder / name)
+            aspect = round(image.shape[-1] / image.shape[-2], 3)
+            images.append({"file": name, "aspect": aspect})
         examples.append(
             {
                 "images": images,
                 "captions": picture.captions,
-                "answer": picture.answer,
-                "prediction": picture.prediction,
+                "answer": _named(picture.answer, source),
+                "prediction": _named(picture.prediction, source),
                 "correct": correct(picture),
             }
         )
     write_json(folder / "puzzles.json", {"note": "", "examples": examples})
+
+
+def _named(text: str, source: Source) -> str:
+    """ "class 3 (80 %)", all that a task can know of a label, with the class's name."""
+    number = re.match(r"class (\d+)\b", text)
+    if number is None or int(number[1]) >= len(source.classes):
+        return text
+    return source.classes[int(number[1])] + text[number.end() :]
 
 
 def nearest(features: Features, split: Split) -> list[dict[str, Any]]:

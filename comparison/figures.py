@@ -73,23 +73,24 @@ def cost(results: Results, column: Column) -> Figure | None:
     return {
         "xticks": [(x.position(t), clock(t)) for t in x.ticks()],
         "yticks": [(y.position(t), tick_text(t, share=True)) for t in y.ticks(5)],
-        "points": _sides(points),
+        "points": _spread(points),
         "chance": y.position(column.chance),
         "reference": None if reference is None else y.position(reference.mean),
     }
 
 
-def _sides(points: list[Figure]) -> list[Figure]:
-    """Labels to the right of their dots, or to the left near the edge or another label."""
+def _spread(points: list[Figure], gap: float = 7.5, reach: float = 34.0) -> list[Figure]:
+    """Puts labels beside their dots, inwards, and pushes apart those that would overlap."""
     placed: list[tuple[float, float]] = []
     for point in sorted(points, key=lambda p: -p["y"]):
-        left = point["x"] > 62
-        start = point["x"] - 26 if left else point["x"]
-        if any(abs(point["y"] - b) < 7 and abs(start - a) < 26 for a, b in placed):
-            left = not left and point["x"] > 30
-            start = point["x"] - 26 if left else point["x"]
-        placed.append((start, point["y"]))
-        point["left"] = left
+        point["left"] = point["x"] > 55
+        start = point["x"] - reach if point["left"] else point["x"]
+        height = point["y"]
+        for at, other in sorted(placed, key=lambda p: -p[1]):
+            if abs(at - start) < reach and abs(other - height) < gap:
+                height = other - gap
+        point["label"] = round(height, 3)
+        placed.append((start, height))
     return points
 
 
@@ -115,7 +116,7 @@ def _curve(name: str, runs: list[tuple[Run, History]]) -> Figure:
         "name": name.replace("_", " "),
         "unit": "%" if share else "",
         "xticks": [(x.position(t), f"{t:g}") for t in x.ticks(3)],
-        "yticks": [(y.position(t), tick_text(t, share=share)) for t in y.ticks(3)],
+        "yticks": [(y.position(t), tick_text(t, share=share)) for t in y.ticks(4)],
         "paths": [
             (path(thin(points), x, y), f"seed {run.seed}, fold {run.split}")
             for run, points in lines
@@ -159,8 +160,17 @@ def share_axis(values: Iterable[float]) -> Axis:
     return around([min(max(v, 0.0), 1.0) for v in values if math.isfinite(v)], floor=0.0, cap=1.0)
 
 
-def _reach(estimates: Iterable[Estimate]) -> list[float]:
-    return [v for e in estimates for v in (e.mean, e.low, e.high, *e.values) if math.isfinite(v)]
+def _reach(estimates: Iterable[Estimate], most: float = 0.1) -> list[float]:
+    """What an axis must show: all single values, and whiskers up to `most` beyond them.
+
+    The whiskers of two or three seeds may be longer than the whole scale; the text has their
+    length where the axis ends earlier.
+    """
+    known = list(estimates)
+    single = [v for e in known for v in (e.mean, *e.values)]
+    low, high = min(single, default=0.0) - most, max(single, default=1.0) + most
+    ends = [min(max(v, low), high) for e in known for v in (e.low, e.high) if math.isfinite(v)]
+    return single + ends
 
 
 def _span(axis: Axis, e: Estimate) -> tuple[float, float] | None:

@@ -29,7 +29,7 @@ def finding(
         return text, "The untrained control has not finished, so what that is worth is open."
     if math.isnan(gains[best].half):
         return _single(column, best, known[best], gains[best], reference[best], method)
-    shown = [t for t in sorted(gains, key=lambda t: -gains[t].mean) if gains[t].low > 0]
+    shown = [t for t in sorted(gains, key=lambda t: -gains[t].mean) if gains[t].sign > 0]
     head = _head(best, known, gains, shown, method)
     return head, " ".join(_besides(column, best, known, gains, shown, supervised))
 
@@ -70,8 +70,8 @@ def _head(
             f"{difference_text(gains[other])})."
         )
     return (
-        f"No task is shown to beat the same network untrained in {method}: the highest, {best}, "
-        f"stands {gain} points from it."
+        f"No task is shown to beat the same network untrained in {method}: the highest mean, "
+        f"{best}, differs by {gain} points."
     )
 
 
@@ -90,12 +90,12 @@ def _besides(
             f"Of {len(gains)} tasks, {joined(shown)} {_beat(shown)} it by more than the interval"
             + (f"; {joined(rest)} {'does' if len(rest) == 1 else 'do'} not." if rest else ".")
         )
-    worse = [t for t, d in gains.items() if d.high < 0]
+    worse = [t for t, d in gains.items() if d.sign < 0]
     if worse:
         said.append(f"{joined(worse)} {'is' if len(worse) == 1 else 'are'} below it.")
     others = sorted((t for t in known if t != best), key=lambda t: -known[t].mean)
     lead = column.difference(best, others[0]) if others else None
-    if lead is not None and not lead.low > 0:
+    if shown and lead is not None and lead.sign <= 0:
         said.append(
             f"The lead over {others[0]}, {difference_text(lead)} points, is within the interval."
         )

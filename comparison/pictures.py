@@ -86,12 +86,13 @@ def to_pixels(image: Tensor) -> np.ndarray:
     return pixels.permute(1, 2, 0).contiguous().cpu().numpy()
 
 
-def save_image(image: Tensor, path: Path, side: int = 160) -> None:
-    """Writes float [3, H, W] as PNG; a small image is enlarged to `side` pixels without blur."""
+def save_image(image: Tensor, path: Path, height: int = 128) -> None:
+    """Writes float [3, H, W] as PNG; one much lower than `height` is enlarged without blur."""
     from PIL import Image
 
     picture = Image.fromarray(to_pixels(image))
-    factor = max(1, side // max(picture.size))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    factor = max(1, height // picture.height)
     size = (picture.width * factor, picture.height * factor)
     picture.resize(size, Image.Resampling.NEAREST).save(path, optimize=True)
 

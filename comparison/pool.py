@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -61,6 +62,9 @@ def _one_by_one(work, state, jobs):
         try:
             work(state, job)
             yield Ended(job)
+        except SystemExit as error:
+            # What Lightning makes of a second Ctrl-C.
+            raise KeyboardInterrupt from error
         except Exception as error:
             yield Ended(job, explain(error))
 
@@ -109,18 +113,15 @@ class _Lane(threading.Thread):
             except Empty:
                 break
             self.events.put(Begun(job))
-            try:
-                self.events.put(Ended(job, self._attempt(job)))
-            except KeyboardInterrupt:
-                break
+            self.events.put(Ended(job, self._attempt(job)))
         if self.pool is not None:
             self.pool.shutdown(wait=False)
 
     def kill(self) -> None:
         """Ends the worker; what it was doing is repeated by the next call."""
-        if self.pool is not None:
-            for process in list(self.pool._processes.values()):
-                process.terminate()
+        # None once the pool has shut itself down.
+        for process in list((getattr(self.pool, "_processes", None) or {}).values()):
+            process.terminate()
 
     def _attempt(self, job) -> tuple[str, str] | None:
         if self.pool is None:
@@ -135,6 +136,10 @@ class _Lane(threading.Thread):
         except BrokenProcessPool:
             self.pool = None
             return "its worker process died (killed, or out of memory)", ""
+        except (KeyboardInterrupt, SystemExit):
+            # Ctrl-C has reached the parent too, which no longer listens; a signal to the worker
+            # alone is a failure like others.
+            return "it was interrupted", ""
         except Exception as error:
             return explain(error)
 
@@ -143,10 +148,11 @@ _shared: dict = {}
 
 
 def _prepare(work, state, parallel: int) -> None:
-    import torch
-
     _shared.update(work=work, state=state)
-    torch.set_num_threads(max(1, cores() // parallel))
+    threads = max(1, cores() // parallel)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
     # Ctrl-C reaches the whole process group: pretraining answers it with a checkpoint, and
     # whatever else a worker is at, the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

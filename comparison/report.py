@@ -1,6 +1,7 @@
 """results.md and report.html: what a comparison found, on pages that need nothing else."""
 
 import base64
+import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -78,6 +79,7 @@ def page_values(results: Results) -> dict[str, Any]:
         "details": _details(results),
         "panels": [figures.panel(results, column) for column in results.main],
         "cost": figures.cost(results, first) if first else None,
+        "shown": _shown(results),
         "cost_axis": " ".join(column_name(first)) if first else "",
         "curves": [
             {"name": line.name, "hue": line.hue, "kind": line.kind, "plots": plots}
@@ -119,8 +121,8 @@ def _opening(results: Results, first: Column | None) -> dict[str, Any]:
     if first:
         facts.append(("Chance", f"{percent(first.chance)} %"))
     return {
-        "headline": headline,
-        "lede": lede,
+        "headline": _unbroken(headline),
+        "lede": _unbroken(lede),
         "data_name": plan["data"]["name"],
         "facts": facts,
         "written": results.about.get("written", ""),
@@ -133,6 +135,19 @@ def _opening(results: Results, first: Column | None) -> dict[str, Any]:
         "css": (TEMPLATES / "style.css").read_text(),
         "script": (TEMPLATES / "script.js").read_text(),
     }
+
+
+def _unbroken(text: str) -> str:
+    """A sentence in which no line ends within a number or a metric's name."""
+    return text.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%").replace("p-1", "p\u20111")
+
+
+def _shown(results: Results) -> str:
+    """Whether the trained entries had equal budgets."""
+    counts = {line.examples for line in results.lines if line.examples}
+    if len(counts) == 1:
+        return f"All were shown {plural(counts.pop(), 'example')} per run."
+    return "They were shown different numbers of examples, which the table names."
 
 
 def _column(results: Results, column: Column) -> dict[str, Any]:
@@ -182,9 +197,7 @@ def _cell(line: Line, column: Column) -> dict[str, Any] | None:
 
 def _trend(gain: Estimate | None) -> str:
     """Whether a difference is more than its interval."""
-    if gain is None or math.isnan(gain.half):
-        return ""
-    return "up" if gain.low > 0 else "down" if gain.high < 0 else ""
+    return {1: "up", -1: "down", 0: ""}[gain.sign] if gain else ""
 
 
 def _details(results: Results) -> dict[str, Any]:
@@ -210,15 +223,22 @@ def _puzzles(results: Results) -> list[dict[str, Any]]:
         found = read_evidence(folder, "puzzles")
         if found is None or line.kind == "random":
             continue
-        examples = [
-            {**e, "images": [data_uri(folder / "evidence" / name) for name in e["images"]]}
-            for e in found["examples"]
-        ]
+        examples = [_example(folder / "evidence", e) for e in found["examples"]]
         shown.append(
             {"name": line.name, "hue": line.hue, "kind": line.kind, "note": found["note"]}
-            | {"examples": examples}
+            | {"examples": examples, "compact": all(e["total"] <= 2.5 for e in examples)}
         )
     return shown
+
+
+def _example(folder: Path, example: dict[str, Any]) -> dict[str, Any]:
+    """Its images with their captions and shapes, so that all get one height."""
+    captions = [*example["captions"], *[""] * len(example["images"])]
+    images = [
+        {"src": data_uri(folder / image["file"]), "aspect": image["aspect"], "caption": caption}
+        for image, caption in zip(example["images"], captions, strict=False)
+    ]
+    return {**example, "images": images, "total": round(sum(i["aspect"] for i in images), 3)}
 
 
 def _sheets(results: Results) -> list[dict[str, Any]]:
@@ -237,9 +257,9 @@ def _sheets(results: Results) -> list[dict[str, Any]]:
 
 def _neighbours(results: Results) -> list[dict[str, Any]]:
     folder = results.out / "thumbnails"
-    listed = read_evidence(results.out, "../thumbnails/thumbnails")
-    if not listed:
+    if not (folder / "thumbnails.json").exists():
         return []
+    listed = json.loads((folder / "thumbnails.json").read_text())
     return [
         {
             **sheet,

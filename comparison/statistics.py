@@ -32,6 +32,16 @@ class Estimate:
     values: tuple[float, ...]
 
     @property
+    def sign(self) -> int:
+        """1 or -1 for a difference larger than its interval, else 0.
+
+        An interval of no width comes from equal values, which so few of them are by chance.
+        """
+        if not self.half > 0 or abs(self.mean) <= self.half:
+            return 0
+        return 1 if self.mean > 0 else -1
+
+    @property
     def low(self) -> float:
         return self.mean - self.half
 

@@ -8,7 +8,7 @@ from .statistics import Column, Estimate
 
 METHODS = {
     "linear": "Linear probe",
-    "knn": "Nearest neighbours",
+    "knn": "kNN",
     "retrieval": "Retrieval",
     "lowshot": "Few labels",
 }
@@ -32,7 +32,8 @@ def difference_text(e: Estimate | None) -> str:
     if e is None:
         return "–"
     half = "" if math.isnan(e.half) else f" ± {percent(e.half)}"
-    return f"{100 * e.mean:+.1f}".replace("-", "−") + half
+    points = round(100 * e.mean, 1)
+    return (f"{points:+.1f}".replace("-", "−") if points else "0.0") + half
 
 
 def column_name(column: Column) -> tuple[str, str]:
@@ -57,7 +58,8 @@ def over_text(columns: Sequence[Column], entries: Sequence[str], folds: int) -> 
             "differences between folds, not those between seeds."
         )
     mean = f", each the mean over {folds} folds" if folds > 1 else ""
-    return f"± is the 95 % Student-t interval over {most.n} seeds{mean}."
+    few = " Two values make it very wide, or by chance very narrow." if most.n == 2 else ""
+    return f"± is the 95 % Student-t interval over {most.n} seeds{mean}.{few}"
 
 
 def plural(n: int, one: str, many: str = "") -> str:
@@ -74,8 +76,8 @@ def clock(seconds: float | None) -> str:
     """Seconds as people say them."""
     if seconds is None or math.isnan(seconds):
         return "–"
-    if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 

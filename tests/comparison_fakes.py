@@ -1,0 +1,104 @@
+"""Tasks and media for comparisons that take a fraction of a second per run.
+
+Everything is a function of a module, because worker processes import it by name.
+"""
+
+import signal
+from pathlib import Path
+
+import torch.nn.functional as F
+from fakes import SIZE, FakeEncoder, FakeSource, FakeTask
+from torch import nn
+
+from pretexto.comparison.compare import Entry, compare
+from pretexto.modalities.media import Plan
+from pretexto.modalities.view import View
+from pretexto.tasks.task import Step, Task
+from pretexto.training.args import TrainerArgs
+from pretexto.training.optim import OptimizerArgs
+
+VIEW = View("image", size=SIZE, frames=1)
+TRAINER = TrainerArgs(steps=4, batch_size=6, workers=0, log_every=2, accelerator="cpu")
+
+
+class Films(FakeSource):
+    """24 videos of two classes; of every three the last one is for the test, or three folds."""
+
+    title = "fake films"
+
+    def __init__(self, *, folds: bool = False, **arguments):
+        super().__init__(**arguments)
+        self.folds = folds
+
+    def split(self, i):
+        return f"film{i % 3}" if self.folds else "test" if i % 3 == 2 else "train"
+
+
+class Labels(Task):
+    """The supervised control of these comparisons."""
+
+    def __init__(self, encoder, classes):
+        super().__init__()
+        self.encoder, self.head = encoder, nn.Linear(encoder.dim, classes)
+
+    @property
+    def encoders(self):
+        return {"image": self.encoder}
+
+    @property
+    def views(self):
+        return {"image": VIEW}
+
+    def plan(self, info, rng):
+        return Plan(times=(0.5,))
+
+    def example(self, sample, rng):
+        return {"frame": sample.frames[0]}
+
+    def forward(self, batch, phase=None):
+        scores = self.head(self.encoder(batch["frame"].float() / 255))
+        return Step(F.cross_entropy(scores, batch["label"]))
+
+
+def turned(**arguments) -> FakeTask:
+    """The pretext task: is the frame upside down?"""
+    return FakeTask(FakeEncoder(dropout=0.0), **arguments)
+
+
+def wide() -> FakeTask:
+    """The same with another encoder."""
+    return FakeTask(FakeEncoder(dropout=0.0, dim=9))
+
+
+def broken() -> FakeTask:
+    """Its encoder can be built, but example 3 of the training part has no finite loss."""
+    return turned(poison=3)
+
+
+class Interrupted(FakeTask):
+    """Ctrl-C during its first training, once per flag file."""
+
+    def __init__(self, flag: str):
+        super().__init__(FakeEncoder(dropout=0.0))
+        self.flag = Path(flag)
+
+    def after_step(self):
+        super().after_step()
+        if not self.flag.exists():
+            self.flag.write_text("")
+            signal.raise_signal(signal.SIGINT)
+
+
+def films(out, entries=None, *, source=None, **changes):
+    """A small comparison: one task, two seeds, knn and retrieval."""
+    arguments = {
+        "view": VIEW,
+        "trainer": TRAINER,
+        "optimizer": OptimizerArgs(lr=0.01),
+        "seeds": 2,
+        "protocols": ("knn", "retrieval"),
+        "clips": 1,
+        "supervised": Labels,
+        **changes,
+    }
+    return compare(entries or {"turned": Entry(turned)}, source or Films(), out, **arguments)
