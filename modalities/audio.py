@@ -68,7 +68,7 @@ class Sound:
             raise MediaError(path, "plan", f"{high - low} samples of sound are too many")
         self._samples = np.zeros((track.channels, high - low), np.float32)
         self._next: int | None = None  # position at which the next decoded sample goes
-        self._number = -1  # of the packet last seen
+        self._jumped = False  # earlier packets were skipped, nothing is decoded yet
         self._resampler = None
         self.done = False
         self.begins = zero + Fraction(max(low, 0), track.rate) - _PREROLL
@@ -86,18 +86,17 @@ class Sound:
         if self._skips and packet.pts is not None:
             if (packet.pts + (packet.duration or 0)) * self.track.base < self.begins:
                 return
-            if self._next is None:
-                self._next = self._counted(packet.pts)
-                self._skips = False
+            if int(np.searchsorted(self.track.packets, packet.pts)) > self.before + 1:
+                raise Missed  # a seek went too far
+            self._skips = False
+            self._jumped = True
         for frame in medium.decode(packet):
             self._place(frame)
 
     def _counted(self, pts: int) -> int | None:
-        """Position of a packet from the number of samples before it: finer than its ticks."""
+        """Position of a packet's samples from the number before them: finer than its ticks."""
         track = self.track
         number = int(np.searchsorted(track.packets, pts))
-        if number > self.before + 1:
-            raise Missed  # a seek went too far
         if not track.block or number <= track.anchor:
             return None
         blocks = number - track.anchor - 1
@@ -108,6 +107,8 @@ class Sound:
 
     def _place(self, frame) -> None:
         track, pts = self.track, frame.pts
+        if self._jumped and pts is not None:
+            self._next, self._jumped = self._counted(pts), False
         if pts is not None:
             told = self._position(pts * track.base)
             slack = max(0.002, min(1.5 * float(track.base), 0.05)) * track.rate
@@ -122,8 +123,8 @@ class Sound:
 
     def _put(self, block: NDArray[np.float32]) -> None:
         first = self._next or 0
-        self._next = first + block.shape[1]
-        low, high = max(first, self._low, 0), min(self._next, self._high, self._period)
+        last = self._next = first + block.shape[1]
+        low, high = max(first, self._low, 0), min(last, self._high, self._period)
         if low < high:
             target = self._samples[:, low - self._low : high - self._low]
             target[:] = block[:, low - first : high - first]
@@ -141,7 +142,8 @@ class Sound:
             self._resampler = AudioResampler("flt", self.track.layout, self.track.rate)
             frames = self._resampler.resample(frame)
         # Packed samples only: PyAV crashes on to_ndarray of eight planar channels.
-        return [f.to_ndarray().reshape(-1, self.track.channels).T for f in frames]
+        channels = self.track.channels
+        return [f.to_ndarray().astype(np.float32).reshape(-1, channels).T for f in frames]
 
     def result(self) -> Tensor:
         """float32 [C, span.samples] in [-1, 1] at the span's rate."""

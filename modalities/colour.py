@@ -61,7 +61,8 @@ def to_rgb(frame: "VideoFrame", height: int, width: int) -> Pixels:
         frame = _scaled(frame, height, width, full)
         if matrix == "ITU601" and not full and _plane(frame, 0, height, width).min() >= _BLACK:
             return _rgb_601(frame)
-    return _reformat(frame, height, width, "rgb24", matrix, full, True).to_ndarray()
+    rgb: Any = _reformat(frame, height, width, "rgb24", matrix, full, True).to_ndarray()
+    return rgb
 
 
 def _scaled(frame: "VideoFrame", height: int, width: int, full: bool) -> "VideoFrame":

@@ -115,8 +115,9 @@ def _encoded(stream, pictures, seconds, pixels, colours) -> list:
 def _voiced(stream, sound, rate, start, layout) -> list:
     packets, size = [], 960
     for first in range(0, sound.shape[1], size):
-        block = np.ascontiguousarray(sound[:, first : first + size])
-        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+        # Packed, as PyAV cannot fill eight planar channels.
+        block = np.ascontiguousarray(sound[:, first : first + size].T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(block, format="flt", layout=layout)
         frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
         frame.pts = first + round(start * rate)
         packets += stream.encode(frame)
