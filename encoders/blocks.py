@@ -39,6 +39,7 @@ def check_width(width: int) -> None:
 def conv2d(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """Convolution that keeps the size apart from its stride, then batch norm."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     # The layout of the weights decides that of the activations: faster on CPUs and in bf16.
     conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs))

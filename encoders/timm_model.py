@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import InputError
@@ -22,22 +24,33 @@ def create(name: str, pretrained: bool, weights: str | None, size: int | None) -
     if not timm.is_model(base) or ":" in name or "/" in name:
         raise InputError(f"timm has no model {name!r}; {nearest(base, timm.list_models())}")
     options: dict[str, Any] = {} if size is None else {"img_size": size}
-    if weights is not None:
-        if not (Path(weights).is_file() and weights.endswith(".safetensors")):
-            raise InputError(f"{weights}: weights must be a local .safetensors file")
-        options["pretrained_cfg_overlay"] = {"file": weights}
     try:
-        net = timm.create_model(
-            name, pretrained=pretrained or weights is not None, num_classes=0, **options
-        )
+        net: Any = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except TypeError as error:
-        raise InputError(f"{name} takes no size ({error}); leave it out") from error
+        raise InputError(f"{name} takes no size ({one_line(error)}); leave it out") from error
     except (RuntimeError, AssertionError, OSError) as error:
-        source = weights or ("published weights" if pretrained else "timm")
-        raise InputError(f"{name} cannot be made from {source}: {one_line(error)}") from error
+        raise InputError(f"timm cannot make {name}: {one_line(error)}") from error
     if not hasattr(net, "forward_intermediates"):
         raise InputError(f"{name} gives no feature maps; choose another model of timm")
+    if weights is not None:
+        _load(net, weights)
     return net
+
+
+def _load(net: Any, weights: str) -> None:
+    if not (Path(weights).is_file() and weights.endswith(".safetensors")):
+        raise InputError(f"{weights}: weights must be a local .safetensors file")
+    classifiers = net.pretrained_cfg.get("classifier") or ()
+    heads = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
+    prefixes = tuple(f"{head}." for head in heads)
+    try:
+        state = load_file(weights)
+        # The network is built without its classifier; the file may still have one.
+        net.load_state_dict({k: v for k, v in state.items() if not k.startswith(prefixes)})
+    except (RuntimeError, SafetensorError, OSError) as error:
+        raise InputError(
+            f"{weights}: not the weights of this {type(net).__name__}: {one_line(error)}"
+        ) from error
 
 
 def check_size(net: Any, x: Tensor) -> None:
