@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -30,13 +31,15 @@ class Checkpoints(Callback):
         self.folder, self.every = folder.checkpoints, every
         self.saved = -1
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_) -> None:
-        assert isinstance(module, Pretraining)
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        module = _ours(pl_module)
         if module.done // self.every > max(self.saved, module.start) // self.every:
             self._save(trainer, module)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        assert isinstance(module, Pretraining)
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        module = _ours(pl_module)
         if module.done > max(self.saved, module.start):
             self._save(trainer, module)
 
@@ -76,14 +79,16 @@ class Rows(Callback):
         self._examples, self._seconds, self._waited = 0, 0.0, 0.0
         self._since = time.perf_counter()
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        assert isinstance(module, Pretraining)
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        module = _ours(pl_module)
         self._since = time.perf_counter()
         if self.display:
             self.display.start(module.start, module.total)
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_) -> None:
-        assert isinstance(module, Pretraining)
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        module = _ours(pl_module)
         done = module.done
         self._examples += len(module.stream.recent.get(done - 1, ())) * module.stream.team.size
         if done == 1 or done % self.every == 0 or done == module.total:
@@ -91,8 +96,8 @@ class Rows(Callback):
         elif self.display:
             self.display.tick(done, self.last)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        assert isinstance(module, Pretraining)
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        module = _ours(pl_module)
         # The last batches may have been left out, and with them the row of the last step.
         if self._examples and module.done == module.total:
             self._row(module)
@@ -103,8 +108,10 @@ class Rows(Callback):
     def load_state_dict(self, state_dict: Row) -> None:
         self.last = state_dict["last"]
 
-    def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint) -> None:
-        assert isinstance(module, Pretraining)
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: Row
+    ) -> None:
+        module = _ours(pl_module)
         self._settle(module)
 
     def _row(self, module: Pretraining) -> None:
@@ -151,6 +158,11 @@ class Rows(Callback):
             f"the loss became {value} at step {step}; the files of that batch are in {path}; look "
             "at them, or try a smaller optimizer.lr or trainer.precision 32"
         )
+
+
+def _ours(module: L.LightningModule) -> Pretraining:
+    assert isinstance(module, Pretraining)
+    return module
 
 
 def _means(module: Pretraining) -> dict[str, float]:

@@ -18,7 +18,8 @@ from ..modalities.media import MediaError
 from ..tasks.task import Batch, Task
 
 
-class Lost(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class Lost:
     """An example that could not be read."""
 
     index: int
@@ -43,7 +44,8 @@ class Loaded(NamedTuple):
     mistake: str | None
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Request:
     """What a worker is asked for."""
 
     number: int
@@ -132,9 +134,9 @@ class Examples(Dataset):
         return len(self.source)
 
     def __getitem__(self, request: Request) -> tuple[int, Batch | Lost | str]:
-        number, epoch, index = request
+        number, index = request.number, request.index
         try:
-            return number, self.example(epoch, index)
+            return number, self.example(request.epoch, index)
         except MediaError as error:
             name = self.source.name(index)
             return number, Lost(index, name, error.stage, error.reason)
