@@ -96,6 +96,17 @@ def test_each_scene_shows_every_motion_once_and_stands_in_one_split(world):
     assert source.classes[source.label(3)] == source.truth(3)["class"]
 
 
+def test_a_scene_fixes_the_look_and_nothing_of_the_motion(world):
+    source = world("train")
+    facts = [source.truth(i) for i in range(len(source))]
+    for scene in (facts[:8], facts[8:]):
+        assert len({(fact["shape"], fact["texture"], fact["hue"]) for fact in scene}) == 1
+    for fact in ("speed", "transpose"):
+        assert len({truth[fact] for truth in facts}) == len(facts)
+    assert min(fact["speed"] for fact in facts) >= 0.42
+    assert max(fact["speed"] for fact in facts) <= 0.84
+
+
 def test_train_and_test_scenes_look_different_and_more_training_leaves_the_test_alone(world):
     few, more = world("test"), world("test", train_scenes=3)
     assert few.folder != more.folder
@@ -120,7 +131,7 @@ def test_the_figure_is_where_the_truth_says(world):
         moved = np.abs(frames - np.median(frames, 0))
         moved = np.where(moved > 30, moved, 0) + 1e-3
         axis, weight = (np.arange(64) + 0.5) / 64, moved.sum((1, 2))
-        # Rocks and the median's ghost blur the centroid; measured: 0.85 … 0.99 over 120 clips.
+        # Rocks and the median's ghost blur the centroid; five seeds gave 0.82 … 0.99.
         for dial, sums in (("x", moved.sum(1)), ("y", moved.sum(2))):
             if np.std(truth[dial]) > 0.05:
                 assert np.corrcoef((sums * axis).sum(1) / weight, truth[dial])[0, 1] > 0.7
@@ -173,8 +184,9 @@ def accuracies(seed):
 
 def test_a_frame_does_not_tell_the_class_and_motion_does():
     found = accuracies(seed=0)
-    assert found["pixels"] < 0.21
-    assert found["colour"] < 0.21
+    # Seeds 1 … 4 gave 0.113 … 0.192, 0.108 … 0.175 and 0.69 … 0.73; chance is 0.125 ± 0.021.
+    assert found["pixels"] < 0.23
+    assert found["colour"] < 0.23
     assert found["motion"] > 0.6
 
 
@@ -188,7 +200,7 @@ def test_even_the_true_state_in_one_frame_does_not_tell_the_class():
             states.append([x, y, np.cos(turn), np.sin(turn), radius])
     forest = RandomForestClassifier(100, min_samples_leaf=5, random_state=0)
     forest.fit(states[:3200], labels[:3200])
-    # Three seeds gave 0.131, 0.135 and 0.139; chance has a deviation of 0.008 here.
+    # Four seeds gave 0.130 … 0.136; chance has a deviation of 0.008 here.
     assert forest.score(states[3200:], labels[3200:]) < 0.165
 
 
@@ -201,20 +213,24 @@ def correlations(source):
         times = np.arange(len(heights)) / 12.5
         if heights.std() > 0.03:
             heard = np.log2(pitches(wave, times))
-            found.append(np.corrcoef(heard[1:-1], heights[1:-1])[0, 1])
+            steady = heard[1:-1].std() == 0
+            found.append(0.0 if steady else np.corrcoef(heard[1:-1], heights[1:-1])[0, 1])
     return np.array(found)
 
 
 def test_pitch_follows_the_head(world):
     found = correlations(world("train"))
     assert len(found) > 8
-    assert np.median(found) > 0.97
+    # Five seeds gave medians of 1.00 and no clip below 0.999.
+    assert found.min() > 0.98
 
 
 def test_in_the_uncoupled_world_the_sound_tells_nothing_of_the_picture(world):
     source = world("train", coupled=False)
     found = correlations(source)
-    assert np.abs(np.median(found)) < 0.6
+    # Five seeds gave medians of -0.11 … 0.08 and at most one clip in four beyond 0.8 (two slow
+    # waves over two seconds are often alike by accident).
+    assert np.abs(np.median(found)) < 0.5
     assert (np.abs(found) < 0.8).mean() > 0.5
     coupled = world("train")
     assert torch.equal(everything(source, 3).frames, everything(coupled, 3).frames)
@@ -284,9 +300,9 @@ def test_turned_world_is_the_upright_one_turned(world):
     for i in range(8):
         a, b = everything(upright, i).frames.float(), everything(turned, i).frames.float()
         back = torch.rot90(b, -ups[i] // 90, (2, 3))
-        # Coding differs between the two by about 3 grey levels; another turn by 20 and more.
-        assert (back - a).abs().mean() < 6
-        assert (torch.rot90(back, 1, (2, 3)) - a).abs().mean() > 12
+        # Over five seeds coding makes 2.5 grey levels at most, another turn 40 and more.
+        assert (back - a).abs().mean() < 5
+        assert (torch.rot90(back, 1, (2, 3)) - a).abs().mean() > 20
 
 
 def test_frozen_world_stands_still(world):
@@ -302,13 +318,26 @@ def test_frozen_world_stands_still(world):
         assert light.std() / light.mean() < 0.05
 
 
+def test_shake_and_flicker_do_not_tell_the_order_of_frames(world):
+    """In the frozen world frames far apart in time are no less alike than neighbours."""
+    source, near, far = world("train", moving=False), [], []
+    for i in range(len(source)):
+        frames = everything(source, i).frames.float()
+        near.append((frames[1:] - frames[:-1]).abs().mean().item())
+        far.append((frames[12:] - frames[:-12]).abs().mean().item())
+    assert min(near) > 3
+    # Five seeds gave a ratio of 0.98 … 1.04.
+    assert abs(np.mean(far) / np.mean(near) - 1) < 0.1
+
+
 def test_light_comes_from_above(world):
     source = world()
     above = below = 0.0
     for i in range(0, len(source), 3):
         frames = everything(source, i).frames.float()
         above, below = above + frames[:, :, :16].mean(), below + frames[:, :, -16:].mean()
-    assert above > 1.3 * below
+    # Five seeds gave 1.99 … 2.27.
+    assert above > 1.5 * below
 
 
 def test_mistakes_are_named(tmp_path, monkeypatch):
