@@ -6,7 +6,9 @@ from pathlib import Path
 from ..errors import InputError
 from ..modalities.media import Kind
 from .folder import Folder, nearest
+from .manifest import NAME as MANIFEST
 from .source import Source, Subset
+from .storage import is_url
 from .synthetic import Synthetic
 
 SYNTHETIC = {"synthetic": "all", "synthetic:train": "train", "synthetic:test": "test"}
@@ -23,8 +25,9 @@ def open_source(
     """The source that a specification names.
 
     Args:
-        spec: "synthetic", "synthetic:train", "synthetic:test", or a path; a folder that is
-            itself called so is written "./synthetic".
+        spec: "synthetic", "synthetic:train", "synthetic:test", or a path: a folder of media, an
+            index (.parquet), a folder of packs, also as a URL such as s3://bucket/packs. A
+            folder that is itself called so is written "./synthetic".
         split: take only the examples of this split or fold.
         kind, table, fold: of a folder; see `Folder`.
 
@@ -38,13 +41,25 @@ def open_source(
 def _open(spec: str, kind: Kind | None, table: str | None, fold: str | None) -> Source:
     if spec not in SYNTHETIC:
         path = Path(spec).expanduser()
+        if is_url(spec) or (path / MANIFEST).is_file():
+            return _packs(spec if is_url(spec) else path)
         if not path.exists():
             raise InputError(_unknown(spec, path))
+        if path.suffix == ".parquet":
+            from .index import Index
+
+            return Index(path)
         return Folder(path, table, kind=kind, fold=fold)
     given = [name for name, value in (("kind", kind), ("table", table), ("fold", fold)) if value]
     if given:
         raise InputError(f"{spec}: {given[0]} applies to folders only; leave it out")
     return Synthetic(SYNTHETIC[spec])  # pyright: ignore[reportArgumentType]
+
+
+def _packs(path: str | Path) -> Source:
+    from .packs import Packs
+
+    return Packs(path)
 
 
 def _unknown(spec: str, path: Path) -> str:

@@ -24,7 +24,7 @@ class Journal:
 
     def __init__(self, path: Path, what: str):
         self.path = path
-        self._file = open(path, "ab+")
+        self._file = path.open("ab+")
         _lock(self._file, f"{what}: another process is writing it; wait for it or end it")
         self._drop_torn_line()
 

@@ -40,7 +40,7 @@ class Rows:
     """
 
     def __init__(self, path: Path, *, strict: bool = False, extra: tuple[str, ...] = ()):
-        self.path, self._strict = Path(path), strict
+        self.path, self.strict = Path(path), strict
         self._columns = [*NEEDED, *extra]
         self._batches: list[pa.RecordBatch] | None = None
         self._starts = np.zeros(0, np.int64)
@@ -91,23 +91,21 @@ class Rows:
 
     def _choose(self, file) -> "np.ndarray | None":
         """Row numbers of the wanted rows, None if they are the first ones of the file."""
-        if "ok" in self.facts and not self._strict:
+        if "ok" in self.facts and not self.strict:
             return None
         table = file.read(["status", "corrupt"])
         good = table["status"].to_numpy() == "ok"
-        if self._strict:
+        if self.strict:
             good &= table["corrupt"].fill_null(0).to_numpy() == 0
         return np.flatnonzero(good)
 
     def _labels(self, file) -> list[str]:
-        import pyarrow.compute as pc
-
         from .labels import order
 
         column = file.read(["label"])["label"]
         if self._chosen is not None:
             column = column.take(self._chosen)
-        return order({label for label in pc.unique(column).to_pylist() if label is not None})
+        return order({label for label in column.unique().to_pylist() if label is not None})
 
     def _locate(self, i: int) -> "tuple[pa.RecordBatch, int]":
         if not 0 <= i < len(self):

@@ -71,7 +71,9 @@ class Report:
             if len(self.duplicates) > _MOST:
                 lines.append("  … (all: column duplicate_of)")
         if self.others:
-            counts = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in self.others.most_common())
+            counts = ", ".join(
+                f"{n} {suffix or 'without suffix'}" for suffix, n in self.others.most_common()
+            )
             lines.append(f"not media by their names, left out: {counts}")
         if self.unmatched:
             names = ", ".join(self.unmatched[:_MOST])

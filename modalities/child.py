@@ -13,9 +13,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from .media import AudioSpan, MediaError, MediaInfo, Plan, Sample
 
@@ -88,10 +89,8 @@ class Child:
         if kill:
             process.kill()
         for pipe in (process.stdin, process.stdout):
-            try:
+            with suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
-            except OSError:
-                pass
         process.wait()
 
     def __enter__(self) -> "Child":
@@ -185,7 +184,7 @@ def _alarm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _send(pipe: BinaryIO | None, facts: dict, blobs: list[bytes] | None = None) -> None:
+def _send(pipe: IO[bytes] | None, facts: dict, blobs: list[bytes] | None = None) -> None:
     assert pipe is not None
     text = json.dumps(facts).encode()
     sizes = [len(text), *(len(blob) for blob in blobs or [])]
@@ -196,14 +195,14 @@ def _send(pipe: BinaryIO | None, facts: dict, blobs: list[bytes] | None = None) 
     pipe.flush()
 
 
-def _receive(pipe: BinaryIO | None) -> Reply:
+def _receive(pipe: IO[bytes] | None) -> Reply:
     (count,) = struct.unpack("<I", _exactly(pipe, 4))
     sizes = struct.unpack(f"<{count}Q", _exactly(pipe, 8 * count))
     text, *blobs = [_exactly(pipe, size) for size in sizes]
     return json.loads(text), blobs
 
 
-def _exactly(pipe: BinaryIO | None, size: int) -> bytes:
+def _exactly(pipe: IO[bytes] | None, size: int) -> bytes:
     assert pipe is not None
     data = pipe.read(size)
     if len(data) < size:

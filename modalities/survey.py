@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .container import Medium
+from .container import Medium, failing
 from .image import is_picture, read_picture
 from .media import MediaInfo
 from .read import probe
@@ -55,11 +55,10 @@ def survey(path: str | os.PathLike) -> Survey:
         return Survey(info, frames=1)
     motion, sound = Motion(), Loudness()
     corrupt = 0
-    with complaints() as said, Medium(path) as medium:
+    with complaints() as said, Medium(path) as medium, failing(path, "decode"):
         for packet in medium.packets():
-            picture = medium.video is not None and packet.stream_index == medium.video.index
             for frame in medium.decode(packet):
-                if picture:
+                if hasattr(frame, "is_corrupt") and hasattr(frame, "height"):
                     corrupt += frame.is_corrupt
                     motion.add(frame)
                 else:

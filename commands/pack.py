@@ -1,0 +1,112 @@
+"""Transcode an index into packs: JPEG frames and sound that load without a video decoder.
+
+    pretexto pack my_videos.parquet --out my_videos_packed
+    pretexto pack --verify my_videos_packed
+
+Interrupted, the same command goes on after the last finished shard.
+"""
+
+import os
+
+
+def arguments(parser) -> None:
+    parser.add_argument("index", nargs="?", help="Parquet file made by `pretexto index`")
+    parser.add_argument("--out", help="folder to write")
+    parser.add_argument("--verify", metavar="DIR", help="only check every byte of a pack")
+    parser.add_argument(
+        "--short-side", type=int, default=128, help="pixels of the shorter side (default 128)"
+    )
+    parser.add_argument("--quality", type=int, default=90, help="of the JPEGs, 1-100 (default 90)")
+    parser.add_argument(
+        "--chroma", choices=("420", "422", "444"), default="420", help="default 420"
+    )
+    parser.add_argument(
+        "--audio-rate", type=int, default=16000, help="Hz, 0: no sound (default 16000)"
+    )
+    parser.add_argument("--fps", default="all", help="frames per second to keep, or all (default)")
+    parser.add_argument("--flow", action="store_true", help="also store optical flow (large)")
+    parser.add_argument("--strict", action="store_true", help="leave out damaged files")
+    parser.add_argument("--shard-size", type=int, default=256, help="megabytes (default 256)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="default: all cores")
+    parser.add_argument(
+        "--time-limit", type=float, default=600.0, help="seconds per file (default 600)"
+    )
+    parser.add_argument(
+        "--memory-limit", type=int, default=4096, help="megabytes per file (default 4096)"
+    )
+
+
+def run(args) -> int:
+    from ..errors import InputError
+
+    if args.verify:
+        return _verify(args.verify)
+    if not (args.index and args.out):
+        raise InputError("pack needs INDEX and --out DIR, or --verify DIR")
+    fps = _checked(args)
+    from ..datasets.pack_clip import PackSettings
+    from ..datasets.packing import pack
+    from ..modalities.child import Limits
+
+    settings = PackSettings(
+        short_side=args.short_side,
+        quality=args.quality,
+        chroma=args.chroma,
+        audio_rate=args.audio_rate,
+        fps=fps,
+        flow=args.flow,
+    )
+    manifest = pack(
+        args.index,
+        args.out,
+        settings,
+        jobs=args.jobs,
+        limits=Limits(args.time_limit, args.memory_limit),
+        strict=args.strict,
+        shard_bytes=args.shard_size * 2**20,
+    )
+    for entry in manifest.quarantine:
+        print(f"  left out: {entry['path']}: {entry['stage']}: {entry['reason']}")
+    size = sum(file.bytes for file in manifest.shards) / 2**20
+    left = f", {len(manifest.quarantine)} files left out" if manifest.quarantine else ""
+    print(f"packs: {args.out}: {len(manifest.shards)} shards, {size:.1f} MiB{left}")
+    return 0
+
+
+def _checked(args) -> float | None:
+    """The frame rate wanted, None for all; refuses what makes no sense."""
+    from ..errors import InputError
+
+    for option in ("short_side", "jobs", "time_limit", "memory_limit", "shard_size"):
+        if not getattr(args, option) > 0:
+            raise InputError(f"--{option.replace('_', '-')} must be more than 0")
+    if not 1 <= args.quality <= 100:
+        raise InputError("--quality must be 1 … 100")
+    if args.audio_rate < 0:
+        raise InputError("--audio-rate must be a rate in Hz, or 0 for no sound")
+    if args.fps == "all":
+        return None
+    try:
+        fps = float(args.fps)
+    except ValueError:
+        fps = 0.0
+    if not 0 < fps < 1e6:
+        raise InputError(f"--fps {args.fps}: give a number of frames per second, or all")
+    return fps
+
+
+def _verify(folder: str) -> int:
+    from pathlib import Path
+
+    from ..datasets.manifest import verify
+    from ..datasets.progress import progress
+
+    faults = 0
+    count = 0
+    for name, fault in progress(verify(Path(folder)), 0, "verifying"):
+        count += 1
+        if fault:
+            faults += 1
+            print(f"{folder}/{name}: {fault}")
+    print(f"{folder}: {count} files, {faults or 'none'} damaged")
+    return 1 if faults else 0

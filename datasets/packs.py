@@ -1,0 +1,203 @@
+"""Packs as a source: any clip by time out of memory-mapped shards, without a video decoder."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..modalities.image import resize
+from ..modalities.media import MediaError, MediaInfo, Plan, Sample
+from .index import fingerprint, info_of
+from .manifest import NAME, read_manifest
+from .pack_file import FLOW_SCALE, Clip, Pieces, Shard
+from .pack_sound import cut
+from .rows import Rows
+from .source import Source
+from .storage import DEFAULT_CACHE, LocalFolder, RemoteFolder, Storage, is_url
+
+EXTRA = {"shard": "int32", "batch": "int32"}
+_OPEN_SHARDS = 64
+
+
+class Packs(Source):
+    """What `pretexto pack` wrote, from a folder or from S3-like storage.
+
+    Needs torch, pyarrow and simplejpeg only. The frame given for a time is the one that
+    `modalities.read.read` gives, out of those that were packed.
+
+    Args:
+        path: folder, or a URL that fsspec understands, such as s3://bucket/folder.
+        cache: folder for copies of remote shards; default: `packs` in the cache folder.
+        cache_bytes: that those copies may take together.
+        options: for fsspec's file system (keys, endpoint).
+
+    Raises:
+        InputError: not a pack.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        cache: str | Path | None = None,
+        cache_bytes: int = DEFAULT_CACHE,
+        options: dict[str, Any] | None = None,
+    ):
+        self.path = str(path)
+        self._storage: Storage = LocalFolder(Path(path))
+        if is_url(self.path):
+            place = Path(cache) if cache else None
+            self._storage = RemoteFolder(self.path, cache=place, limit=cache_bytes, options=options)
+        self.manifest = read_manifest(self._storage.fetch(NAME), self.path)
+        self.rows = Rows(self._storage.get(self.manifest.index), extra=tuple(EXTRA))
+        self.classes = self.rows.classes
+        self._numbers = {name: k for k, name in enumerate(self.classes)}
+        self._shards: OrderedDict[int, Shard] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_shards": OrderedDict()}
+
+    def name(self, i: int) -> str:
+        return self.rows.value(i, "path")
+
+    def info(self, i: int) -> MediaInfo:
+        return info_of(self.rows.row(i))
+
+    def label(self, i: int) -> int:
+        return self._numbers.get(self.rows.value(i, "label"), -1)
+
+    def group(self, i: int) -> str:
+        return self.rows.value(i, "group") or self.name(i)
+
+    def split(self, i: int) -> str:
+        return self.rows.value(i, "split") or ""
+
+    def fingerprint(self) -> str:
+        return fingerprint(self.rows, self._numbers)
+
+    def read(self, i: int, plan: Plan) -> Sample:
+        path = os.path.join(self.path, self.name(i))
+        clip = self._clip(i, path)
+        duration, kind = self.rows.value(i, "duration"), self.rows.value(i, "kind")
+        out: dict[str, Any] = {}
+        if plan.times:
+            numbers = _numbers_at(clip, plan.times, duration, kind, plan, path)
+            out["frames"] = self._frames(i, clip, numbers, plan.short_side, path)
+            out["times"] = torch.from_numpy(clip.times[numbers])
+        if plan.audio:
+            rate = self.rows.value(i, "audio_rate")
+            if not rate:
+                raise MediaError(path, "plan", "sound is asked of a clip without sound")
+            out["audio"] = cut(clip.audio, rate, duration, plan.audio, plan.past_end, path)
+            out["audio_rate"] = plan.audio.rate
+        if plan.flow:
+            times = [t for pair in plan.flow for t in pair]
+            numbers = _numbers_at(clip, times, duration, kind, plan, path)
+            size = (self.rows.value(i, "height"), self.rows.value(i, "width"))
+            out["flow"] = _flow(clip, numbers, size, plan.short_side, path)
+        return Sample(**out)
+
+    def _clip(self, i: int, path: str) -> Clip:
+        number = self.rows.value(i, "shard")
+        try:
+            return self._shard(number).clip(self.rows.value(i, "batch"))
+        except MediaError:
+            raise
+        except (OSError, ValueError, IndexError, AttributeError) as error:
+            reason = f"shard {number} is damaged ({error}); see `pretexto pack --verify`"
+            raise MediaError(path, "open", reason) from error
+
+    def _shard(self, number: int) -> Shard:
+        if number in self._shards:
+            self._shards.move_to_end(number)
+            return self._shards[number]
+        shard = self._shards[number] = Shard(self._storage.get(self.manifest.shards[number]))
+        if len(self._shards) > _OPEN_SHARDS:
+            self._shards.popitem(last=False)
+        return shard
+
+    def _frames(
+        self, i: int, clip: Clip, numbers: np.ndarray, short_side: int | None, path: str
+    ) -> Tensor:
+        """uint8 [T, 3, H, W]: a view of pixels that lie channel by channel in each place."""
+        height, width = self.rows.value(i, "height"), self.rows.value(i, "width")
+        pixels = decode(clip.frames, numbers, height, width, path).permute(0, 3, 1, 2)
+        return pixels if short_side is None else resize(pixels, short_side)
+
+
+def decode(
+    jpegs: Pieces, numbers: Sequence[int] | np.ndarray, height: int, width: int, path: str
+) -> Tensor:
+    """JPEGs of these numbers, uint8 [T, height, width, 3]. Raises MediaError."""
+    from simplejpeg import decode_jpeg
+
+    out = torch.empty(len(numbers), height, width, 3, dtype=torch.uint8)
+    places = out.numpy()
+    done: dict[int, int] = {}
+    try:
+        for k, number in enumerate(map(int, numbers)):
+            if number in done:
+                places[k] = places[done[number]]
+                continue
+            picture = decode_jpeg(jpegs[number], "RGB", buffer=places[k])
+            if picture.shape != (height, width, 3):
+                raise ValueError(f"a frame of {picture.shape[1]}x{picture.shape[0]} pixels")
+            done[number] = k
+    except ValueError as error:
+        reason = f"a frame is damaged ({error}); see `pretexto pack --verify`"
+        raise MediaError(path, "decode", reason) from error
+    return out
+
+
+def _numbers_at(
+    clip: Clip, times: Sequence[float], duration: float, kind: str, plan: Plan, path: str
+) -> np.ndarray:
+    """Number of the packed frame that is shown at each time."""
+    if not len(clip.times):
+        raise MediaError(path, "plan", "frames are asked of a clip without video")
+    if kind == "image":
+        return np.zeros(len(times), np.int64)
+    wanted = np.array(times, np.float64)
+    inside = (wanted >= -1e-6) & (wanted < duration)
+    if not inside.all():
+        if plan.past_end == "error":
+            first = wanted[~inside][0]
+            raise MediaError(path, "plan", f"a frame is asked at {first:.3f} s of {duration:.3f} s")
+        held = wanted % duration if plan.past_end == "wrap" else wanted.clip(0.0, duration)
+        wanted = np.where(inside, wanted, held)
+    # As in reading files: a time less than a microsecond before a frame means its start.
+    return np.maximum(np.searchsorted(clip.times, wanted + 1e-6, "right") - 1, 0)
+
+
+def _flow(
+    clip: Clip, numbers: np.ndarray, size: tuple[int, int], short_side: int | None, path: str
+) -> Tensor:
+    """float32 [P, 2, H, W], pixels at the frames' size."""
+    import pyarrow as pa
+
+    height, width = size
+    fields = []
+    for first, second in numbers.reshape(-1, 2).tolist():
+        if first == second:
+            fields.append(torch.zeros(2, height, width))
+            continue
+        if second != first + 1 or first >= len(clip.flow):
+            reason = "packs hold flow from a frame to the next one only; pack with --flow"
+            raise MediaError(path, "plan", reason)
+        data = pa.decompress(clip.flow[first], 4 * height * width, "zstd", asbytes=True)
+        field = torch.frombuffer(bytearray(data), dtype=torch.int16).float()
+        fields.append(field.reshape(2, height, width) / FLOW_SCALE)
+    flow = torch.stack(fields)
+    if short_side is None:
+        return flow
+    smaller = resize(flow, short_side)
+    scale = torch.tensor([smaller.shape[-1] / width, smaller.shape[-2] / height])
+    return smaller * scale[:, None, None]
