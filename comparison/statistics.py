@@ -37,7 +37,7 @@ class Estimate:
 
         An interval of no width comes from equal values, which so few of them are by chance.
         """
-        if not self.half > 0 or abs(self.mean) <= self.half:
+        if not self.half > 1e-9 or abs(self.mean) <= self.half:
             return 0
         return 1 if self.mean > 0 else -1
 

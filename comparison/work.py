@@ -17,7 +17,6 @@ from ..evaluation.splits import Split
 from ..modalities.view import View
 from ..training.args import TrainerArgs
 from ..training.optim import OptimizerArgs
-from ..training.pretrain import pretrain
 from ..training.run import load_task
 from .entry import Entry, main_encoder, seeded
 from .evidence import save_evidence
@@ -102,6 +101,9 @@ def _rows(setting: Setting, run: Run, folder: Path) -> list[dict[str, Any]]:
     task = seeded(entry.build, run.seed)
     trained = entry.kind != "random"
     if trained:
+        # Lightning takes seconds to load, and a parent of workers never trains.
+        from ..training.pretrain import pretrain
+
         pretrain(
             task,
             Subset(setting.source, split.train),

@@ -169,7 +169,7 @@ def test_the_headline_of_single_runs_claims_nothing_about_spread():
 
 def test_the_headline_prefers_what_is_shown_to_what_is_high():
     head, _ = said(
-        {"a": (0.9, 0.1, 0.95), "b": (0.5, 0.51, 0.52), "random-init": (0.30, 0.31, 0.32)}
+        {"a": (0.9, 0.1, 0.95), "b": (0.5, 0.52, 0.51), "random-init": (0.30, 0.31, 0.32)}
     )
     assert head.startswith("b beats the untrained network")
     assert "a has the highest mean" in head

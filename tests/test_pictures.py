@@ -1,0 +1,174 @@
+"""Pictures of puzzles: what is drawn is what the task showed."""
+
+import numpy as np
+import pytest
+import torch
+from comparison_fakes import Films, turned
+from PIL import Image
+
+from pretexto.comparison.evidence import nearest, save_thumbnails
+from pretexto.comparison.pictures import correct, draw_pictures, puzzles, save_image, to_pixels
+from pretexto.datasets.source import Subset
+from pretexto.errors import InputError
+from pretexto.evaluation.features import Features
+from pretexto.evaluation.splits import Split
+from pretexto.modalities.media import MediaError
+from pretexto.modalities.view import View
+from pretexto.tasks.task import Picture, Step, Task
+
+RED, GREEN = torch.zeros(3, 8, 8), torch.zeros(3, 8, 8)
+RED[0], GREEN[1] = 1.0, 1.0
+
+
+class Shown(Task):
+    """Wraps the fake task and draws each frame with what it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = turned()
+        self.modes = []
+
+    @property
+    def encoders(self):
+        return self.inner.encoders
+
+    @property
+    def views(self):
+        return self.inner.views
+
+    def plan(self, info, rng):
+        return self.inner.plan(info, rng)
+
+    def example(self, sample, rng):
+        return self.inner.example(sample, rng)
+
+    def augment(self, batch):
+        return self.inner.augment(batch)
+
+    def forward(self, batch, phase=None):
+        self.modes.append(self.training)
+        frames, index = batch["frame"], batch["index"].tolist()
+        pictures = [
+            Picture([f], ["c"], str(i), f"{i} (50 %)") for f, i in zip(frames, index, strict=True)
+        ]
+        return Step(torch.zeros(()), {}, lambda: pictures)
+
+
+def test_pixels_are_rounded_and_held_in_range():
+    image = torch.tensor([-1.0, 0.5, 2.0]).view(3, 1, 1)
+    assert to_pixels(image).tolist() == [[[0, 128, 255]]]
+
+
+def test_small_images_are_enlarged_without_blur(tmp_path):
+    image = torch.stack([RED[0], GREEN[1] * 0, RED[0] * 0])
+    image[:, :, 4:] = GREEN[:, :, 4:]
+    save_image(image, tmp_path / "deep" / "x.png", 64)
+    pixels = np.asarray(Image.open(tmp_path / "deep" / "x.png"))
+    assert pixels.shape == (64, 64, 3)
+    assert (pixels[:, :32] == [255, 0, 0]).all()
+    assert (pixels[:, 32:] == [0, 255, 0]).all()
+
+
+def test_a_sheet_shows_each_image_in_its_row_and_place(tmp_path):
+    rows = [
+        Picture([RED, GREEN], ["left", "right"], "a", "a (90 %)"),
+        Picture([GREEN], ["alone"], "b", "a (60 %)"),
+    ]
+    path = draw_pictures(rows, tmp_path / "folder" / "sheet.png", title="what it sees")
+    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    reds, greens = centres(pixels, [255, 0, 0]), centres(pixels, [0, 255, 0])
+    assert len(reds) == 1
+    assert len(greens) == 2
+    (ry, rx), (upper, lower) = reds[0], sorted(greens)
+    assert upper[0] == pytest.approx(ry, abs=2)
+    assert upper[1] > rx
+    assert lower[0] > upper[0]
+    assert lower[1] == pytest.approx(rx, abs=2)
+
+
+def centres(pixels, colour):
+    """Centres (y, x) of connected areas of exactly one colour."""
+    from scipy.ndimage import center_of_mass, label
+
+    mask = (pixels == colour).all(-1)
+    areas, count = label(mask)
+    sizes = [(areas == k + 1).sum() for k in range(count)]
+    return [center_of_mass(mask, areas, k + 1) for k in range(count) if sizes[k] > 1000]
+
+
+def test_nothing_to_draw_is_refused(tmp_path):
+    with pytest.raises(InputError, match="nothing to draw"):
+        draw_pictures([], tmp_path / "x.png")
+    with pytest.raises(InputError, match="FakeTask makes no pictures"):
+        puzzles(turned(), Films())
+
+
+@pytest.mark.parametrize(
+    ("answer", "prediction", "verdict"),
+    [
+        ("turned by 90° counter-clockwise", "90° (87 %)", True),
+        ("turned by 90° counter-clockwise", "0° (87 %)", False),
+        ("in order", "shuffled (51 %)", False),
+        ("in order", "in order (51 %)", True),
+        ("these two belong together", "partner ranks 3 of 8", None),
+        ("a", "", None),
+    ],
+)
+def test_a_prediction_is_judged_only_where_it_can_be(answer, prediction, verdict):
+    assert correct(Picture([], [], answer, prediction)) is verdict
+
+
+def test_puzzles_come_from_all_over_the_source_and_leave_the_task_as_it_was(untouched_rng):
+    task = Shown()
+    task.train()
+    found = puzzles(task, Films(count=80), count=4, predict=True)
+    assert [p.answer for p in found] == ["0", "10", "20", "30"]
+    assert found[0].prediction == "0 (50 %)"
+    assert task.training
+    assert task.modes == [False]
+    assert puzzles(task, Films(count=80), count=2)[0].prediction == ""
+
+
+def test_puzzles_pass_over_what_cannot_be_read():
+    found = puzzles(Shown(), Films(count=80, broken=(0, 10)), count=80, predict=True)
+    assert {p.answer for p in found}.isdisjoint({"0", "10"})
+    assert len(found) == 78
+    with pytest.raises(InputError, match=r"no example could be drawn.*the stream ends early"):
+        puzzles(Shown(), Films(count=4, broken=range(4)))
+
+
+def test_neighbours_are_the_nearest_of_the_training_part():
+    angles = torch.tensor([0.0, 0.1, 0.2, 0.3, 1.5, 0.12, 0.01])
+    x = torch.stack([angles.cos(), angles.sin()], 1)
+    # Example 3 could not be read: positions and numbers differ.
+    numbers = torch.tensor([0, 1, 2, 4, 5, 6, 7])
+    features = Features({"embedding": x}, torch.tensor([0, 0, 1, 1, 1, 0, 1]), numbers)
+    split = Split("test", train=(0, 1, 2, 3, 4), val=(5,), test=(6, 7))
+    first, second = nearest(features, split)
+    assert first == {"query": 6, "hits": [1, 2, 0, 4, 5]}
+    assert second == {"query": 7, "hits": [0, 1, 2, 4, 5]}
+
+
+class Tall(Films):
+    """Portrait frames: red above, green below."""
+
+    def read(self, i, plan):
+        if i in self.broken:
+            raise MediaError(self.name(i), "decode", "torn")
+        sample = super().read(i, plan)
+        side = plan.short_side
+        frames = torch.zeros(len(plan.times), 3, 2 * side, side, dtype=torch.uint8)
+        frames[:, 0, :side], frames[:, 1, side:] = 255, 255
+        return type(sample)(frames=frames, times=sample.times)
+
+
+def test_thumbnails_are_central_squares_and_name_what_failed(tmp_path):
+    source = Subset(Tall(broken=(4,)), range(24))
+    save_thumbnails(source, View("image", size=8, frames=1), [2, 4], tmp_path)
+    picture = np.asarray(Image.open(tmp_path / "2.jpg"))
+    assert picture.shape == (144, 144, 3)
+    assert picture[:60].mean((0, 1)) == pytest.approx([255, 0, 0], abs=12)
+    assert picture[84:].mean((0, 1)) == pytest.approx([0, 255, 0], abs=12)
+    text = (tmp_path / "thumbnails.json").read_text()
+    assert "decode: torn" in text
+    assert not (tmp_path / "4.jpg").exists()

@@ -1,0 +1,339 @@
+"""The report in headless Chromium: no errors, no network, tables that sort, pictures that load."""
+
+import json
+import math
+import re
+import shutil
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from pretexto.comparison.charts import Axis, around, around_log, nice_step, path, thin
+from pretexto.comparison.history import read_history
+from pretexto.comparison.pictures import save_image
+from pretexto.comparison.plan import Run, runs_of
+from pretexto.comparison.report import write_report
+from pretexto.comparison.store import collect, save_failure, save_rows, write_json
+from pretexto.errors import InputError
+from pretexto.evaluation.protocol import Protocol, Row
+from pretexto.modalities.view import View
+
+VIEW = View("image", size=8, frames=1)
+# Names that would break a page that does not escape them.
+CLASSES = ("<b>walk</b>", "run & jump")
+MEANS = {"alpha": 0.60, "beta": 0.40, "gamma": 0.50, "supervised": 0.70, "random-init": 0.30}
+
+
+def make_row(value, method, metric):
+    stamp = Protocol(
+        method, "f1", "films", "test", "h1", asdict(VIEW), 1, 1, f"recipe of {method}", metric
+    )
+    shares = dict.fromkeys(CLASSES, value)
+    lost = {"unreadable_names": ["torn/one.mp4: decode: the stream ends early"], "unreadable": 1}
+    common = {"n_train": 20, "n_val": 0, "n_test": 10, "classes": 2, "chance": 0.125}
+    return Row(stamp, value, (0.0, 1.0), per_class=shares, **common, **lost).to_dict()
+
+
+def fill(out):
+    """A comparison's folder as `compare` leaves it, with known numbers and no training."""
+    recipes = {name: {"kind": "task", "reference": "random-init", "recipe": {"class_path": name},
+                      "trainer": None, "optimizer": None} for name in MEANS}  # fmt: skip
+    recipes["supervised"]["kind"], recipes["random-init"]["kind"] = "supervised", "random"
+    recipes["delta"] = {**recipes["alpha"], "recipe": "delta </script><script>alert(1)</script>"}
+    plan = {
+        "data": {"name": "films", "fingerprint": "f1", "examples": 30, "classes": list(CLASSES)},
+        "splits": {"test": {"train": 20, "val": 0, "test": 10, "hash": "h1"}},
+        "seeds": 3, "protocols": ["linear", "knn"], "view": asdict(VIEW), "clips": 1,
+        "levels": False, "trainer": {"steps": 40, "epochs": None, "batch_size": 5},
+        "optimizer": {"lr": 0.1}, "entries": recipes,
+    }  # fmt: skip
+    write_json(out / "plan.json", plan)
+    about = {"command": "pretexto compare --config films", "versions": {"torch": "2.11"}}
+    write_json(out / "about.json", {**about, "commit": "abc123", "written": "today"})
+    runs = runs_of(recipes, ["test"], 3)
+    for run in runs:
+        fill_run(out, run)
+    collect(runs, out)
+    return out
+
+
+def fill_run(out, run):
+    folder = run.folder(out)
+    if run.entry == "delta":
+        save_failure(run, out, "the loss is no number", "Traceback")
+        return
+    spread = (0.01, -0.01, 0.0) if run.entry == "random-init" else (-0.01, 0.0, 0.01)
+    value = MEANS[run.entry] + spread[run.seed]
+    numbers = [(value, "linear", "top1"), (value / 2 + 0.3, "linear", "top5"),
+               (1 - value, "knn", "top1")]  # fmt: skip
+    save_rows(run, out, [make_row(*three) for three in numbers])
+    if run.entry != "random-init":
+        lines = ["step,epoch,loss,accuracy,lr,examples_per_second,waiting"]
+        lines += [f"{k},0,{2 / k},{k / 50},0.1,25,0.1" for k in (1, 10, 20, 40)]
+        (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    if run.seed == 0:
+        fill_evidence(out, folder, pictures=run.entry != "random-init")
+
+
+def fill_evidence(out, folder, *, pictures):
+    evidence = folder / "evidence"
+    hits = {"query": 20, "hits": [0, 1, 2, 3, 4]}
+    write_json(evidence / "neighbours.json", [hits])
+    listed = {str(i): {"name": f"{i}.mp4", "label": CLASSES[i % 2], "error": ""}
+              for i in (20, 0, 1, 2, 3, 4)}  # fmt: skip
+    write_json(out / "thumbnails" / "thumbnails.json", listed)
+    for i in listed:
+        save_image(torch.rand(3, 16, 16), out / "thumbnails" / f"{i}.png", 144)
+        from PIL import Image
+
+        Image.open(out / "thumbnails" / f"{i}.png").save(out / "thumbnails" / f"{i}.jpg")
+    if pictures:
+        save_image(torch.rand(3, 8, 16), evidence / "puzzle-0-0.png")
+        image = {"file": "puzzle-0-0.png", "aspect": 2.0}
+        one = {"images": [image], "captions": ["Which?"], "answer": "a", "correct": True}
+        write_json(
+            evidence / "puzzles.json",
+            {"note": "", "examples": [{**one, "prediction": "a (90 %)"}]},
+        )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = fill(tmp_path_factory.mktemp("report"))
+    write_report(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, or a skipped test that says what is missing."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.skip("playwright is missing: pip install playwright")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    program = program or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no chromium on this machine: apt install chromium")
+    with sync_playwright() as engine:
+        chromium = engine.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, folder):
+    """The report opened without network; fails the test on any error or request to elsewhere."""
+    yield from opened(browser, folder, width=1200)
+
+
+def opened(browser, folder, *, width, scheme="light"):
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, offline=True, color_scheme=scheme
+    )
+    page, trouble = context.new_page(), []
+    page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("dialog", lambda dialog: trouble.append(f"dialog {dialog.message}"))
+    page.on(
+        "request", lambda r: None if r.url.startswith(("file:", "data:")) else trouble.append(r.url)
+    )
+    page.goto((folder / "report.html").as_uri())
+    yield page
+    context.close()
+    assert trouble == []
+
+
+def order(page):
+    return page.locator("table.sortable tbody tr th").evaluate_all(
+        "cells => cells.map(c => c.dataset.sort)"
+    )
+
+
+def test_the_page_opens_and_says_what_was_found(page):
+    assert page.locator("h1").inner_text().startswith("alpha leads with 60.0")
+    assert page.title() == "films · pretexto comparison"
+    assert order(page) == ["alpha", "beta", "gamma", "delta", "supervised", "random-init"]
+    text = page.locator("main").inner_text()
+    assert "+30.0 ± 4.3" in text
+    assert "failed: the loss is no number" in text
+    assert "torn/one.mp4" in text
+    assert "3 runs failed" in page.locator("header").inner_text()
+
+
+def test_the_table_sorts_both_ways_and_keeps_failures_last(page):
+    header = page.locator("table.sortable thead th").nth(1)
+    assert header.get_attribute("aria-sort") is None
+    header.locator("button").click()
+    assert header.get_attribute("aria-sort") == "descending"
+    assert order(page) == ["supervised", "alpha", "gamma", "beta", "random-init", "delta"]
+    header.locator("button").click()
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert order(page) == ["random-init", "beta", "gamma", "alpha", "supervised", "delta"]
+    assert "ascending" in page.locator("#sorted").inner_text()
+
+
+def test_the_table_sorts_by_name_from_the_keyboard(page):
+    header = page.locator("table.sortable thead th").first
+    header.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert order(page) == sorted([*MEANS, "delta"])
+    page.keyboard.press("Space")
+    assert header.get_attribute("aria-sort") == "descending"
+    assert order(page) == sorted([*MEANS, "delta"], reverse=True)
+    assert page.locator("thead [aria-sort]").count() == 1
+
+
+def test_every_column_of_numbers_sorts_by_its_own_numbers(page):
+    count = page.locator("table.sortable thead th").count()
+    for column in range(1, count):
+        page.locator("table.sortable thead button").nth(column).click()
+        values = page.locator("table.sortable tbody tr").evaluate_all(
+            f"rows => rows.map(r => r.cells[{column}].dataset.sort)"
+        )
+        numbers = [float(v) for v in values if v]
+        assert numbers == sorted(numbers, reverse=True)
+        assert numbers
+        assert all(v == "" for v in values[len(numbers) :])
+
+
+def test_all_pictures_load(page):
+    widths = page.locator("img").evaluate_all("images => images.map(i => i.naturalWidth)")
+    # A puzzle of each of four trained entries, two sheets of a query with five neighbours.
+    assert len(widths) == 4 + 2 * 6
+    assert all(width > 0 for width in widths)
+    assert page.locator("img:not([alt])").count() == 0
+    assert page.locator("figure.match").count() == 2 * 3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_it_fits_narrow_screens_and_both_schemes(browser, folder, width, scheme):
+    for page in opened(browser, folder, width=width, scheme=scheme):
+        room = page.evaluate("document.documentElement.scrollWidth")
+        assert room <= width
+        ink, ground = page.evaluate(
+            "(s => [s.color, s.backgroundColor])(getComputedStyle(document.body))"
+        )
+        assert contrast(ink, ground) > 7
+        assert (luminance(ground) < 0.2) == (scheme == "dark")
+        for tone in ("--soft", "--good", "--bad", *(f"--c{k}" for k in range(8))):
+            colour = page.evaluate(
+                "name => { const i = document.body.appendChild(document.createElement('i'));"
+                "i.style.color = `var(${name})`; return getComputedStyle(i).color }",
+                tone,
+            )
+            assert contrast(colour, ground) > 4.5, tone
+
+
+def luminance(colour):
+    """Relative luminance of "rgb(r, g, b)" (WCAG 2.1)."""
+    parts = [int(n) / 255 for n in re.findall(r"\d+", colour)[:3]]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a, b):
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_marks_stand_where_their_numbers_are(page):
+    left = page.locator(".panel .dots").first.evaluate(
+        "d => Object.fromEntries([...d.querySelectorAll('.row')].map(r =>"
+        "[r.querySelector('b').textContent, parseFloat(r.querySelector('.mean').style.left)]))"
+    )
+    # Positions are linear in the values, whatever the axis.
+    per_point = (left["alpha"] - left["beta"]) / (MEANS["alpha"] - MEANS["beta"])
+    assert per_point > 0
+    for name, mean in MEANS.items():
+        assert left[name] == pytest.approx(left["beta"] + per_point * (mean - 0.4), abs=0.02)
+
+
+def test_the_page_names_no_other_address_and_escapes_what_users_named(folder):
+    text = (folder / "report.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']*""", text)
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "url(" not in text
+    assert "<b>walk</b>" not in text
+    assert "<script>alert" not in text
+    assert "&lt;b&gt;walk" in text
+    assert text.count("<script>") == 1
+
+
+def test_the_table_as_text(folder):
+    lines = (folder / "results.md").read_text().splitlines()
+    (alpha,) = [line for line in lines if line.startswith("| alpha")]
+    cells = [cell.strip() for cell in alpha.strip("|").split("|")]
+    # Deviation 0.01 over three seeds: 4.30265 · 0.01 / √3 = 0.0248; of the differences 0.28,
+    # 0.31, 0.31 it is 0.01732, and the interval 0.0430.
+    assert cells[1:3] == ["60.0 ± 2.5", "+30.0 ± 4.3"]
+    # 1 step at 25 per second with 5 per step, and so on: 40 · 5 / 25 seconds, 200 examples.
+    assert cells[-2:] == ["8.0 s", "200"]
+    assert any("failed: the loss is no number" in line for line in lines)
+
+
+def test_a_folder_without_a_comparison_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no comparison"):
+        write_report(tmp_path)
+
+
+def test_a_report_of_nothing_but_failures_can_be_written(tmp_path):
+    fill(tmp_path)
+    runs = runs_of([*MEANS, "delta"], ["test"], 3)
+    for run in runs:
+        (run.folder(tmp_path) / "rows.json").unlink(missing_ok=True)
+        save_failure(run, tmp_path, "no space left", "Traceback")
+    collect(runs, tmp_path)
+    page = write_report(tmp_path).read_text()
+    assert "No task has finished" in page
+    assert "18 runs failed" in page
+
+
+# The arithmetic of the charts
+
+
+def test_positions_on_linear_and_logarithmic_axes():
+    assert [Axis(10, 30).position(v) for v in (10, 15, 30, 99)] == [0, 25, 100, 100]
+    assert [Axis(1, 100, log=True).position(v) for v in (1, 10, 100)] == [0, 50, 100]
+
+
+def test_ticks_are_round_and_inside():
+    assert Axis(0.1, 0.5).ticks(4) == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert Axis(8, 130, log=True).ticks() == [10, 20, 50, 100]
+    assert [nice_step(x) for x in (0.03, 1.0, 2.1, 70)] == [0.05, 1, 5, 100]
+
+
+def test_axes_hold_their_values():
+    axis = around([0.31, 0.62], floor=0.0, cap=1.0)
+    assert 0 <= axis.low < 0.31
+    assert 0.62 < axis.high <= 1
+    assert around([math.nan, 3.0, 3.0]).low < 3 < around([math.nan, 3.0, 3.0]).high
+    log = around_log([12.0, 50.0])
+    assert log.low < 12 < 50 < log.high
+
+
+def test_curves_keep_their_ends_and_break_at_gaps():
+    x, y = Axis(0, 10), Axis(0, 1)
+    points = [(0, 0.0), (5, math.nan), (5, 0.5), (10, 1.0)]
+    assert path(points, x, y) == "M0 100 M50 50 L100 0"
+    assert thin([(k, 2.0 * k) for k in range(100)], 10)[0] == (4.5, 9.0)
+    assert len(thin([(k, 0.0) for k in range(1001)], 100)) == 100
+
+
+def test_time_of_training_leaves_out_pauses(tmp_path):
+    rows = ["step,loss,accuracy,examples_per_second", "10,1,0.5,20", "30,1,0.5,40"]
+    (tmp_path / "metrics.csv").write_text("\n".join(rows) + "\n")
+    history = read_history(tmp_path, 4)
+    # 10 steps of 4 at 20 per second, then 20 steps at 40.
+    assert history.seconds == pytest.approx(2 + 2)
+    assert (history.steps, history.examples) == (30, 120)
+    assert history.curves["accuracy"] == [(10, 0.5), (30, 0.5)]
+    assert json.dumps(read_history(tmp_path / "none", 4).steps) == "0"
+
+
+def test_runs_are_found_where_they_were_put(folder):
+    assert (Run("alpha", "test", 2).folder(folder) / "rows.json").exists()
