@@ -52,14 +52,15 @@ def over_text(columns: Sequence[Column], entries: Sequence[str], folds: int) -> 
         return ""
     if most.n == 1:
         return "One run per row: nothing is known about how much such numbers vary."
+    alone = " Intervals are per row, not corrected for the number of rows compared."
     if most.over == "folds":
         return (
             f"± is the 95 % Student-t interval over {most.n} folds of one seed: it holds the "
-            "differences between folds, not those between seeds."
+            f"differences between folds, not those between seeds.{alone}"
         )
     mean = f", each the mean over {folds} folds" if folds > 1 else ""
     few = " Two values make it very wide, or by chance very narrow." if most.n == 2 else ""
-    return f"± is the 95 % Student-t interval over {most.n} seeds{mean}.{few}"
+    return f"± is the 95 % Student-t interval over {most.n} seeds{mean}.{few}{alone}"
 
 
 def plural(n: int, one: str, many: str = "") -> str:
