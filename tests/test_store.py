@@ -162,8 +162,8 @@ def test_bad_names_are_refused_before_any_import(run: Path, monkeypatch: pytest.
 
 
 def test_arguments_must_fit_class_and_weights(run: Path):
-    edit(run, arguments={"widht": 4})
-    with pytest.raises(InputError, match="widht"):
+    edit(run, arguments={"depth": 4})
+    with pytest.raises(InputError, match="depth"):
         load_encoder(run)
     edit(run, arguments={"width": 8})
     with pytest.raises(InputError, match="not those of pretexto"):
