@@ -8,8 +8,8 @@ from ..modalities.child import IsolatedReader, Limits
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
 from ..modalities.read import Backend, read
 from .records import INFO
-from .source import Source
 from .rows import Rows
+from .source import Source
 
 
 class Index(Source):

@@ -46,8 +46,11 @@ class Manifest:
     quarantine: tuple[dict[str, str], ...]
 
     def text(self) -> str:
-        """As it stands in the folder: one manifest has one text."""
-        return json.dumps({"format": _FORMAT, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+        """As it stands in the folder: one manifest has one text, with a hash of its own."""
+        values = {"format": _FORMAT, **asdict(self)}
+        bare = json.dumps(values, sort_keys=True).encode()
+        values["sha256"] = hashlib.sha256(bare).hexdigest()
+        return json.dumps(values, indent=1, sort_keys=True) + "\n"
 
     def write(self, folder: Path) -> None:
         """Puts it into the folder, whole or not at all."""
@@ -70,6 +73,7 @@ def read_manifest(path: Path, where: str) -> Manifest:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values.pop("format") != _FORMAT:
             raise ValueError("made by another version of pretexto")
+        values.pop("sha256")
         values["index"] = _file(values["index"], INDEX)
         names = [f"shard-{k:05d}.arrow" for k in range(len(values["shards"]))]
         values["shards"] = tuple(map(_file, values["shards"], names))

@@ -126,7 +126,7 @@ class Rows:
             return table.combine_chunks().to_batches()
         status = self.path.stat()
         key = f"{self.path.resolve()}|{status.st_mtime_ns}|{status.st_size}|{self._columns}"
-        name = f"index/{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+        name = f"index-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
         folder = made_once(name, self._spread)
         file = pa.ipc.open_file(pa.memory_map(str(folder / "rows.arrow")))
         return [file.get_batch(k) for k in range(file.num_record_batches)]

@@ -106,6 +106,12 @@ class Child:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = _spawn(self._job, self.limits)
+            try:
+                # Loading libraries is not the file's fault: its time starts after this.
+                _receive(self._process.stdout)
+            except EOFError:
+                self.close(kill=True)
+                raise RuntimeError(f"no child process can run {self._job}") from None
         return self._process
 
     def _why(self, code: int, late: bool) -> tuple[str, str]:
@@ -139,6 +145,7 @@ def serve(job: str, seconds: float, megabytes: int) -> None:
     module, name = job.split(":")
     call = getattr(import_module(module), name)
     _limit_memory(megabytes)
+    _send(answers, {"ready": True})
     while True:
         try:
             request, _ = _receive(requests)

@@ -1,0 +1,354 @@
+"""Clips per second that reach a training loop, by reader, codec and plan.
+
+    python benchmarks/loading.py [--data DIR] [--seconds 20] [--quick]
+
+Every reader gets the same files and the same times. decord, PyAV and torchcodec are called
+directly, as their documentation shows; pretexto through `Source.read`. Readers take turns in
+short rounds, so that other work on the machine slows all of them alike, and clips are counted per
+second of processor time ("core") and per second of wall time with two processes ("two").
+The media are clips of the folder DIR (default ../shared/data/video/jhmdb8), as they are and
+joined and encoded anew by PyAV. Results go to benchmarks/results/loading.json.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+HERE = Path(__file__).resolve().parent
+SIDE = 128
+CLIPS = 16  # clips in a round of one reader
+PLANS = {"8 frames, stride 2": (8, 2), "16 frames, stride 4": (16, 4)}
+CODECS = {
+    "MPEG-4": ("mpeg4", ".avi", {"qscale": "4", "flags": "+qscale"}),
+    "H.264, default keyframes": ("libx264", ".mp4", {"crf": "23"}),
+    "H.264, keyframe every 12": ("libx264", ".mp4", {"crf": "23", "g": "12"}),
+    "VP9": (
+        "libvpx-vp9",
+        ".webm",
+        {"crf": "35", "b": "0", "deadline": "realtime", "cpu-used": "8"},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A file, its number in the sources, frame numbers and their times in seconds."""
+
+    path: str
+    number: int
+    frames: tuple[int, ...]
+    times: tuple[float, ...]
+
+
+def make_media(source: Path, out: Path, count: int) -> None:
+    """Joins clips of one class into films of about 150 frames, once per codec."""
+    import av
+
+    for k in range(count):
+        frames = []
+        for path in sorted(source.rglob("*.avi"))[k * 17 :: 3]:
+            with av.open(str(path)) as film:
+                frames += [f.to_ndarray(format="rgb24") for f in film.decode(video=0)]
+            if len(frames) >= 150:
+                break
+        for name, (codec, suffix, options) in CODECS.items():
+            path = out / name / f"{k}{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_film(path, frames, codec, options)
+
+
+def write_film(path: Path, frames: list, codec: str, options: dict[str, str]) -> None:
+    """One film at 30 frames per second."""
+    import av
+
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=30, options=options)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for k, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = k, Fraction(1, 30)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+def requests(source, count: int, stride: int) -> list[Request]:
+    """Evenly spread clips of every film that is long enough."""
+    out = []
+    for i in range(len(source)):
+        info = source.info(i)
+        last = info.frames - 1 - (count - 1) * stride
+        for first in sorted({0, last // 3, 2 * last // 3, last}) if last >= 0 else ():
+            frames = tuple(first + k * stride for k in range(count))
+            times = tuple((f + 0.5) / info.fps for f in frames)
+            out.append(Request(str(source.root / source.name(i)), i, frames, times))
+    return out
+
+
+def by_decord(request: Request):
+    from decord import VideoReader, cpu
+
+    height, width = sides(request)
+    reader = VideoReader(request.path, ctx=cpu(0), width=width, height=height, num_threads=1)
+    return reader.get_batch(list(request.frames)).asnumpy()
+
+
+def by_pyav(request: Request):
+    import av
+    import numpy as np
+
+    height, width = sides(request)
+    with av.open(request.path) as film:
+        stream = film.streams.video[0]
+        stream.codec_context.thread_count = 1
+        film.seek(int(request.times[0] / stream.time_base), stream=stream)
+        wanted, taken = list(request.times), []
+        for frame in film.decode(stream):
+            while wanted and frame.time + 1 / 30 > wanted[0]:
+                taken.append(frame.reformat(width, height).to_ndarray(format="rgb24"))
+                wanted.pop(0)
+            if not wanted:
+                break
+        return np.stack(taken)
+
+
+def by_torchcodec(request: Request):
+    from torch.nn.functional import interpolate
+    from torchcodec.decoders import VideoDecoder
+
+    decoder = VideoDecoder(request.path, num_ffmpeg_threads=1)
+    frames = decoder.get_frames_played_at(list(request.times)).data
+    return interpolate(frames, sides(request), mode="bilinear", antialias=True)
+
+
+_sides: dict[str, tuple[int, int]] = {}
+
+
+def sides(request: Request) -> tuple[int, int]:
+    """Height and width with a shorter side of 128 pixels."""
+    return _sides[request.path]
+
+
+def readers(index, packs) -> dict:
+    """Every reader as a function of a request; a tensor or array [T, …] comes back."""
+    from pretexto.modalities.media import Plan
+
+    def plan(request: Request) -> Plan:
+        return Plan(request.times, short_side=SIDE, past_end="repeat")
+
+    def bare(request: Request):
+        """The packs' JPEGs of the request, decoded by simplejpeg into memory that is there."""
+        clip = packs._clip(request.number, "")
+        for k, frame in zip(kept[request], places[len(request.times), sides(request)], strict=True):
+            simplejpeg.decode_jpeg(clip.frames[k], "RGB", buffer=frame)
+        return places[len(request.times), sides(request)]
+
+    import numpy as np
+    import simplejpeg
+
+    kept, places = Kept(packs), Places(np)
+    return {
+        "decord": by_decord,
+        "PyAV": by_pyav,
+        "torchcodec": by_torchcodec,
+        "pretexto, raw": lambda r: index.read(r.number, plan(r)).frames,
+        "pretexto, packs": lambda r: packs.read(r.number, plan(r)).frames,
+        "simplejpeg alone": bare,
+    }
+
+
+class Kept(dict):
+    """Numbers of the packed frames that a request shows."""
+
+    def __init__(self, packs):
+        super().__init__()
+        self.packs = packs
+
+    def __missing__(self, request: Request):
+        import numpy as np
+
+        times = self.packs._clip(request.number, "").times
+        found = np.searchsorted(times, np.array(request.times) + 1e-6, "right") - 1
+        self[request] = found.clip(0).tolist()
+        return self[request]
+
+
+class Places(dict):
+    """Memory for frames, uint8 [T, H, W, 3]."""
+
+    def __init__(self, np):
+        super().__init__()
+        self.np = np
+
+    def __missing__(self, key):
+        count, (height, width) = key
+        self[key] = self.np.zeros((count, height, width, 3), "uint8")
+        return self[key]
+
+
+def measure(folder: Path, seconds: float) -> dict:
+    """Clips per second of processor time by reader, median over rounds, for both plans."""
+    index, packs = open_both(folder)
+    out = {}
+    for name, (count, stride) in PLANS.items():
+        every = requests(index, count, stride)
+        found = one_core(readers(index, packs), every, seconds)
+        found["two"] = two_processes(folder, list(found["core"]), count, stride, seconds / 4)
+        found["clips"] = len(every)
+        out[name] = found
+    return out
+
+
+def open_both(folder: Path):
+    """The folder's index and packs; remembers the films' sizes."""
+    from pretexto.datasets.index import Index
+    from pretexto.datasets.packs import Packs
+
+    index, packs = Index(folder / "index.parquet"), Packs(folder / "packs")
+    for i in range(len(packs)):
+        info = packs.info(i)
+        _sides[str(index.root / index.name(i))] = (info.height, info.width)
+    return index, packs
+
+
+def one_core(every: dict, asked: list[Request], seconds: float) -> dict:
+    import torch
+
+    torch.set_num_threads(1)
+    rates: dict[str, list[float]] = {}
+    refused: dict[str, str] = {}
+    end, at = time.monotonic() + seconds, 0
+    while time.monotonic() < end or at < 3 * CLIPS:
+        part = [asked[(at + k) % len(asked)] for k in range(CLIPS)]
+        at += CLIPS
+        for name, reader in every.items():
+            if name in refused:
+                continue
+            try:
+                rates.setdefault(name, []).append(rate(reader, part))
+            except Exception as error:
+                refused[name] = f"{type(error).__name__}: {error}"[:200]
+                rates.pop(name, None)
+    # The first round opens files and fills caches.
+    core = {n: round(statistics.median(r[1:] or r), 1) for n, r in rates.items()}
+    return {"core": core, "refused": refused}
+
+
+def rate(reader, part: list[Request]) -> float:
+    start = time.process_time()
+    for request in part:
+        shown = reader(request)
+        assert shown.shape[0] == len(request.times)
+    return len(part) / max(time.process_time() - start, 1e-9)
+
+
+def two_processes(folder: Path, names: list[str], count: int, stride: int, seconds: float) -> dict:
+    """Clips per second of wall time that two processes read together."""
+    context = multiprocessing.get_context("spawn")
+    out = {}
+    with context.Pool(2) as pool:
+        for name in names:
+            work = [(folder, name, count, stride, seconds)] * 2
+            out[name] = round(sum(pool.starmap(worker, work, chunksize=1)), 1)
+    return out
+
+
+def worker(folder: Path, name: str, count: int, stride: int, seconds: float) -> float:
+    import torch
+
+    torch.set_num_threads(1)
+    index, packs = open_both(folder)
+    asked, reader = requests(index, count, stride), readers(index, packs)[name]
+    for request in asked[:4]:
+        reader(request)
+    start, done = time.monotonic(), 0
+    while time.monotonic() - start < seconds:
+        reader(asked[done % len(asked)])
+        done += 1
+    return done / (time.monotonic() - start)
+
+
+def machine() -> str:
+    """The machine in words."""
+    names = [x.split(":")[1].strip() for x in cpuinfo() if x.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+
+
+def cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def versions() -> dict[str, str]:
+    names = "torch av decord torchcodec opencv-python-headless simplejpeg pyarrow".split()
+    out = {"python": platform.python_version()}
+    for name in names:
+        try:
+            out[name] = version(name)
+        except ModuleNotFoundError:
+            out[name] = "not installed"
+    return out
+
+
+def prepare(folder: Path) -> None:
+    """Indexes and packs a folder of films."""
+    from pretexto.datasets.indexing import scan
+    from pretexto.datasets.packing import pack
+
+    scan(folder, folder / "index.parquet", jobs=2)
+    pack(folder / "index.parquet", folder / "packs", jobs=2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    shared = Path(os.environ.get("PRETEXTO_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=shared / "video" / "jhmdb8")
+    parser.add_argument("--seconds", type=float, default=20, help="per codec and plan")
+    parser.add_argument("--films", type=int, default=12, help="films per codec")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "loading.json")
+    args = parser.parse_args()
+    if not args.data.is_dir():
+        sys.exit(f"{args.data}: no such folder; --data names a folder of AVI clips")
+    with tempfile.TemporaryDirectory() as name:
+        make_media(args.data, Path(name), args.films)
+        results = {}
+        for folder in [args.data, *(Path(name) / codec for codec in CODECS)]:
+            work = Path(name) / folder.name
+            work.mkdir(exist_ok=True)
+            if folder == args.data:
+                for path in sorted(folder.rglob("*.avi"))[:: 338 // 60]:
+                    (work / path.name).symlink_to(path)
+            prepare(work)
+            label = "MPEG-4, the clips as they are" if folder == args.data else folder.name
+            results[label] = measure(work, args.seconds)
+            print(json.dumps({label: results[label]}, indent=1), flush=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True)
+    report = {
+        "command": "python benchmarks/loading.py " + " ".join(sys.argv[1:]),
+        "commit": commit.stdout.strip(),
+        "machine": machine(),
+        "load": os.getloadavg()[0],
+        "versions": versions(),
+        "unit": "clips per second; core: of processor time, two: of wall time, two processes",
+        "short_side": SIDE,
+        "results": results,
+    }
+    args.out.parent.mkdir(exist_ok=True)
+    args.out.write_text(json.dumps(report, indent=1) + "\n")
+    print(args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,396 @@
+"""The index: what it finds, survives, remembers and refuses; children and their limits."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import child_jobs
+import media_factory as media
+import numpy as np
+import pytest
+from helpers import shared_data
+from PIL import Image
+
+from pretexto.cli import main
+from pretexto.datasets import indexing
+from pretexto.datasets.catalog import open_source
+from pretexto.datasets.folder import Folder
+from pretexto.datasets.index import Index, inside
+from pretexto.datasets.indexing import scan
+from pretexto.datasets.journal import Journal
+from pretexto.datasets.rows import Rows
+from pretexto.datasets.source import Source
+from pretexto.errors import InputError
+from pretexto.modalities.child import Child, IsolatedReader, Limits
+from pretexto.modalities.media import AudioSpan, MediaError, Plan
+from pretexto.modalities.read import probe, read
+
+RATE = 16000
+LIMITS = Limits(20, 1024)
+
+
+@pytest.fixture(autouse=True)
+def _children_find_the_jobs(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+def picture(path: Path, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 255, (40, 60, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def video(path: Path, moving_from: float = 0.0) -> None:
+    """Two seconds, still and silent before `moving_from`, loud and moving after."""
+    times = np.arange(32) / 16
+    cards = [media.card(k * 37 % 256 if t >= moving_from else 0) for k, t in enumerate(times)]
+    wave = 0.5 * np.sin(np.arange(2 * RATE) * 0.2)[None].astype(np.float32)
+    wave[:, : int(moving_from * RATE)] = 0
+    media.write(path, cards, times.tolist(), sound=wave, rate=RATE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Media of two classes, with a copy, files that break children, and others."""
+    root = tmp_path_factory.mktemp("media")
+    for name in ("a", "b"):
+        (root / name).mkdir()
+    video(root / "a" / "moving.mp4")
+    video(root / "a" / "half.mp4", 1.0)
+    shutil.copy(root / "a" / "half.mp4", root / "b" / "same.mp4")
+    for k in range(4):
+        picture(root / "b" / f"{k}.png", k)
+    (root / "b" / "broken.mp4").write_bytes(b"no media at all" * 100)
+    (root / "b" / "crash.jpg").write_bytes((root / "b" / "0.png").read_bytes())
+    (root / "b" / "hang.jpg").write_bytes((root / "b" / "1.png").read_bytes() + b"1")
+    (root / "notes.txt").write_text("no medium")
+    return root
+
+
+def run_scan(folder: Path, out: Path, **options):
+    return scan(folder, out, jobs=2, limits=Limits(6, 1024), **options)
+
+
+@pytest.fixture(scope="module")
+def index(folder, tmp_path_factory):
+    """The folder's index and report, made with the misbehaving job."""
+    out = tmp_path_factory.mktemp("index") / "index.parquet"
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    patch.setattr(indexing, "_with_name", child_jobs.scan)
+    report = run_scan(folder, out)
+    patch.undo()
+    return out, report
+
+
+def test_what_kills_or_blocks_its_child_is_quarantined_and_the_scan_goes_on(index):
+    out, report = index
+    bad = {name: (status, reason) for name, status, reason in report.bad}
+    assert set(bad) == {"b/broken.mp4", "b/crash.jpg", "b/hang.jpg"}
+    assert bad["b/crash.jpg"] == ("crash", "the decoder crashed (SIGSEGV)")
+    assert bad["b/hang.jpg"] == ("time", "not done after 6 s")
+    assert bad["b/broken.mp4"][0] == "unreadable"
+    assert "open" in bad["b/broken.mp4"][1]
+    assert not list(out.parent.glob("*.journal"))
+    text = "\n".join(report.lines())
+    for name in bad:
+        assert name in text
+    assert "--time-limit" in text
+    assert "1 .txt" in text
+
+
+def test_rows_say_what_probing_says_and_no_file_is_touched_for_it(index, folder):
+    source = Index(index[0])
+    assert [source.name(i) for i in range(len(source))] == sorted(
+        f"{name}"
+        for name in "a/half.mp4 a/moving.mp4 b/0.png b/1.png b/2.png b/3.png b/same.mp4".split()
+    )
+    for i in range(len(source)):
+        told, true = source.info(i), probe(folder / source.name(i))
+        for field in ("kind", "duration", "fps", "frames", "height", "width", "codec"):
+            assert getattr(told, field) == getattr(true, field)
+        for field in ("audio_rate", "audio_channels", "audio_start", "audio_duration"):
+            assert getattr(told, field) == getattr(true, field)
+    moved = Index(index[0], root=index[0].parent)
+    assert moved.info(0) == source.info(0)
+    with pytest.raises(MediaError, match="open"):
+        moved.read(0, Plan((0.0,)))
+
+
+def test_labels_groups_and_splits_are_those_of_the_folder(index, folder, tmp_path):
+    source = open_source(str(index[0]))
+    assert isinstance(source, Index)
+    plain = Folder(folder, kind="video")
+    numbers = {plain.name(i): plain.label(i) for i in range(len(plain))}
+    assert source.classes == plain.classes == ("a", "b")
+    for i in range(len(source)):
+        if source.name(i) in numbers:
+            assert source.label(i) == numbers[source.name(i)]
+    assert source.fingerprint() == Source.fingerprint(source)
+
+
+def test_motion_is_measured_second_by_second(index):
+    source = Index(index[0])
+    half, moving = source.info(0).motion, source.info(1).motion
+    assert len(half) == len(moving) == 2
+    # The cards are grey bars of 50 or 200 levels: 16 changes a second, most of many bits.
+    assert half[0] < 1 < 100 < half[1]
+    assert moving[0] > 100
+
+
+def test_sound_is_measured(index):
+    rows = Rows(index[0], extra=("loudness", "silence"))
+    # A sine of amplitude a has the power a² / 2: -9.03 dB for one half, 3 dB less for half of it.
+    assert rows.value(1, "loudness") == pytest.approx(-9.03, abs=0.2)
+    assert rows.value(0, "loudness") == pytest.approx(-12.04, abs=0.4)
+    assert rows.value(0, "silence") == pytest.approx(0.5, abs=0.06)
+    assert rows.value(1, "silence") < 0.06
+    assert rows.value(2, "loudness") is None
+
+
+def test_copies_are_found_by_content(index):
+    assert index[1].duplicates == [("b/crash.jpg", "b/0.png")] or index[1].duplicates == [
+        ("b/same.mp4", "a/half.mp4")
+    ]
+    rows = Rows(index[0], extra=("duplicate_of",))
+    assert rows.value(6, "path") == "b/same.mp4"
+    assert rows.value(6, "duplicate_of") == "a/half.mp4"
+    assert rows.value(0, "duplicate_of") is None
+
+
+def test_sql_reads_it(index):
+    duckdb = pytest.importorskip("duckdb")
+    query = f"select status, count(*) from '{index[0]}' group by status order by status"
+    assert duckdb.sql(query).fetchall() == [("crash", 1), ("ok", 7), ("time", 1), ("unreadable", 1)]
+    query = f"select motion[2] > 100 from '{index[0]}' where path = 'a/half.mp4'"
+    assert duckdb.sql(query).fetchall() == [(True,)]
+
+
+def test_an_index_rewritten_by_sql_still_opens(index, tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    out = tmp_path / "changed.parquet"
+    query = f"select * from '{index[0]}' where kind is null or kind = 'image' order by path desc"
+    duckdb.sql(query).write_parquet(str(out))
+    source = Index(out, root=tmp_path)
+    assert [source.name(i) for i in range(len(source))] == [f"b/{k}.png" for k in (3, 2, 1, 0)]
+    assert source.classes == ("b",)
+
+
+def test_killed_in_the_middle_and_run_again_it_gives_the_same_index(folder, index, tmp_path):
+    out = tmp_path / "index.parquet"
+    code = (
+        "import sys, child_jobs; from pretexto.datasets import indexing\n"
+        "from pretexto.modalities.child import Limits\n"
+        "indexing._with_name = child_jobs.scan\n"
+        "indexing.scan(sys.argv[1], sys.argv[2], jobs=2, limits=Limits(6, 1024))"
+    )
+    command = [sys.executable, "-P", "-c", code, str(folder), str(out)]
+    first = subprocess.Popen(command, env={**os.environ, "SLOWLY": "1"})
+    journal = out.with_name("index.parquet.journal")
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 4:
+        assert first.poll() is None
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert not out.exists()
+    with open(journal, "ab") as file:
+        file.write(b'{"path": "torn')
+    done = journal.read_bytes().count(b"\n") - 1
+    assert done < 10
+    subprocess.run(command, check=True, capture_output=True)
+    assert not journal.exists()
+    assert Rows(out).facts["ok"] == 7
+    theirs, ours = (Rows(p) for p in (index[0], out))
+    columns = ("path", "kind", "duration", "motion", "sha256", "status", "reason", "duplicate_of")
+    assert list(theirs.everything(*columns)) == list(ours.everything(*columns))
+
+
+def test_only_what_changed_is_scanned_again(folder, index, tmp_path, monkeypatch):
+    root, out = tmp_path / "media", tmp_path / "index.parquet"
+    shutil.copytree(folder, root, copy_function=shutil.copy2)
+    shutil.copy(index[0], out)
+    asked = []
+
+    def watched(job, requests, **options):
+        for path, old, name in requests:
+            asked.append(name)
+            yield (path, old, name), job(path, old, name)
+
+    monkeypatch.setattr(indexing, "crew", watched)
+    run_scan(root, out)
+    assert asked == []
+    os.utime(root / "b" / "2.png", ns=(1, 1))
+    picture(root / "b" / "3.png", 33)
+    picture(root / "b" / "new.png", 44)
+    (root / "b" / "1.png").unlink()
+    run_scan(root, out)
+    assert sorted(asked) == ["b/2.png", "b/3.png", "b/new.png"]
+    before, after = (
+        {r[0]: r[1:] for r in Rows(p).rows("path", "sha256", "modified")} for p in (index[0], out)
+    )
+    assert after["b/2.png"] == (before["b/2.png"][0], 1)
+    assert after["b/3.png"][0] != before["b/3.png"][0]
+    assert set(after) == set(before) - {"b/1.png"} | {"b/new.png"}
+    asked.clear()
+    # Another time limit tries again what was too slow, and nothing else.
+    monkeypatch.setattr(
+        indexing, "_with_name", lambda *request: ({"status": "crash", "reason": "again"}, [])
+    )
+    scan(root, out, jobs=1, limits=Limits(7, 1024))
+    assert asked == ["b/hang.jpg"]
+
+
+def test_a_second_scan_of_the_same_index_at_a_time_is_refused(tmp_path):
+    path = tmp_path / "journal"
+    with Journal(path, "x.parquet"), pytest.raises(InputError, match="another process"):
+        Journal(path, "x.parquet")
+
+
+def test_paths_that_leave_the_root_are_refused(index, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name in ("../secret.mp4", "/etc/passwd", "a/../../x", "C:\\x.mp4", "..\\x.mp4", "", "a\0b"):
+        with pytest.raises(MediaError, match="leaves the folder"):
+            inside(name)
+    assert inside("a/b..c/d.mp4") == "a/b..c/d.mp4"
+    table = pq.read_table(index[0])
+    names = ["../outside.png", *table["path"].to_pylist()[1:]]
+    pq.write_table(table.set_column(0, "path", pa.array(names)), tmp_path / "evil.parquet")
+    with pytest.raises(MediaError, match="leaves the folder"):
+        Index(tmp_path / "evil.parquet", root=tmp_path).read(0, Plan((0.0,)))
+
+
+def test_mistakes_are_one_line_with_code_2(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    out = str(tmp_path / "x.parquet")
+    (tmp_path / "y.parquet").write_text("no parquet")
+    for words, said in (
+        (["index", str(tmp_path / "none"), "--out", out], "no such folder"),
+        (["index", str(tmp_path / "empty"), "--out", out], "no media"),
+        (["index", str(tmp_path), "--out", "x.csv"], ".parquet"),
+        (["index", str(tmp_path), "--out", out, "--jobs", "0"], "--jobs"),
+        (["pack", str(tmp_path / "y.parquet"), "--out", str(tmp_path / "p")], "no index"),
+        (["pack", out, "--out", str(tmp_path / "p")], "no such file"),
+        (["pack", out], "--out"),
+        (["pack", out, "--out", "p", "--quality", "101"], "--quality"),
+        (["pack", "--verify", str(tmp_path)], "manifest.json"),
+    ):
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+
+
+def test_children_answer_and_keep_to_their_limits(tmp_path):
+    with Child(child_jobs.misbehave, Limits(2, 256)) as child:
+        answer, blobs = child.run("loud", 1, "two")
+        assert answer["arguments"] == [1, "two"]
+        assert blobs == [b"abc", b""]
+        assert child.run("again")[0]["process"] == answer["process"] != os.getpid()
+        with pytest.raises(MediaError, match="refused: demux: no"):
+            child.run("refused")
+        with pytest.raises(MediaError, match="memory"):
+            child.run("greedy")
+        assert child.run("again")[0]["process"] == answer["process"]
+        start = time.monotonic()
+        with pytest.raises(MediaError) as caught:
+            child.run("hang")
+        assert caught.value.stage == "time"
+        assert time.monotonic() - start < 4
+    # A child whose parent is gone ends by itself.
+    with pytest.raises(OSError, match="No such process"):
+        os.kill(answer["process"], 0)
+
+
+def test_reading_in_a_child_gives_the_same(folder):
+    reader = IsolatedReader(LIMITS)
+    path = str(folder / "a" / "half.mp4")
+    plan = Plan((1.5, 0.2), AudioSpan(0.9, 0.5, 8000), ((0.0, 1.5),), short_side=32)
+    ours, theirs = reader.read(path, plan), read(path, plan)
+    for name in ("frames", "times", "audio", "flow"):
+        assert getattr(ours, name).equal(getattr(theirs, name))
+    assert reader.probe(path) == probe(path)
+    with pytest.raises(MediaError, match="open"):
+        reader.probe(str(folder / "b" / "broken.mp4"))
+    reader.close()
+
+
+MANY = """
+import os, resource, sys, time
+import torch, pyarrow.parquet
+from pretexto.datasets.index import Index
+from pretexto.modalities import draw
+path = sys.argv[1]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+cpu = time.process_time()
+source = Index(path, root=".")
+assert len(source) == int(sys.argv[2])
+print(time.process_time() - cpu)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+cpu = time.process_time()
+draw.permutation(draw.generator(0, 0, 0), len(source))
+print(time.process_time() - cpu)
+i = len(source) - 2
+assert source.name(i) == f"class/{i:09}.mp4", source.name(i)
+assert source.info(i).duration == i % 7 and source.label(i) == i % 3
+cpu = time.process_time()
+for i in range(0, len(source), len(source) // 1000):
+    assert source.info(i).duration == i % 7
+print(time.process_time() - cpu)
+"""
+
+
+def write_many(path: Path, count: int) -> None:
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from pretexto.datasets.records import KEY, ROW_GROUP, arrow_schema
+
+    facts = {"version": 1, "ok": count, "rows": count, "classes": ["0", "1", "2"]}
+    schema = arrow_schema().with_metadata({KEY: json.dumps(facts)})
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for start in range(0, count, ROW_GROUP):
+            at = np.arange(start, min(start + ROW_GROUP, count))
+            known = {
+                "path": pa.array([f"class/{i:09}.mp4" for i in at]),
+                "duration": pa.array((at % 7).astype(float)),
+                "kind": pa.array(["video"] * len(at)),
+                "label": pa.array((at % 3).astype("U1")),
+                "status": pa.array(["ok"] * len(at)),
+            }
+            columns = [
+                known[f.name] if f.name in known else pa.nulls(len(at), f.type) for f in schema
+            ]
+            writer.write_table(pa.table(columns, schema=schema), ROW_GROUP)
+
+
+@pytest.mark.parametrize("count", [300_000, pytest.param(10_000_000, marks=pytest.mark.slow)])
+def test_millions_of_rows_open_at_once(count, tmp_path):
+    path = tmp_path / "many.parquet"
+    write_many(path, count)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", MANY, str(path), str(count)],
+        env={**os.environ, "PRETEXTO_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    opening, memory, order, infos = map(float, done.stdout.split())
+    assert opening <= 1.0
+    assert memory <= 300  # MiB more than torch and pyarrow take by themselves
+    assert order <= 2.0
+    assert infos <= 1.0
+
+
+@pytest.mark.slow
+def test_the_shared_media_end_in_an_index_that_names_the_broken_ones(tmp_path):
+    report = scan(shared_data(), tmp_path / "all.parquet", jobs=2, limits=Limits(30, 2048))
+    assert sum(report.kinds.values()) > 800
+    assert all(name.startswith("odd/") and reason for name, _, reason in report.bad)
+    assert len(report.bad) >= 20

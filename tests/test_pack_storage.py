@@ -1,0 +1,131 @@
+"""Packs behind fsspec: fetched when needed, checked, and kept within a bound."""
+
+import shutil
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_packs import in_this_process
+
+from pretexto.datasets import indexing, packing
+from pretexto.datasets.catalog import open_source
+from pretexto.datasets.indexing import scan
+from pretexto.datasets.manifest import NAME
+from pretexto.datasets.packing import pack
+from pretexto.datasets.packs import Packs
+from pretexto.datasets.storage import RemoteFolder
+from pretexto.errors import InputError
+from pretexto.modalities.media import MediaError, Plan
+
+HERE = Plan((0.0,))
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory) -> Path:
+    """Ten pictures in ten shards."""
+    root = tmp_path_factory.mktemp("pictures")
+    for k in range(10):
+        pixels = np.random.default_rng(k).integers(0, 255, (40, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(root / f"{k}.png")
+    out = tmp_path_factory.mktemp("packs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "crew", in_this_process)
+        patch.setattr(indexing, "crew", in_this_process)
+        scan(root, out / "index.parquet")
+        pack(out / "index.parquet", out / "pack", shard_bytes=1)
+    return out / "pack"
+
+
+@pytest.fixture
+def remote(packed) -> str:
+    """The pack in fsspec's memory."""
+    import fsspec
+
+    url = f"memory://{uuid.uuid4().hex}/pack"
+    system, inside = fsspec.url_to_fs(url)
+    system.put(str(packed), inside, recursive=True)
+    return url
+
+
+def kept(cache: Path) -> list[Path]:
+    return sorted(cache.glob("*.arrow"))
+
+
+def test_a_remote_pack_gives_the_same_and_fetches_only_what_is_read(packed, remote, tmp_path):
+    here, there = Packs(packed), Packs(remote, cache=tmp_path)
+    assert there.fingerprint() == here.fingerprint()
+    assert kept(tmp_path) == []
+    assert there.read(7, HERE).frames.equal(here.read(7, HERE).frames)
+    assert [p.read_bytes() for p in kept(tmp_path)] == [(packed / "shard-00007.arrow").read_bytes()]
+
+
+def test_the_cache_keeps_to_its_bound_and_drops_what_was_not_used(packed, remote, tmp_path):
+    shards = [(packed / f"shard-{k:05d}.arrow").stat().st_size for k in range(10)]
+    limit = 3 * max(shards) + (packed / "index.parquet").stat().st_size
+    for k in (0, 1, 2, 0, 3, 4):
+        # Opened anew each time: a shard that is mapped is not fetched again.
+        Packs(remote, cache=tmp_path, cache_bytes=limit).read(k, HERE)
+        assert sum(p.stat().st_size for p in tmp_path.iterdir() if p.suffix != ".manifest") <= limit
+    names = {file.sha256: k for k, file in enumerate(Packs(packed).manifest.shards)}
+    assert {names[p.stem] for p in kept(tmp_path)} >= {3, 4}
+    assert {names[p.stem] for p in kept(tmp_path)} <= {0, 3, 4}
+
+
+def test_damage_and_loss_on_the_way_are_told(packed, remote, tmp_path):
+    import fsspec
+
+    system, inside = fsspec.url_to_fs(remote)
+    packs = Packs(remote, cache=tmp_path)
+    data = bytearray((packed / "shard-00002.arrow").read_bytes())
+    data[len(data) // 2] ^= 1
+    system.pipe_file(f"{inside}/shard-00002.arrow", bytes(data))
+    system.rm(f"{inside}/shard-00003.arrow")
+    with pytest.raises(MediaError, match="other content"):
+        packs.read(2, HERE)
+    with pytest.raises(MediaError, match="cannot be fetched"):
+        packs.read(3, HERE)
+    assert kept(tmp_path) == []
+    assert not list(tmp_path.glob("*.part"))
+    assert packs.read(4, HERE).frames.shape == (1, 3, 40, 40)
+
+
+def test_a_place_without_a_pack_is_a_users_mistake(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRETEXTO_CACHE", str(tmp_path))
+    for url in ("memory://nothing/here", "nosuch://nothing/here"):
+        with pytest.raises(InputError):
+            open_source(url)
+
+
+def test_a_pack_on_s3(packed, tmp_path, monkeypatch):
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0, verbose=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        options = {"endpoint_url": f"http://{host}:{port}", "use_listings_cache": False}
+        import s3fs
+
+        system = s3fs.S3FileSystem(**options)
+        system.mkdir("bucket")
+        system.put(str(packed), "bucket/pack", recursive=True)
+        packs = Packs("s3://bucket/pack", cache=tmp_path, options=options)
+        here = Packs(packed)
+        for k in (0, 9):
+            assert packs.read(k, HERE).frames.equal(here.read(k, HERE).frames)
+        assert len(kept(tmp_path)) == 2
+    finally:
+        server.stop()
+
+
+def test_two_processes_may_share_a_cache(remote, packed, tmp_path):
+    one, two = RemoteFolder(remote, cache=tmp_path), RemoteFolder(remote, cache=tmp_path)
+    file = Packs(packed).manifest.shards[0]
+    assert one.get(file) == two.get(file)
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    assert two.get(file).read_bytes() == (packed / file.name).read_bytes()
+    assert one.fetch(NAME).read_bytes() == (packed / NAME).read_bytes()
