@@ -13,9 +13,9 @@ from .errors import InputError
 # Command → what its line in the overview says. Each is a module of `commands` with
 # `arguments(parser)` and `run(args)`; none imports torch before `run`, so help stays instant.
 COMMANDS = {
+    "demo": "pretrain, evaluate and compare on the embedded synthetic world, into report.html",
     "index": "scan media into an index; quarantine what cannot be read, with the reason",
     "pack": "transcode an index into packs that load an order of magnitude faster",
-    "demo": "pretrain, evaluate and compare on the embedded synthetic world, into report.html",
     "pretrain": "one pretraining run → a run folder",
     "evaluate": "rows for a pretrained encoder: linear, knn, retrieval or lowshot",
     "compare": "tasks × seeds beside random-init and supervised controls → report.html",
