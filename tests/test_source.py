@@ -101,7 +101,7 @@ def test_options_reach_the_folder(folder):
 
 def test_unknown_names_are_refused_with_the_nearest(folder, monkeypatch):
     with pytest.raises(InputError, match="did you mean synthetic:train"):
-        open_source("synthetic:trian")
+        open_source("synthetic:trai")
     with pytest.raises(InputError, match="did you mean pictures"):
         open_source(str(folder.parent / "picture"))
     monkeypatch.chdir(folder.parent)
