@@ -96,8 +96,19 @@ def build(tree: Tree, schema: dict[str, Any], origin: str) -> dict[str, Any]:
     """Parses and constructs the objects. Raises InputError as `parse` does."""
     parser = _parser(schema)
     namespace = parse(tree, schema, origin)
-    objects = parser.instantiate(namespace)
+    try:
+        objects = parser.instantiate(namespace)
+    except ValueError as error:
+        raise _refusal(error, origin) from error
     return {key: objects.get(key) for key in schema}
+
+
+def _refusal(error: BaseException, origin: str) -> BaseException:
+    """The InputError with which a constructor refused its arguments, dug out of the parser's."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, InputError):
+        cause = cause.__cause__
+    return InputError(f"{origin}: {cause}") if cause else error
 
 
 def resolved(tree: Tree, schema: dict[str, Any], origin: str) -> Tree:

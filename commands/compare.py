@@ -74,7 +74,7 @@ def schema() -> dict[str, Any]:
     from ..modalities.view import View
     from ..tasks.task import Task
     from ..training.optim import OptimizerArgs
-    from ..training.pretrain import TrainerArgs
+    from ..training.args import TrainerArgs
 
     return {
         "tasks": dict[str, Task],

@@ -4,7 +4,6 @@ import platform
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 NEEDED = (
     "torch torchvision torchaudio lightning av decord opencv-python-headless jsonargparse pyarrow "
@@ -85,9 +84,9 @@ def _codecs(problems: list[str], everything: bool) -> None:
 
 
 def _disk(problems: list[str]) -> None:
-    from ..datasets.synthetic import cache_folder
+    from ..datasets.cache import cache_root
 
-    cache = Path(cache_folder())
+    cache = cache_root()
     try:
         cache.mkdir(parents=True, exist_ok=True)
         probe = cache / ".doctor"

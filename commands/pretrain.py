@@ -49,7 +49,7 @@ def schema() -> dict[str, Any]:
     from ..datasets.source import Source
     from ..tasks.task import Task
     from ..training.optim import OptimizerArgs
-    from ..training.pretrain import TrainerArgs
+    from ..training.args import TrainerArgs
 
     return {
         "task": Task,

@@ -35,7 +35,7 @@ def open_source(
         InputError: no such source or split, or an option that the source does not take.
     """
     source = _open(spec, kind, table, fold)
-    return source if split is None else _only(source, split, spec)
+    return source if split is None else only_split(source, split, spec)
 
 
 def _open(spec: str, kind: Kind | None, table: str | None, fold: str | None) -> Source:
@@ -69,7 +69,8 @@ def _unknown(spec: str, path: Path) -> str:
     return f"{spec}: no such folder or file{nearest(path)} (or take {', '.join(SYNTHETIC)})"
 
 
-def _only(source: Source, split: str, spec: str) -> Source:
+def only_split(source: Source, split: str, spec: str = "data") -> Source:
+    """The examples of one split or fold. Raises InputError, naming those that exist."""
     chosen = [i for i in range(len(source)) if source.split(i) == split]
     if chosen:
         return Subset(source, chosen)

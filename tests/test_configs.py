@@ -1,0 +1,57 @@
+"""Every shipped recipe is parsed, built and run for one step."""
+
+import pytest
+import yaml
+
+from pretexto.build import SHIPPED, build, load_tree, parse
+from pretexto.commands import compare, pretrain
+
+RECIPES = sorted(SHIPPED.glob("*.yaml"))
+WORLD = {
+    "class_path": "pretexto.datasets.synthetic.Synthetic",
+    "init_args": {"split": "train", "train_scenes": 2, "test_scenes": 1},
+}
+PRETRAINING = [p.stem for p in RECIPES if "task" in yaml.safe_load(p.read_text())]
+COMPARISONS = [p.stem for p in RECIPES if "tasks" in yaml.safe_load(p.read_text())]
+
+
+def test_every_recipe_is_of_one_kind():
+    assert set(PRETRAINING) | set(COMPARISONS) == {p.stem for p in RECIPES}
+    assert not set(PRETRAINING) & set(COMPARISONS)
+
+
+@pytest.mark.parametrize("name", [p.stem for p in RECIPES])
+def test_recipe_begins_with_a_comment_that_says_what_it_is_for(name):
+    assert (SHIPPED / f"{name}.yaml").read_text().startswith("# ")
+
+
+def one_step(tree, name, out):
+    tree["trainer"] = {"steps": 1, "batch_size": 4, "workers": 0, "drop_unsuitable": True}
+    tree["data"] = WORLD
+    folder = pretrain.pretrain_from(tree, name, out)
+    assert (folder / "encoder.safetensors").is_file()
+    assert (folder / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("name", PRETRAINING)
+def test_recipe_runs_for_one_step(name, tmp_path):
+    one_step(load_tree(name), name, tmp_path / "run")
+
+
+CASES = [(name, task) for name in COMPARISONS for task in load_tree(name)["tasks"]]
+
+
+@pytest.mark.parametrize(("name", "task"), CASES, ids=lambda v: v)
+def test_every_task_of_a_comparison_runs_for_one_step(name, task, tmp_path):
+    tree = load_tree(name)
+    parse({**compare.DEFAULTS, **tree}, compare.schema(), name)
+    one_step({"task": tree["tasks"][task]}, f"{name}.{task}", tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_all_tasks_of_a_comparison_train_the_same_encoder(name):
+    tree = load_tree(name)
+    tasks = build({"tasks": tree["tasks"]}, {"tasks": compare.schema()["tasks"]}, name)["tasks"]
+    modality = tree["view"]["modality"]
+    kinds = {(type(e), str(e.arguments)) for t in tasks.values() for e in [t.encoders[modality]]}
+    assert len(kinds) == 1
