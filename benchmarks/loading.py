@@ -150,7 +150,7 @@ def readers(index, packs) -> dict:
 
     def bare(request: Request):
         """The packs' JPEGs of the request, decoded by simplejpeg into memory that is there."""
-        clip = packs._clip(request.number, "")
+        clip = packs._clip(packs._facts(request.number))
         for k, frame in zip(kept[request], places[len(request.times), sides(request)], strict=True):
             simplejpeg.decode_jpeg(clip.frames[k], "RGB", buffer=frame)
         return places[len(request.times), sides(request)]
@@ -179,7 +179,7 @@ class Kept(dict):
     def __missing__(self, request: Request):
         import numpy as np
 
-        times = self.packs._clip(request.number, "").times
+        times = self.packs._clip(self.packs._facts(request.number)).times
         found = np.searchsorted(times, np.array(request.times) + 1e-6, "right") - 1
         self[request] = found.clip(0).tolist()
         return self[request]

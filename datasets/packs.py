@@ -4,7 +4,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from .storage import DEFAULT_CACHE, LocalFolder, RemoteFolder, Storage, is_url
 
 EXTRA = {"shard": "int32", "batch": "int32"}
 _OPEN_SHARDS = 64
+_KNOWN = 65_536  # clips of which the facts are remembered
 
 
 class Packs(Source):
@@ -58,12 +59,13 @@ class Packs(Source):
         self.classes = self.rows.classes
         self._numbers = {name: k for k, name in enumerate(self.classes)}
         self._shards: OrderedDict[int, Shard] = OrderedDict()
+        self._known: dict[int, _Facts] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_shards": OrderedDict()}
+        return {**self.__dict__, "_shards": OrderedDict(), "_known": {}}
 
     def name(self, i: int) -> str:
         return self.rows.value(i, "path")
@@ -84,36 +86,44 @@ class Packs(Source):
         return fingerprint(self.rows, self._numbers)
 
     def read(self, i: int, plan: Plan) -> Sample:
-        path = os.path.join(self.path, self.name(i))
-        clip = self._clip(i, path)
-        duration, kind = self.rows.value(i, "duration"), self.rows.value(i, "kind")
+        facts = self._facts(i)
+        clip = self._clip(facts)
         out: dict[str, Any] = {}
         if plan.times:
-            numbers = _numbers_at(clip, plan.times, duration, kind, plan, path)
-            out["frames"] = self._frames(i, clip, numbers, plan.short_side, path)
+            numbers = _numbers_at(clip, plan.times, facts, plan)
+            pixels = decode(clip.frames, numbers, facts.height, facts.width, facts.path)
+            # A view: pixels lie channel by channel in each place.
+            out["frames"] = resized(pixels.permute(0, 3, 1, 2), plan.short_side)
             out["times"] = torch.from_numpy(clip.times[numbers])
         if plan.audio:
-            rate = self.rows.value(i, "audio_rate")
-            if not rate:
-                raise MediaError(path, "plan", "sound is asked of a clip without sound")
-            out["audio"] = cut(clip.audio, rate, duration, plan.audio, plan.past_end, path)
-            out["audio_rate"] = plan.audio.rate
+            if not facts.audio_rate:
+                raise MediaError(facts.path, "plan", "sound is asked of a clip without sound")
+            how = (facts.audio_rate, facts.duration, plan.audio, plan.past_end, facts.path)
+            out["audio"], out["audio_rate"] = cut(clip.audio, *how), plan.audio.rate
         if plan.flow:
             times = [t for pair in plan.flow for t in pair]
-            numbers = _numbers_at(clip, times, duration, kind, plan, path)
-            size = (self.rows.value(i, "height"), self.rows.value(i, "width"))
-            out["flow"] = _flow(clip, numbers, size, plan.short_side, path)
+            numbers = _numbers_at(clip, times, facts, plan)
+            out["flow"] = _flow(clip, numbers, facts, plan.short_side)
         return Sample(**out)
 
-    def _clip(self, i: int, path: str) -> Clip:
-        number = self.rows.value(i, "shard")
+    def _facts(self, i: int) -> "_Facts":
+        found = self._known.get(i)
+        if found is None:
+            row = self.rows.row(i)
+            found = _Facts(os.path.join(self.path, row["path"]), *(row[n] for n in _FACTS))
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[i] = found
+        return found
+
+    def _clip(self, facts: "_Facts") -> Clip:
         try:
-            return self._shard(number).clip(self.rows.value(i, "batch"))
+            return self._shard(facts.shard).clip(facts.batch)
         except MediaError:
             raise
         except (OSError, ValueError, IndexError, AttributeError) as error:
-            reason = f"shard {number} is damaged ({error}); see `pretexto pack --verify`"
-            raise MediaError(path, "open", reason) from error
+            reason = f"shard {facts.shard} is damaged ({error}); see `pretexto pack --verify`"
+            raise MediaError(facts.path, "open", reason) from error
 
     def _shard(self, number: int) -> Shard:
         if number in self._shards:
@@ -124,13 +134,26 @@ class Packs(Source):
             self._shards.popitem(last=False)
         return shard
 
-    def _frames(
-        self, i: int, clip: Clip, numbers: np.ndarray, short_side: int | None, path: str
-    ) -> Tensor:
-        """uint8 [T, 3, H, W]: a view of pixels that lie channel by channel in each place."""
-        height, width = self.rows.value(i, "height"), self.rows.value(i, "width")
-        pixels = decode(clip.frames, numbers, height, width, path).permute(0, 3, 1, 2)
-        return pixels if short_side is None else resize(pixels, short_side)
+
+class _Facts(NamedTuple):
+    """What reading needs of a clip's row: Python values, which Arrow is slow to give."""
+
+    path: str
+    kind: str
+    duration: float
+    height: int
+    width: int
+    audio_rate: int
+    shard: int
+    batch: int
+
+
+_FACTS = _Facts._fields[1:]
+
+
+def resized(x: Tensor, short_side: int | None) -> Tensor:
+    """Frames or flow [..., C, H, W] with this shorter side, as they are for None."""
+    return x if short_side is None or short_side == min(x.shape[-2:]) else resize(x, short_side)
 
 
 def decode(
@@ -157,33 +180,29 @@ def decode(
     return out
 
 
-def _numbers_at(
-    clip: Clip, times: Sequence[float], duration: float, kind: str, plan: Plan, path: str
-) -> np.ndarray:
+def _numbers_at(clip: Clip, times: Sequence[float], facts: _Facts, plan: Plan) -> np.ndarray:
     """Number of the packed frame that is shown at each time."""
     if not len(clip.times):
-        raise MediaError(path, "plan", "frames are asked of a clip without video")
-    if kind == "image":
+        raise MediaError(facts.path, "plan", "frames are asked of a clip without video")
+    if facts.kind == "image":
         return np.zeros(len(times), np.int64)
-    wanted = np.array(times, np.float64)
-    inside = (wanted >= -1e-6) & (wanted < duration)
-    if not inside.all():
+    wanted, duration = np.array(times, np.float64), facts.duration
+    if min(times) < -1e-6 or max(times) >= duration:
+        inside = (wanted >= -1e-6) & (wanted < duration)
         if plan.past_end == "error":
-            first = wanted[~inside][0]
-            raise MediaError(path, "plan", f"a frame is asked at {first:.3f} s of {duration:.3f} s")
+            reason = f"a frame is asked at {wanted[~inside][0]:.3f} s of {duration:.3f} s"
+            raise MediaError(facts.path, "plan", reason)
         held = wanted % duration if plan.past_end == "wrap" else wanted.clip(0.0, duration)
         wanted = np.where(inside, wanted, held)
     # As in reading files: a time less than a microsecond before a frame means its start.
-    return np.maximum(np.searchsorted(clip.times, wanted + 1e-6, "right") - 1, 0)
+    return np.maximum(clip.times.searchsorted(wanted + 1e-6, "right") - 1, 0)
 
 
-def _flow(
-    clip: Clip, numbers: np.ndarray, size: tuple[int, int], short_side: int | None, path: str
-) -> Tensor:
+def _flow(clip: Clip, numbers: np.ndarray, facts: _Facts, short_side: int | None) -> Tensor:
     """float32 [P, 2, H, W], pixels at the frames' size."""
     import pyarrow as pa
 
-    height, width = size
+    height, width = facts.height, facts.width
     fields = []
     for first, second in numbers.reshape(-1, 2).tolist():
         if first == second:
@@ -191,13 +210,11 @@ def _flow(
             continue
         if second != first + 1 or first >= len(clip.flow):
             reason = "packs hold flow from a frame to the next one only; pack with --flow"
-            raise MediaError(path, "plan", reason)
+            raise MediaError(facts.path, "plan", reason)
         data = pa.decompress(clip.flow[first], 4 * height * width, "zstd", asbytes=True)
         field = torch.frombuffer(bytearray(data), dtype=torch.int16).float()
         fields.append(field.reshape(2, height, width) / FLOW_SCALE)
     flow = torch.stack(fields)
-    if short_side is None:
-        return flow
-    smaller = resize(flow, short_side)
+    smaller = resized(flow, short_side)
     scale = torch.tensor([smaller.shape[-1] / width, smaller.shape[-2] / height])
     return smaller * scale[:, None, None]

@@ -205,7 +205,7 @@ def test_one_frame_is_read_without_the_rest(packed, tmp_path):
     before = Packs(packed).read(1, Plan((1.05,)))
     packs = Packs(packed)
     row = packs.rows.row(1)
-    clip = packs._clip(1, "")
+    clip = packs._clip(packs._facts(1))
     shard = copy / packs.manifest.shards[row["shard"]].name
     data = bytearray(shard.read_bytes())
     for k in range(len(clip.frames)):
