@@ -73,8 +73,8 @@ def schema() -> dict[str, Any]:
     from ..datasets.source import Source
     from ..modalities.view import View
     from ..tasks.task import Task
-    from ..training.optim import OptimizerArgs
     from ..training.args import TrainerArgs
+    from ..training.optim import OptimizerArgs
 
     return {
         "tasks": dict[str, Task],

@@ -7,6 +7,7 @@ recognition beside random-init and supervised controls, and writes report.html. 
 same command goes on where it was.
 """
 
+import os
 from pathlib import Path
 
 
@@ -19,4 +20,21 @@ def run(args) -> int:
     from ..build import load_tree
     from .compare import compare_from
 
-    return compare_from(load_tree("demo"), "demo", Path(args.out), args.jobs)
+    tree, out = load_tree("demo"), Path(args.out)
+    tree["data"] = str(packed_world(out))
+    return compare_from(tree, "demo", out, args.jobs)
+
+
+def packed_world(out: Path) -> Path:
+    """The synthetic world, indexed and packed as any folder of videos would be."""
+    from ..datasets.indexing import scan
+    from ..datasets.pack_clip import PackSettings
+    from ..datasets.packing import pack
+    from ..datasets.synthetic import Synthetic
+
+    world, index, packs = Synthetic(), out / "world.parquet", out / "synthetic world"
+    jobs = os.cpu_count() or 1
+    if not index.exists():
+        scan(world.folder, index, jobs=jobs)
+    pack(index, packs, PackSettings(short_side=64), jobs=jobs)
+    return packs

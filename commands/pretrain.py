@@ -48,8 +48,8 @@ def schema() -> dict[str, Any]:
     """The keys of a pretraining config and their types."""
     from ..datasets.source import Source
     from ..tasks.task import Task
-    from ..training.optim import OptimizerArgs
     from ..training.args import TrainerArgs
+    from ..training.optim import OptimizerArgs
 
     return {
         "task": Task,

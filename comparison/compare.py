@@ -118,7 +118,7 @@ def describe(setting: Setting, seeds: int) -> dict[str, Any]:
     source = setting.source
     return {
         "data": {
-            "name": getattr(source, "title", "") or type(source).__name__,
+            "name": source.title or type(source).__name__,
             "fingerprint": source.fingerprint(),
             "examples": len(source),
             "classes": list(source.classes),

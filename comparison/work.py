@@ -59,7 +59,7 @@ class Fold(Source):
 
     def __init__(self, source: Source, split: Split):
         self.source, self.classes = source, source.classes
-        self.title = getattr(source, "title", "") or type(source).__name__
+        self.title = source.title or type(source).__name__
         self.parts = {i: p for p in ("train", "val", "test") for i in getattr(split, p)}
 
     def __len__(self) -> int:

@@ -82,11 +82,12 @@ class Folder(Source):
             media = _listed(media, found_table, self.path)
         names = _of_kind(media, kind, self.path)
         if found_table is None:
-            self._entries = _from_folders(names, self.path)
+            self._entries = from_folders(names, self.path)
         else:
-            self._entries = _from_table(names, found_table, fold)
-        self.classes = _order({entry.label for entry in self._entries if entry.label})
+            self._entries = from_table(names, found_table, fold)
+        self.classes = in_order({entry.label for entry in self._entries if entry.label})
         self._numbers = {name: number for number, name in enumerate(self.classes)}
+        self.title = self.path.resolve().name
         self._infos: dict[int, MediaInfo] = {}
 
     def __len__(self) -> int:
@@ -205,7 +206,7 @@ def _of_kind(media: dict[str, Kind], kind: Kind | None, root: Path) -> list[str]
     return [name for name, found in media.items() if kind in (None, found)]
 
 
-def _from_folders(names: list[str], root: Path) -> list[_Entry]:
+def from_folders(names: list[str], root: Path) -> list[_Entry]:
     parts = [tuple(name.split("/")) for name in names]
     splits = [""] * len(names)
     if all(len(part) > 1 and part[0].lower() in SPLITS for part in parts):
@@ -225,7 +226,7 @@ def _from_folders(names: list[str], root: Path) -> list[_Entry]:
     ]
 
 
-def _from_table(names: list[str], table: Table, fold: str | None) -> list[_Entry]:
+def from_table(names: list[str], table: Table, fold: str | None) -> list[_Entry]:
     label, group, split = table.first(LABELS), table.first(GROUPS), table.split_column(fold)
     entries = []
     for name in names:
@@ -236,7 +237,7 @@ def _from_table(names: list[str], table: Table, fold: str | None) -> list[_Entry
     return entries
 
 
-def _order(labels: set[str]) -> tuple[str, ...]:
+def in_order(labels: set[str]) -> tuple[str, ...]:
     """Names in alphabetical order; numbers in the order of their values."""
     if all(label.isdecimal() for label in labels):
         return tuple(sorted(labels, key=lambda label: (int(label), label)))

@@ -43,6 +43,7 @@ class Index(Source):
         self.table = Rows(Path(path), strict=strict)
         self.root = Path(root) if root else _root(Path(path), self.table.facts)
         self.classes = self.table.classes
+        self.title = Path(path).stem
         self._numbers = {name: k for k, name in enumerate(self.classes)}
         self._backend: Backend = backend
         self._reader = IsolatedReader(isolated) if isolated else None

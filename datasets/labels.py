@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import InputError
-from .folder import TABLE, _from_folders, _from_table, _order
+from .folder import TABLE, from_folders, from_table, in_order
 from .table import read_table
 
 Place = dict[str, str | None]
@@ -31,11 +31,11 @@ def find_places(
     if not chosen.is_file():
         if table:
             raise InputError(f"{table}: no such file; --table names a CSV file")
-        entries, absent = _from_folders(names, root), []
+        entries, absent = from_folders(names, root), []
     else:
         found = read_table(chosen)
         have = set(names)
-        entries = _from_table([name for name in names if name in found.rows], found, None)
+        entries = from_table([name for name in names if name in found.rows], found, None)
         absent = [name for name in found.rows if name not in have]
     places: dict[str, Place] = dict.fromkeys(names, _UNKNOWN)
     for entry in entries:
@@ -46,4 +46,4 @@ def find_places(
 
 def order(labels: Iterable[str]) -> list[str]:
     """Labels in the order of their numbers."""
-    return list(_order(set(labels)))
+    return list(in_order(set(labels)))

@@ -57,6 +57,7 @@ class Packs(Source):
         self.manifest = read_manifest(self._storage.fetch(NAME), self.path)
         self.rows = Rows(self._storage.get(self.manifest.index), extra=tuple(EXTRA))
         self.classes = self.rows.classes
+        self.title = self.path.rstrip("/").rsplit("/", 1)[-1]
         self._numbers = {name: k for k, name in enumerate(self.classes)}
         self._shards: OrderedDict[int, Shard] = OrderedDict()
         self._known: dict[int, _Facts] = {}

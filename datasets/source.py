@@ -12,9 +12,11 @@ class Source(ABC):
 
     Attributes:
         classes: names of the labels, in the order of their numbers; empty if unlabelled.
+        title: a name for reports.
     """
 
     classes: tuple[str, ...] = ()
+    title: str = ""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -57,7 +59,7 @@ class Subset(Source):
 
     def __init__(self, source: Source, indices: Sequence[int]):
         self.source, self.indices = source, tuple(indices)
-        self.classes = source.classes
+        self.classes, self.title = source.classes, source.title
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -67,6 +67,7 @@ class Synthetic(Source):
         self.folder = made_once(f"synthetic-{key}", lambda folder: write_world(folder, world))
         truths = json.loads((self.folder / TRUTH).read_text())
         self._truths = [fact for fact in truths if split in ("all", fact["split"])]
+        self.title = "synthetic world"
         self._frames, self._world = len(world.times()), world
 
     def __len__(self) -> int:

@@ -1,5 +1,6 @@
 """Writes the synthetic world's clips as MP4 files (H.264 and AAC) with the truth about each."""
 
+import csv
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..modalities.draw import generator, integer
+from .folder import TABLE
 from .progress import progress
 from .world import MOTIONS, Motion, draw_look, draw_motion, pitch
 from .world_picture import render
 from .world_sound import RATE, draw_transpose, sound
 
-VERSION = 2
+VERSION = 3
 TRUTH = "world.json"
 
 
@@ -59,6 +61,11 @@ def write_world(folder: Path, world: World) -> None:
             pool.shutdown(cancel_futures=True)
             raise
     (folder / TRUTH).write_text(json.dumps(truths))
+    # So that the folder, indexed or read as it lies, keeps clips of one scene together.
+    with (folder / TABLE).open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("path", "class", "group", "split"))
+        table.writerows((t["path"], t["class"], t["scene"], t["split"]) for t in truths)
 
 
 def _make(folder: Path, world: World, split: str, scene: int, name: str) -> dict[str, Any]:
