@@ -99,7 +99,7 @@ def _verify(folder: str) -> int:
     from pathlib import Path
 
     from ..datasets.manifest import verify
-    from ..datasets.progress import progress
+    from ..progress import progress
 
     faults = 0
     count = 0

@@ -10,10 +10,10 @@ from typing import Any
 from ..errors import InputError
 from ..modalities.child import Limits, Reply
 from ..modalities.media import MediaError
+from ..progress import progress
 from .crew import crew
 from .journal import Journal
 from .labels import Place, find_places, order
-from .progress import progress
 from .records import COLUMNS, INFO, write_rows
 from .rows import Rows
 from .scan import find_media

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import InputError
 from ..modalities.child import Limits, Reply
 from ..modalities.media import MediaError
+from ..progress import progress
 from .crew import crew
 from .index import Index
 from .journal import Journal
@@ -17,7 +18,6 @@ from .manifest import INDEX, NAME, File, Manifest, describe, read_manifest
 from .pack_clip import PackSettings, pack_job
 from .pack_file import shard_schema, write_clip
 from .packs import EXTRA
-from .progress import progress
 from .records import COLUMNS, replace, write_rows
 from .rows import Rows
 

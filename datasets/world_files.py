@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..modalities.draw import generator, integer
+from ..progress import progress
 from .folder import TABLE
-from .progress import progress
 from .world import MOTIONS, Motion, draw_look, draw_motion, pitch
 from .world_picture import render
 from .world_sound import RATE, draw_transpose, sound

@@ -12,9 +12,9 @@ from ..datasets.source import Source
 from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..modalities.view import View, as_float
+from ..progress import progress
 from .cache import cache_file, load_features, save_features
 from .loading import ClipSet, loader
-from .progress import progress
 
 EMBEDDING = "embedding"
 

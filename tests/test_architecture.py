@@ -29,6 +29,7 @@ ROOMS = {
         "tasks",
     },
 }
+SHARED = {"errors", "progress", "__version__"}
 LIBRARY = [p for room in ROOMS for p in sorted((ROOT / room).rglob("*.py"))]
 SOURCES = [*LIBRARY, *sorted(ROOT.glob("*.py")), *sorted((ROOT / "commands").glob("*.py"))]
 
@@ -52,7 +53,7 @@ def test_a_room_imports_only_from_the_rooms_to_its_left(path):
     room = path.relative_to(ROOT).parts[0]
     for name in imported_modules(path):
         parts = name.split(".")
-        if parts[0] == "pretexto" and len(parts) > 1 and parts[1] not in ("errors", "__version__"):
+        if parts[0] == "pretexto" and len(parts) > 1 and parts[1] not in SHARED:
             assert parts[1] in ROOMS[room], f"{room} must not import {name}"
 
 

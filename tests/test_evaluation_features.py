@@ -13,7 +13,7 @@ from pretexto.evaluation import progress as progress_module
 from pretexto.evaluation.control import random_init
 from pretexto.evaluation.features import extract
 from pretexto.evaluation.loading import clip_starts, crop_squares
-from pretexto.evaluation.progress import progress
+from pretexto.progress import progress
 from pretexto.modalities.media import MediaInfo
 from pretexto.modalities.view import View
 
