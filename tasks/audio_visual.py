@@ -12,7 +12,7 @@ from ..modalities.jitter import apply_colour, draw_colour
 from ..modalities.media import AudioSpan, MediaError, MediaInfo, Plan, Sample
 from ..modalities.view import View
 from .clips import canvas, clip_times, clip_view, cut, draw_view, embed, square
-from .heads import classifier
+from .heads import Comparison, Fusion
 from .metrics import accuracy, weighted_mean
 from .show import best, film, spectrogram
 from .task import Batch, Guard, Picture, Step, Task
@@ -29,6 +29,10 @@ class AudioVisual(Task):
     videos gives B pairs of each kind, and every picture and every sound stands once in each, so
     that neither alone tells the answer. Nothing is encoded twice.
 
+    The paper's head sees the two vectors side by side (`compare=False`). With tiny encoders in
+    the synthetic world it stood at chance after 220 steps in two seeds of three; a head that
+    compares them had left it in all three.
+
     Args:
         encoder: image or video encoder that is pretrained.
         audio_encoder: audio encoder that is pretrained with it.
@@ -39,7 +43,8 @@ class AudioVisual(Task):
         scale: least and greatest share of the area that the random crop keeps.
         flip: mirror left and right half of the time.
         colour: change brightness by up to 1/8 and saturation by up to 1/2.
-        hidden: width of the hidden layer of the fusion head.
+        hidden: width of the hidden layer of the head.
+        compare: show the head the product and the difference of both vectors beside them.
         gain: change the loudness of each sound by up to 10 %.
     """
 
@@ -56,6 +61,7 @@ class AudioVisual(Task):
         flip: bool = True,
         colour: bool = True,
         hidden: int = 128,
+        compare: bool = True,
         gain: bool = True,
     ):
         super().__init__()
@@ -73,7 +79,8 @@ class AudioVisual(Task):
         self.sound = View("audio", seconds=seconds, rate=audio_encoder.rate)
         self.scale, self.flip, self.colour, self.gain = scale, flip, colour, gain
         self.encoder, self.audio_encoder = encoder, audio_encoder
-        self.head = classifier(encoder.dim + audio_encoder.dim, 2, hidden)
+        head = Comparison if compare else Fusion
+        self.head = head(encoder.dim, audio_encoder.dim, 2, hidden=hidden)
         self.guards = (Guard("gain", "loudness of the recording", gain, loudness),)
 
     @property
@@ -136,8 +143,8 @@ class AudioVisual(Task):
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         seen, heard = embed(self.encoder, batch["inputs"]), self.audio_encoder(batch["audio"])
-        pairs = torch.cat([seen[batch["picture"]], heard[batch["sound"]]], 1)
-        logits, target = self.head(pairs), batch["target"]
+        logits = self.head(seen[batch["picture"]], heard[batch["sound"]])
+        target = batch["target"]
         loss = weighted_mean(F.cross_entropy(logits, target, reduction="none"), batch["weight"])
         metrics = {"accuracy": accuracy(logits, target, batch["weight"])}
         return Step(loss, metrics, lambda: _pictures(batch, logits, self.sound.rate))

@@ -2,7 +2,8 @@
 
 from itertools import pairwise
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def classifier(inputs: int, classes: int, hidden: int = 0) -> nn.Module:
@@ -32,3 +33,47 @@ def projector(
     ]
     last = nn.Linear(width if layers > 1 else inputs, outputs, bias=False)
     return nn.Sequential(*inner, last, nn.BatchNorm1d(outputs, affine=False))
+
+
+class Comparison(nn.Module):
+    """Classifies pairs of vectors from two encoders by how they compare.
+
+    Each side is projected to `hidden` numbers and normalised over the batch; a classifier then
+    sees both sides, their product and their absolute difference.
+
+    Args:
+        first: length of the first vectors.
+        second: length of the second vectors.
+        classes: number of answers.
+        hidden: width of the projections and of the classifier's hidden layer.
+    """
+
+    def __init__(self, first: int, second: int, classes: int, *, hidden: int):
+        super().__init__()
+        self.first = nn.Sequential(nn.Linear(first, hidden, bias=False), nn.BatchNorm1d(hidden))
+        self.second = nn.Sequential(nn.Linear(second, hidden, bias=False), nn.BatchNorm1d(hidden))
+        self.classifier = classifier(4 * hidden, classes, hidden)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Logits [B, classes] of vectors [B, first] and [B, second]."""
+        a, b = self.first(first), self.second(second)
+        return self.classifier(torch.cat([a, b, a * b, (a - b).abs()], 1))
+
+
+class Fusion(nn.Module):
+    """Classifies pairs of vectors from two encoders by both of them, side by side.
+
+    Args:
+        first: length of the first vectors.
+        second: length of the second vectors.
+        classes: number of answers.
+        hidden: width of the hidden layer.
+    """
+
+    def __init__(self, first: int, second: int, classes: int, *, hidden: int):
+        super().__init__()
+        self.classifier = classifier(first + second, classes, hidden)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Logits [B, classes] of vectors [B, first] and [B, second]."""
+        return self.classifier(torch.cat([first, second], 1))

@@ -93,6 +93,16 @@ def test_colour_equals_torchvision_where_nothing_is_clamped(order):
         torch.testing.assert_close(got[i], want, atol=2e-4, rtol=0)
 
 
+def test_repeated_contrast_uses_the_mean_of_what_came_before():
+    x = 0.35 + 0.3 * pictures(1, 3, 12, 12)
+    steps = [("brightness", 1.1), ("contrast", 0.5), ("saturation", 0.6), ("contrast", 1.4)]
+    want = x[0]
+    for name, factor in steps:
+        want = getattr(reference, f"adjust_{name}")(want, factor)
+    got = apply_colour(x, colour_map(steps)[None])[0]
+    torch.testing.assert_close(got, want, atol=3e-4, rtol=0)
+
+
 def test_strong_jitter_stays_near_torchvisions():
     """Clamping once instead of four times, and turning hue in YIQ, are small differences."""
     rng, apart = torch.Generator().manual_seed(0), []

@@ -64,8 +64,8 @@ def rotation(**changes):
 
 
 REFUSED = [
-    ({"tassk": rotation()}, "did you mean task"),
-    ({"task": rotation(szie=3)}, "did you mean size"),
+    ({"tasck": rotation()}, "did you mean task"),
+    ({"task": rotation(sizee=3)}, "did you mean size"),
     ({"task": rotation(size="big")}, "task.size"),
     ({"task": rotation(encoder={"class_path": "pretexto.encoders.image.TinyImag"})}, "TinyImage"),
     ({"task": rotation(encoder={"class_path": "os.system"})}, "os.system"),

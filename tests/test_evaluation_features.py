@@ -8,14 +8,14 @@ import pytest
 import torch
 from evaluation_fakes import IMAGE, SOUND, VIDEO
 
+import pretexto.progress as progress_module
 from pretexto.errors import InputError
-from pretexto.evaluation import progress as progress_module
 from pretexto.evaluation.control import random_init
 from pretexto.evaluation.features import extract
 from pretexto.evaluation.loading import clip_starts, crop_squares
-from pretexto.progress import progress
 from pretexto.modalities.media import MediaInfo
 from pretexto.modalities.view import View
+from pretexto.progress import progress
 
 
 def colours(n: int) -> torch.Tensor:
