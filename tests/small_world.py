@@ -1,0 +1,103 @@
+"""The synthetic world held in memory, and a bare training loop, for tests of learning."""
+
+import functools
+
+import torch
+from task_kit import collate
+from torch import Tensor
+
+from pretexto.datasets.synthetic import Synthetic
+from pretexto.modalities.draw import generator
+from pretexto.modalities.image import resize
+from pretexto.modalities.media import AudioSpan, MediaInfo, Plan, Sample
+from pretexto.tasks.task import Task
+
+
+class Memory:
+    """Every clip of one split, decoded once; plans are then answered without a file.
+
+    Args:
+        split: "train" or "test".
+        scenes: number of training scenes; half as many are unseen.
+        options: of Synthetic.
+    """
+
+    def __init__(self, split: str, scenes: int, **options: bool):
+        source = Synthetic(split, train_scenes=scenes, test_scenes=scenes // 2, **options)
+        self.infos = [source.info(i) for i in range(len(source))]
+        self.labels = [source.label(i) for i in range(len(source))]
+        self._clips = [source.read(i, _everything(info)) for i, info in enumerate(self.infos)]
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def read(self, i: int, plan: Plan) -> Sample:
+        clip = self._clips[i]
+        times = torch.tensor(plan.times, dtype=torch.float64)
+        shown = torch.searchsorted(clip.times, times + 1e-6, right=True).sub(1)
+        shown = shown.clamp(0, len(clip.times) - 1)
+        frames = clip.frames[shown]
+        if plan.short_side:
+            frames = resize(frames, plan.short_side)
+        if plan.audio is None:
+            return Sample(frames, clip.times[shown])
+        first = round(plan.audio.start * clip.audio_rate)
+        audio = clip.audio[:, first : first + plan.audio.samples]
+        return Sample(frames, clip.times[shown], audio, clip.audio_rate)
+
+
+def _everything(info: MediaInfo) -> Plan:
+    times = tuple((k + 0.5) / info.fps for k in range(info.frames))
+    return Plan(times=times, audio=AudioSpan(0.0, info.audio_duration, info.audio_rate))
+
+
+@functools.cache
+def world(split: str, scenes: int, **options: bool) -> Memory:
+    return Memory(split, scenes, **options)
+
+
+def batch_of(
+    task: Task, memory: Memory, members: list[int], seed: int, epoch: int
+) -> dict[str, Tensor]:
+    made = []
+    for i in members:
+        rng = generator(seed, epoch, i)
+        sample = memory.read(i, task.plan(memory.infos[i], rng))
+        extra = {"index": torch.tensor(i), "label": torch.tensor(memory.labels[i])}
+        made.append({**task.example(sample, rng), **extra})
+    return task.augment(collate(made))
+
+
+def train(
+    task: Task, memory: Memory, *, steps: int, seed: int, size: int = 32, lr: float = 4e-3
+) -> None:
+    """AdamW with a one-cycle learning rate, every epoch in a new order."""
+    optimizer = torch.optim.AdamW(task.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
+    rng, order = torch.Generator().manual_seed(seed), []
+    for k in range(steps):
+        if len(order) < size:
+            order = torch.randperm(len(memory), generator=rng).tolist()
+        members, order = order[:size], order[size:]
+        step = task(batch_of(task, memory, members, seed, k))
+        optimizer.zero_grad()
+        step.loss.backward()
+        optimizer.step()
+        schedule.step()
+
+
+@torch.no_grad()
+def held_out(
+    task: Task, memory: Memory, *, rounds: int = 4, size: int = 24, seed: int = 99
+) -> float:
+    """Mean of the first metric over batches of unseen scenes."""
+    task.eval()
+    scores = []
+    for epoch in range(rounds):
+        rng = torch.Generator().manual_seed(epoch)
+        order = torch.randperm(len(memory), generator=rng).tolist()
+        for at in range(0, len(order) - size + 1, size):
+            step = task(batch_of(task, memory, order[at : at + size], seed, epoch))
+            scores.append(float(next(iter(step.metrics.values()))))
+    task.train()
+    return sum(scores) / len(scores)

@@ -1,0 +1,120 @@
+"""Each task is learned in the synthetic world by its own cue, and not where that is missing.
+
+Scores are means over unseen scenes.
+"""
+
+import math
+
+import pytest
+import torch
+from small_world import held_out, train, world
+
+from pretexto.encoders.audio import TinyAudio
+from pretexto.encoders.image import TinyImage
+from pretexto.modalities.draw import generator, uniform
+from pretexto.modalities.image import resize
+from pretexto.modalities.media import MediaInfo, Plan, Sample
+from pretexto.tasks.audio_visual import AudioVisual
+from pretexto.tasks.rotation import Rotation
+from pretexto.tasks.shuffle_learn import ShuffleLearn
+from pretexto.tasks.simclr import SimCLR
+from pretexto.tasks.task import Task
+
+pytestmark = pytest.mark.slow
+
+WIDTH = 8
+
+
+class Tones:
+    """Videos from red to blue, noisy; the bluer, the higher the tone, if they are coupled."""
+
+    def __init__(self, seed: int, count: int, coupled: bool = True):
+        rng = torch.Generator().manual_seed(seed)
+        self.blue = torch.rand(count, generator=rng)
+        self.pitch = self.blue if coupled else torch.rand(count, generator=rng)
+        about = MediaInfo(
+            "x.mp4", "video", duration=4.0, fps=25, frames=100, height=40, width=40,
+            audio_rate=16000, audio_channels=1, audio_duration=4.0,
+        )  # fmt: skip
+        self.infos, self.labels = [about] * count, [0] * count
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def read(self, i: int, plan: Plan) -> Sample:
+        assert plan.audio is not None
+        rng = generator(i, 0, int(1000 * plan.times[0]))
+        blue = float(self.blue[i])
+        colour = torch.tensor([1 - blue, 0.3, blue])[:, None, None]
+        frame = (255 * (0.1 + 0.6 * colour + 0.2 * torch.rand(3, 40, 40, generator=rng))).byte()
+        t = plan.audio.start + torch.arange(plan.audio.samples) / plan.audio.rate
+        hertz = 200 * 2 ** (4 * float(self.pitch[i]))
+        tone = uniform(rng, 0.1, 0.9) * torch.sin(2 * math.pi * hertz * t)
+        frames = resize(frame[None], plan.short_side or 40)
+        return Sample(frames, torch.tensor(plan.times).double(), tone[None], plan.audio.rate)
+
+
+def rotation() -> Task:
+    return Rotation(TinyImage(width=WIDTH), size=32, scale=(0.6, 1.0))
+
+
+def shuffle_learn() -> Task:
+    return ShuffleLearn(
+        TinyImage(width=WIDTH),
+        size=32,
+        tau_min=0.16,
+        tau_max=0.32,
+        scale=(0.8, 1.0),
+        colour=0.0,
+        positives=0.5,
+    )
+
+
+def audio_visual() -> Task:
+    return AudioVisual(
+        TinyImage(width=WIDTH), TinyAudio(width=WIDTH), size=32, seconds=0.5, colour=False
+    )
+
+
+def simclr() -> Task:
+    return SimCLR(TinyImage(width=WIDTH), size=32, scale=(0.3, 1.0), strength=0.5, blur=0.0)
+
+
+def score(make, steps: int, seed: int, **options: bool) -> float:
+    torch.manual_seed(seed)
+    task = make()
+    train(task, world("train", scenes=16, **options), steps=steps, seed=seed)
+    return held_out(task, world("test", scenes=16, **options))
+
+
+def score_of_tones(seed: int, coupled: bool, steps: int = 60) -> float:
+    torch.manual_seed(seed)
+    task = audio_visual()
+    train(task, Tones(2 * seed, 256, coupled), steps=steps, seed=seed)
+    return held_out(task, Tones(2 * seed + 1, 96, coupled))
+
+
+def test_rotation_is_learned_and_not_where_nothing_is_upright():
+    # Measured over three seeds: 0.999 to 1.
+    assert score(rotation, 50, 0) > 0.9
+    # Measured over four seeds: 0.224 to 0.249; chance is 0.25.
+    assert score(rotation, 50, 0, upright=False) < 0.35
+
+
+def test_shuffle_and_learn_is_learned_and_not_where_nothing_moves():
+    # Measured over four seeds: 0.606 to 0.663, balanced; more steps give more.
+    assert score(shuffle_learn, 180, 0) > 0.56
+    # Measured over four seeds: 0.5 to 0.514.
+    assert abs(score(shuffle_learn, 60, 0, moving=False) - 0.5) < 0.05
+
+
+def test_audio_visual_correspondence_is_learned_and_not_where_there_is_none():
+    # Measured over four seeds: 0.866 to 0.905; the rest are tones too near to be told apart.
+    assert score_of_tones(0, coupled=True) > 0.75
+    # Measured over four seeds with twice the steps: 0.490 to 0.508.
+    assert abs(score_of_tones(0, coupled=False) - 0.5) < 0.06
+
+
+def test_simclr_finds_the_other_view_of_unseen_media():
+    # Measured over three seeds: 0.125 to 0.143; chance is 1 of 47.
+    assert score(simclr, 100, 0) > 0.08
