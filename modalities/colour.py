@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .container import MAX_PIXELS
+from .opencv import opencv
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -89,8 +90,7 @@ def _reformat(frame, height, width, pixels, matrix, full, full_out) -> "VideoFra
 
 
 def _rgb_601(frame: "VideoFrame") -> Pixels:
-    import cv2
-
+    cv2 = opencv()
     height, width = frame.height, frame.width
     # OpenCV wants even sides: odd ones are padded, so that the chroma planes fit exactly.
     rows, columns = (height + 1) // 2, (width + 1) // 2

@@ -11,6 +11,7 @@ import numpy as np
 from .colour import Pixels
 from .container import failing
 from .media import MediaError
+from .opencv import opencv
 from .timing import Timeline
 
 _AGREE = 2e-3  # seconds: decord's times are floats of millisecond ticks
@@ -41,8 +42,7 @@ def decord_frames(
 
 
 def _sized(picture: Pixels, size: tuple[int, int]) -> Pixels:
-    import cv2
-
+    cv2 = opencv()
     if picture.shape[:2] == size:
         return picture
     shrinks = size[0] * size[1] < picture.shape[0] * picture.shape[1]

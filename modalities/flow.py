@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .opencv import opencv
+
 _SMALLEST = 16  # pixels: DIS needs patches of 8 on a half-size picture
 
 
@@ -17,8 +19,7 @@ def dis(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         float32 [2, H, W]: (x, y) displacement in pixels from the first to the second.
     """
-    import cv2
-
+    cv2 = opencv()
     height, width = first.shape[-2:]
     below, right = max(_SMALLEST - height, 0), max(_SMALLEST - width, 0)
     grey = [
@@ -31,6 +32,5 @@ def dis(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _grey(picture: Tensor):
-    import cv2
-
+    cv2 = opencv()
     return cv2.cvtColor(picture.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2GRAY)

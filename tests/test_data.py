@@ -1,5 +1,7 @@
 """Batch k of a run is the same whatever loads it, and nothing goes missing unnamed."""
 
+import subprocess
+import sys
 from multiprocessing.reduction import ForkingPickler
 
 import pytest
@@ -166,3 +168,23 @@ def test_collating_keeps_order():
     assert loaded.number == 3
     assert loaded.batch is not None
     assert loaded.batch["index"].tolist() == [5, 1, 8]
+
+
+def test_workers_forked_after_opencv_was_used_do_not_hang():
+    # OpenCV's thread pool does not survive a fork; the test's time limit is the assertion.
+    code = """
+import numpy, torch
+from pretexto.modalities.opencv import opencv
+cv2 = opencv()
+for _ in range(3):
+    cv2.resize(numpy.zeros((2000, 2000, 3), numpy.uint8), (999, 777), interpolation=cv2.INTER_AREA)
+    cv2.GaussianBlur(numpy.zeros((2000, 2000), numpy.float32), (31, 31), 3)
+from torch.utils.data import DataLoader
+from pretexto.training.data import _enter_worker
+def work(x):
+    opencv().GaussianBlur(numpy.zeros((500, 500), numpy.float32), (31, 31), 3)
+    return len(x)
+loader = DataLoader(range(8), 2, num_workers=2, worker_init_fn=_enter_worker, collate_fn=work)
+assert list(loader) == [2, 2, 2, 2]
+"""
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=60)

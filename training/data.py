@@ -2,7 +2,6 @@
 
 import copy
 import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -196,8 +195,6 @@ def _enter_worker(number: int) -> None:
     # The main process answers Ctrl-C, by a checkpoint; workers must live until it is done.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(1)
 
 
 def without_weights(task: Task) -> Task:
