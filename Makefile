@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test test-slow lint bench clean
 
 setup: .venv/.done
 
@@ -17,6 +17,9 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest -n 2 $(TESTS)
+
+test-slow: setup
+	$(BIN)/pytest -m slow --timeout 3600 $(TESTS)
 
 lint: setup
 	$(BIN)/ruff check .
