@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pretexto.datasets import cache, progress
+from pretexto.datasets import cache
 from pretexto.datasets.synthetic import Synthetic
 from pretexto.datasets.world import MOTIONS, draw_look, draw_motion
 from pretexto.datasets.world_picture import render
@@ -384,11 +384,3 @@ def test_truth_is_plain_json(world):
     source = world()
     text = (source.folder / "world.json").read_text()
     assert json.loads(text, parse_constant=lambda name: pytest.fail(name))[0] == source.truth(0)
-
-
-def test_progress_passes_everything_on_and_speaks_when_work_is_long(monkeypatch, capsys):
-    assert list(progress.progress(iter("abc"), 3, "Short")) == ["a", "b", "c"]
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(progress, "PATIENCE", -1.0)
-    assert list(progress.progress(iter("abc"), 3, "Long")) == ["a", "b", "c"]
-    assert "Long: 1 of 3" in capsys.readouterr().err
