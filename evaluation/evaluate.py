@@ -62,7 +62,7 @@ def evaluate(
         split_seed: of folds and validation parts that the source does not name. One seed for all
             encoders, or their rows would not be comparable.
         levels: rows for every level of the encoder, not only for its output.
-        data_name: what tables call the data; default: the source's class.
+        data_name: what tables call the data; default: the title of the source.
         clips, crops, device, workers, batch_size, cache: see `features.extract`.
 
     Raises:
@@ -91,7 +91,7 @@ def evaluate(
     setting = Setting(
         source=kept,
         fingerprint=kept.fingerprint(),
-        data_name=data_name or type(source).__name__,
+        data_name=data_name or source.title or type(source).__name__,
         view=view,
         clips=clips,
         crops=crops,

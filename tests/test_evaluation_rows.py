@@ -162,6 +162,13 @@ def test_each_field_of_the_stamp_counts_but_the_name(field, rows):
     assert (changed.stamp_hash == stamp.stamp_hash) == (field == "data_name")
 
 
+def test_the_data_are_called_by_their_title():
+    source = easy(names=halves())
+    source.title = "films"
+    names = [evaluate("knn", ENCODER, source, IMAGE, data_name=n)[0].stamp for n in ("", "clips")]
+    assert [stamp.data_name for stamp in names] == ["films", "clips"]
+
+
 def test_the_seed_of_low_shot_draws_other_examples_for_the_same_column():
     source = easy(names=halves())
     one, two = (evaluate("lowshot", ENCODER, source, IMAGE, seed=s) for s in (0, 1))
