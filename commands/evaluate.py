@@ -64,11 +64,10 @@ def evaluate_run(
     encoder = load_encoder(run, modality)
     source = open_source(data) if isinstance(data, str) else data
     view = replace(View(**card["view"]), **(view_changes or {}))
-    rows = []
-    for method in methods:
-        rows += evaluate(method, encoder, source, view, card=card, run=run, seed=seed, **how)
-        control = random_init(encoder, seed=seed)
-        rows += evaluate(method, control, source, view, card=None, run=None, seed=seed, **how)
+    how["cache"] = run / "features"
+    control = random_init(encoder, seed=seed)
+    rows = evaluate(methods, encoder, source, view, card=card, run=run, seed=seed, **how)
+    rows += evaluate(methods, control, source, view, card=None, run=None, seed=seed, **how)
     write_rows(rows, out)
     print_rows(rows)
     print(f"rows: {out}")
