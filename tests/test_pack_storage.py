@@ -99,16 +99,16 @@ def test_a_place_without_a_pack_is_a_users_mistake(tmp_path, monkeypatch):
 
 
 def test_a_pack_on_s3(packed, tmp_path, monkeypatch):
-    pytest.importorskip("s3fs")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0, verbose=False)
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     server.start()
     try:
         host, port = server.get_host_and_port()
         options = {"endpoint_url": f"http://{host}:{port}", "use_listings_cache": False}
-        import s3fs
-
         system = s3fs.S3FileSystem(**options)
         system.mkdir("bucket")
         system.put(str(packed), "bucket/pack", recursive=True)
