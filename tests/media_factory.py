@@ -65,7 +65,8 @@ def write(
 
     `colours` is the matrix and range as H.273 and FFmpeg number them.
     """
-    with av.open(str(path), "w") as out:
+    # Bit-exact: no random identifiers, the same file every time.
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as out:
         picture_packets, sound_packets = [], []
         if len(pictures):
             picture = _video(out, pictures[0], codec, pixels, options, aspect, colours)
