@@ -60,16 +60,18 @@ def write(
     sound_codec: str = "aac",
     sound_start: float = 0.0,
     layout: str = "mono",
+    base: Fraction | None = None,
 ) -> Path:
     """A file of frames that start at these seconds, and of sound [C, N] that starts at its own.
 
-    `colours` is the matrix and range as H.273 and FFmpeg number them.
+    `colours` is the matrix and range as H.273 and FFmpeg number them, `base` the seconds to whose
+    multiples frames are moved.
     """
     # Bit-exact: no random identifiers, the same file every time.
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as out:
         picture_packets, sound_packets = [], []
         if len(pictures):
-            picture = _video(out, pictures[0], codec, pixels, options, aspect, colours)
+            picture = _video(out, pictures[0], codec, pixels, options, aspect, colours, base)
             if rotation:
                 picture.set_display_rotation(rotation)
         if sound is not None:
@@ -84,11 +86,11 @@ def write(
     return path
 
 
-def _video(out, picture, codec, pixels, options, aspect, colours):
+def _video(out, picture, codec, pixels, options, aspect, colours, base):
     stream = out.add_stream(codec, rate=30, options=options or {"g": "12", "crf": "12"})
     stream.height, stream.width = picture.shape[:2]
     stream.pix_fmt = pixels
-    stream.codec_context.time_base = TICK if codec != "mpeg4" else Fraction(1, 30)
+    stream.codec_context.time_base = base or (TICK if codec != "mpeg4" else Fraction(1, 30))
     stream.codec_context.thread_count = 1
     if aspect:
         stream.codec_context.sample_aspect_ratio = aspect

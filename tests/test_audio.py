@@ -14,17 +14,6 @@ from pretexto.modalities.media import AudioSpan, MediaError, Plan
 from pretexto.modalities.read import probe, read
 
 RATE = 48_000
-VARYING = np.cumsum([0.0, *(0.02 + 0.04 * ((7 * k) % 5) / 5 for k in range(79))]).tolist()
-
-
-def times_at(fps: str) -> list[float]:
-    """Frame times for 3 s; the beats of a half second fall on frame starts."""
-    if fps == "varying":
-        beats = [0.5 * k for k in range(6)]
-        between = [t for t in VARYING if min(abs(t - b) for b in beats) > 0.01]
-        return sorted(beats + between)
-    step = 1001 / 30000 if fps == "29.97" else 1 / float(fps)
-    return [k * step for k in range(int(3 / step))]
 
 
 def tone(seconds: float, rate: int = RATE, hertz: float = 440.0, channels: int = 1) -> np.ndarray:
@@ -36,40 +25,6 @@ def sweep(seconds: float) -> np.ndarray:
     """A rising tone [1, N]: no two stretches are alike."""
     t = np.arange(round(seconds * RATE)) / RATE
     return (0.5 * np.sin(2 * np.pi * (800 * t + 60 * t**2)))[None].astype(np.float32)
-
-
-@pytest.mark.parametrize("offset", [-0.3, 0.0, 0.3])
-@pytest.mark.parametrize("fps", ["24", "25", "29.97", "30", "60", "varying"])
-@pytest.mark.parametrize("name", ["av.mp4", "av.mkv"])
-def test_a_click_lies_within_a_millisecond_of_its_flash(tmp_path, name, fps, offset):
-    seconds = times_at(fps)
-    pictures = make.flashes(seconds)
-    flashes = [t for t, p in zip(seconds, pictures, strict=True) if p[0, 0, 0]][1:]
-    sound = np.zeros((1, round((3 - offset) * RATE)), np.float32)
-    for t in flashes:
-        sound[0, round((t - offset) * RATE)] = 0.9
-    # Containers start at zero: with a negative offset the picture begins later.
-    shift = max(-offset, 0)
-    path = make.write(
-        tmp_path / name,
-        pictures,
-        [t + shift for t in seconds],
-        sound=sound,
-        sound_start=offset + shift,
-        options={"g": "30", "crf": "20", "preset": "ultrafast"},
-    )
-    info = probe(path)
-    assert info.audio_start == pytest.approx(offset, abs=0.025)
-    # Asked 2 ms late, as some containers move frames to the next millisecond.
-    plan = Plan(times=tuple(t + 2e-3 for t in seconds), audio=AudioSpan(0, info.duration, RATE))
-    sample = read(path, plan)
-    bright = sample.frames.float().mean((1, 2, 3)) > 128
-    seen = sample.times[bright][1:].tolist()
-    assert seen == pytest.approx(flashes, abs=1e-3)
-    for t in seen:
-        low = round((t - 0.1) * RATE)
-        heard = low + int(sample.audio[0, low : low + RATE // 5].abs().argmax())
-        assert abs(heard / RATE - t) <= 1e-3
 
 
 def test_a_span_is_a_cut_of_the_whole(tmp_path):
