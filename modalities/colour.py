@@ -1,27 +1,30 @@
 """Decoded frames to 8-bit RGB at the wanted size, with the stream's own matrix and range.
 
-Frames carry luma and chroma; OpenCV converts the commonest kind (BT.601, limited range, 4:2:0)
-several times as fast as swscale, which does all the others. Scaling comes before conversion,
-where there are half as many values to scale.
+swscale does it, as in PyAV's own `to_ndarray`, but its tables are kept from frame to frame. Scaling
+comes before conversion where chroma is stored at half resolution: there are half as many values.
 """
 
+import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .container import MAX_PIXELS
-from .opencv import opencv
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.video.reformatter import VideoReformatter
 
 Pixels = NDArray[np.uint8]
 
-# AVColorSpace (ITU-T H.273) to the names swscale knows. Unspecified means BT.601, as in FFmpeg.
-_MATRICES = {1: "ITU709", 4: "FCC", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
-_FULL_RANGE = 2
-_BLACK = 8  # OpenCV clips luma at 16: noise below it does no harm, pictures of broken data do
+_ITU601 = 5
+# AVColorSpace (ITU-T H.273) to swscale's numbers. Unspecified means BT.601, as in FFmpeg.
+_MATRICES = {1: 1, 4: 4, 7: 7, 9: 9, 10: 9}
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
+_BILINEAR, _BICUBIC, _AREA = 2, 4, 32  # swscale's flags
+_KEPT = 8  # reformatters: each holds some rows of pixels
 _PLANAR_420 = ("yuv420p", "yuvj420p")
 
 
@@ -54,58 +57,55 @@ def turned(picture: Pixels, turns: int, mirror: bool) -> Pixels:
     return np.rot90(picture[:, ::-1] if mirror else picture, turns)
 
 
-def to_rgb(frame: "VideoFrame", height: int, width: int) -> Pixels:
-    """The frame as RGB uint8 [height, width, 3], antialiased where it shrinks."""
-    full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
-    matrix = _MATRICES.get(int(frame.colorspace), "ITU601")
-    if frame.format.name in _PLANAR_420:
-        frame = _scaled(frame, height, width, full)
-        if matrix == "ITU601" and not full and _plane(frame, 0, height, width).min() >= _BLACK:
-            return _rgb_601(frame)
-    rgb: Any = _reformat(frame, height, width, "rgb24", matrix, full, True).to_ndarray()
-    return rgb
-
-
-def _scaled(frame: "VideoFrame", height: int, width: int, full: bool) -> "VideoFrame":
-    if (frame.height, frame.width) == (height, width):
-        return frame
-    return _reformat(frame, height, width, frame.format.name, "ITU601", full, full)
+def to_rgb(frame: "VideoFrame", out: Pixels) -> None:
+    """Writes the frame as RGB into `out`, uint8 [height, width, 3], antialiased if it shrinks."""
+    height, width = out.shape[:2]
+    name = frame.format.name
+    full = frame.color_range == _FULL_RANGE or name.startswith("yuvj")
+    matrix = _MATRICES.get(int(frame.colorspace), _ITU601)
+    if name in _PLANAR_420 and (frame.height, frame.width) != (height, width):
+        frame = _reformat(frame, height, width, name, _ITU601, full, full)
+    plane: Any = _reformat(frame, height, width, "rgb24", matrix, full, True).planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height]
+    out[:] = rows[:, : 3 * width].reshape(height, width, 3)
 
 
 def _reformat(frame, height, width, pixels, matrix, full, full_out) -> "VideoFrame":
-    from av.video.reformatter import ColorRange, Colorspace
-
     growth = height * width - frame.height * frame.width
-    return frame.reformat(
+    kind = (frame.format.name, frame.height, frame.width, pixels, height, width)
+    kind += (matrix, full, full_out, frame.color_primaries, frame.color_trc)
+    return _reformatter(kind).reformat(
+        frame,
         width,
         height,
         pixels,
-        src_colorspace=Colorspace[matrix],
-        dst_colorspace=Colorspace[matrix],
-        interpolation="AREA" if growth < 0 else "BICUBIC" if growth else "BILINEAR",
-        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-        dst_color_range=ColorRange.JPEG if full_out else ColorRange.MPEG,
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        interpolation=_AREA if growth < 0 else _BICUBIC if growth else _BILINEAR,
+        src_color_range=_FULL_RANGE if full else _LIMITED_RANGE,
+        dst_color_range=_FULL_RANGE if full_out else _LIMITED_RANGE,
         threads=1,
     )
 
 
-def _rgb_601(frame: "VideoFrame") -> Pixels:
-    cv2 = opencv()
-    height, width = frame.height, frame.width
-    # OpenCV wants even sides: odd ones are padded, so that the chroma planes fit exactly.
-    rows, columns = (height + 1) // 2, (width + 1) // 2
-    buffer = np.empty(6 * rows * columns, np.uint8)
-    luma = buffer[: 4 * rows * columns].reshape(2 * rows, 2 * columns)
-    chroma = buffer[4 * rows * columns :].reshape(2, rows, columns)
-    luma[:height, :width] = _plane(frame, 0, height, width)
-    luma[height:], luma[:, width:] = luma[height - 1], luma[:, width - 1 : width]
-    for channel in range(2):
-        chroma[channel] = _plane(frame, channel + 1, rows, columns)
-    rgb: Any = cv2.cvtColor(buffer.reshape(3 * rows, 2 * columns), cv2.COLOR_YUV2RGB_I420)
-    return rgb[:height, :width]
+class _Reformatters(threading.local):
+    """swscale's tables for the kinds of pictures met last; making them takes as long as using them.
+
+    They can serve one thread at a time only.
+    """
+
+    def __init__(self):
+        self.made: OrderedDict[tuple, VideoReformatter] = OrderedDict()
 
 
-def _plane(frame: "VideoFrame", number: int, height: int, width: int) -> Pixels:
-    plane: Any = frame.planes[number]
-    flat = np.frombuffer(plane, np.uint8)
-    return flat.reshape(-1, plane.line_size)[:height, :width]
+_reformatters = _Reformatters()
+
+
+def _reformatter(kind: tuple) -> "VideoReformatter":
+    from av.video.reformatter import VideoReformatter
+
+    made = _reformatters.made
+    found = made[kind] = made.pop(kind, None) or VideoReformatter()
+    if len(made) > _KEPT:
+        made.popitem(last=False)
+    return found

@@ -1,5 +1,6 @@
 """Opening media files with PyAV: streams chosen, packets replayed, failures made MediaErrors."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -41,24 +42,33 @@ class Medium:
         video: number among the file's video streams, None: its best one.
         audio: likewise.
         keep: hold the packets of the first pass in memory, if they are few, for another pass.
+        format: the container's, where it is known: spares telling it from the first bytes.
 
     Attributes:
         video: the chosen stream or None. Cover art is no video.
         audio: likewise.
         errors: what went wrong while demuxing and decoding, in words.
+        fresh: nothing was read from it yet.
+        pixels: in a picture of the video, 0 without one.
 
     Raises:
         MediaError: the file cannot be opened, or has nothing to read.
     """
 
     def __init__(
-        self, path: str, *, video: int | None = None, audio: int | None = None, keep: bool = False
+        self,
+        path: str,
+        *,
+        video: int | None = None,
+        audio: int | None = None,
+        keep: bool = False,
+        format: str | None = None,
     ):
         self.path = path
         self.errors: list[str] = []
-        self._choice, self._keep = (video, audio), keep
+        self._choice, self._keep, self._format = (video, audio), keep, format
         self._kept: list[Packet] | None = None
-        self._fresh = True
+        self.fresh = True
         self._open()
 
     def __enter__(self) -> "Medium":
@@ -67,8 +77,15 @@ class Medium:
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._kept = None
         self.container.close()
+
+    def rest(self) -> None:
+        """Nobody reads for a while: lets go of packets held in memory."""
+        self._kept, self._keep = None, False
 
     def _open(self) -> None:
         import av
@@ -76,7 +93,10 @@ class Medium:
         with failing(self.path, "open"):
             # Only local files: a playlist inside a file must not make us fetch anything.
             options = {"protocol_whitelist": "file"}
-            self.container = av.open(self.path, metadata_errors="replace", options=options)
+            kind = self._format.split(",")[0] if self._format else None
+            self.container = av.open(
+                self.path, format=kind, metadata_errors="replace", options=options
+            )
         try:
             with failing(self.path, "open"):
                 video, audio = self._choice
@@ -84,6 +104,8 @@ class Medium:
                 self.audio: AudioStream | None = _choose(self.container, "audio", audio, self.path)
                 if self.video is None and self.audio is None:
                     raise ValueError("holds no video or sound that can be decoded")
+                size = self.video.codec_context if self.video else None
+                self.pixels = size.width * size.height if size else 0
                 for stream in self.streams:
                     # One thread: parallelism comes from the loader's workers.
                     stream.codec_context.thread_count = 1
@@ -114,11 +136,11 @@ class Medium:
                 stream.codec_context.flush_buffers()
             yield from self._kept
             return
-        if not self._fresh:
+        if not self.fresh:
             self.container.close()
             self.errors.clear()
             self._open()
-        self._fresh = False
+        self.fresh = False
         kept: list[Packet] | None = [] if self._keep else None
         size = 0
         for packet in self._demux():
@@ -132,7 +154,7 @@ class Medium:
 
     def packets_from(self, ticks: int, stream) -> "Iterator[Packet]":
         """Packets from about `ticks` of a stream on (the container decides where exactly)."""
-        self._fresh, self._kept = False, None
+        self.fresh, self._kept = False, None
         self.container.seek(ticks, stream=stream, backward=True)
         yield from self._demux()
 
@@ -141,15 +163,33 @@ class Medium:
             for packet in self.container.demux(self.streams):
                 if not packet.size:
                     packet.stream = packet.stream  # PyAV numbers the last, empty ones 0
+                elif packet.is_corrupt:
+                    self.errors.append("demux: a packet is flagged as corrupt")
                 yield packet
+            if self._ends_within_a_packet():
+                self.errors.append("demux: the file ends within a packet")
         except Exception as error:
             # What was read so far stands; the stream ends here, for every reader alike.
             self.errors.append(f"demux: {error}")
+
+    def _ends_within_a_packet(self) -> bool:
+        """Transport streams do not tell their length, but are made of packets of equal size."""
+        size = os.path.getsize(self.path)
+        return self.format == "mpegts" and all(size % n for n in (188, 192, 204))
 
     def decode(self, packet: "Packet") -> list:
         """The frames that come out when a packet goes in; what fails is noted in `errors`."""
         try:
             return packet.decode()
+        except Exception as error:
+            if not isinstance(error, EOFError):
+                self.errors.append(f"decode: {error}")
+            return []
+
+    def drain(self, stream) -> list:
+        """The frames that the decoder still holds; it decodes nothing more after that."""
+        try:
+            return stream.codec_context.decode(None)
         except Exception as error:
             if not isinstance(error, EOFError):
                 self.errors.append(f"decode: {error}")

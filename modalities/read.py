@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Any, Literal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,11 +15,15 @@ from .container import Medium, Missed, failing
 from .decord_backend import decord_frames
 from .image import is_picture, picture_info, read_picture, resize
 from .media import MediaError, MediaInfo, Plan, Sample
+from .shelf import opened
 from .timing import Timeline, VideoTrack
-from .video import Frames, frame_at, start_seconds, starting_key
+from .video import Frames, frames_at, start_seconds
+
+if TYPE_CHECKING:
+    from av import Packet
 
 Backend = Literal["auto", "av", "decord"]
-_FAR = 300  # packets that are cheaper to read past than to seek over
+_FAR = 12  # packets that are cheaper to read past than to seek over
 
 
 def probe(
@@ -77,12 +82,14 @@ def read(
         return _read_picture(path, plan)
     if backend not in ("auto", "av", "decord"):
         raise MediaError(path, "open", f"no such backend as {backend!r}: auto, av or decord")
-    with _strictly(path) if strict else nullcontext([]) as faults:
-        return _read_av(path, plan, (video, audio), backend == "decord", faults)
+    # Strict reading has a timeline of its own, whose making was listened to as well.
+    key = timing.identity(path, video, audio, *(1,) * strict)
+    with _strictly(path, key) if strict else nullcontext([]) as faults:
+        return _read_av(path, plan, key, (video, audio), backend == "decord", faults)
 
 
 @contextmanager
-def _strictly(path: str) -> Iterator[list[str]]:
+def _strictly(path: str, key: tuple) -> Iterator[list[str]]:
     """Raises MediaError if faults were noted inside or FFmpeg complained."""
     from .survey import complaints
 
@@ -90,6 +97,7 @@ def _strictly(path: str) -> Iterator[list[str]]:
     with complaints() as said:
         yield faults
     if faults or said:
+        timing.forget(key)
         raise MediaError(path, "decode", f"damaged: {(faults + said)[0]}")
 
 
@@ -108,31 +116,36 @@ def _read_picture(path: str, plan: Plan) -> Sample:
 
 
 def _read_av(
-    path: str, plan: Plan, choice: tuple[int | None, int | None], decord: bool, faults: list[str]
+    path: str,
+    plan: Plan,
+    key: tuple,
+    choice: tuple[int | None, int | None],
+    decord: bool,
+    faults: list[str],
 ) -> Sample:
-    key = timing.identity(path, *choice)
-    keep = not timing.known(key)
-    with Medium(path, video=choice[0], audio=choice[1], keep=keep) as medium:
+    # Sound is counted from the file's start, where decoders drop what they were primed with.
+    with opened(path, key, choice, reuse=plan.audio is None) as medium:
         found = timing.timeline(medium, key)
-        for seek in (True, False):
+        faults += medium.errors
+        for short in (True, False):
             with suppress(Missed), failing(path, "decode"):
-                return _execute(medium, found, plan, seek=seek, decord=decord, faults=faults)
+                return _execute(medium, found, plan, short=short, decord=decord, faults=faults)
         found = timing.recounted(medium, key, found)
         with suppress(Missed), failing(path, "decode"):
-            return _execute(medium, found, plan, seek=False, decord=decord, faults=faults)
+            return _execute(medium, found, plan, short=False, decord=decord, faults=faults)
     raise MediaError(path, "decode", "gives other frames every time")
 
 
 def _execute(
-    medium: Medium, found: Timeline, plan: Plan, *, seek: bool, decord: bool, faults: list[str]
+    medium: Medium, found: Timeline, plan: Plan, *, short: bool, decord: bool, faults: list[str]
 ) -> Sample:
     times = plan.times + tuple(t for pair in plan.flow for t in pair)
-    frames, numbers = _frames(medium.path, found, plan, times)
+    frames, numbers = _frames(medium.path, found, plan, times, short)
     sound = _sound(medium.path, found, plan)
     if frames and decord:
         height, width = frames.pixels.shape[1:3]
         frames.fill(decord_frames(medium.path, found, frames.numbers, (height, width)))
-    _pass(medium, found, frames, sound, seek)
+    _pass(medium, found, frames, sound, short)
     faults += medium.errors
     sample: dict[str, Any] = {}
     if frames and found.video:
@@ -144,16 +157,15 @@ def _execute(
 
 
 def _frames(
-    path: str, found: Timeline, plan: Plan, times: Sequence[float]
+    path: str, found: Timeline, plan: Plan, times: Sequence[float], short: bool
 ) -> tuple[Frames | None, list[int]]:
     if not times:
         return None, []
     if not found.video:
         raise MediaError(path, "plan", "frames are asked of a file without video")
     inside = [_inside(t, found.info.duration, plan.past_end, path) for t in times]
-    numbers = [frame_at(found.video, t) for t in inside]
-    key = starting_key(found.video, min(numbers))
-    return Frames(found.video, numbers, plan.short_side, key), numbers
+    numbers = frames_at(found.video, inside)
+    return Frames(found.video, numbers, plan.short_side, short), numbers
 
 
 def _inside(time: float, duration: float, past_end: str, path: str) -> float:
@@ -187,7 +199,8 @@ def _pass(
         sinks[medium.audio.index] = sound
     if not sinks:
         return
-    for packet in _packets(medium, found, frames, sound, seek):
+    packets = _packets(medium, found, frames, sound, seek)
+    while packet := next(packets, None):
         sink = sinks.get(packet.stream.index)
         if sink is None:
             continue
@@ -196,26 +209,50 @@ def _pass(
             del sinks[packet.stream.index]
             if not sinks:
                 return
+        far = frames.ahead if frames and sink is frames and len(sinks) == 1 else None
+        if far and far.gap >= _FAR:
+            packets = _packets(medium, found, frames, None, seek, packets)
     if frames and not frames.done:
         raise Missed
 
 
 def _packets(
-    medium: Medium, found: Timeline, frames: Frames | None, sound: Sound | None, seek: bool
-):
-    """Packets from the file's start, or from a seek where that saves reading many."""
-    before, begins = [], []
-    if frames and found.video and not frames.done:
-        key = frames.key
-        before.append(0 if key is None else int(found.video.before[key]))
-        begins.append(found.video.base * int(found.video.keys[key]) if key is not None else 0)
-    if sound:
-        before.append(sound.before if sound.skips else 0)
-        begins.append(sound.begins)
+    medium: Medium,
+    found: Timeline,
+    frames: Frames | None,
+    sound: Sound | None,
+    seek: bool,
+    going: "Iterator[Packet] | None" = None,
+) -> "Iterator[Packet]":
+    """Packets from the file's start, or from a seek where that saves reading many.
+
+    `going` are packets that are being read already; without a seek they go on.
+    """
+    landing = _landing(found, frames, sound) if seek and timing.indexed(medium) else None
+    near = medium.in_memory or (medium.fresh and landing and landing[0] < _FAR)
+    if landing is None or near:
+        return going or medium.packets()
     stream = medium.streams[0]
-    if not seek or medium.in_memory or min(before) < _FAR or not timing.indexed(medium):
-        return medium.packets()
-    return medium.packets_from(int(min(begins) // stream.time_base), stream)
+    return medium.packets_from(int(landing[1] // stream.time_base), stream)
+
+
+def _landing(
+    found: Timeline, frames: Frames | None, sound: Sound | None
+) -> tuple[int, Fraction] | None:
+    """Number of packets that nobody needs and the seconds at which they end.
+
+    None: somebody needs the file from its start.
+    """
+    ends = []
+    if frames and found.video and not frames.done:
+        if not frames.ahead or frames.ahead.first is None:
+            return None
+        ends.append((frames.ahead.before, found.video.base * frames.ahead.first))
+    if sound:
+        if not sound.skips:
+            return None
+        ends.append((sound.before, sound.begins))
+    return min(end[0] for end in ends), min(end[1] for end in ends)
 
 
 def _pictures(track: VideoTrack, frames: Frames, numbers: list[int], plan: Plan) -> dict:

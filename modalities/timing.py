@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .colour import display_size, orientation
 from .container import Medium, failing
 from .media import MediaError, MediaInfo
+from .spare import spare_test
 
 # Containers whose packets carry the time of every frame, and where decoding can start at a key
 # frame. Program and transport streams, Ogg and raw streams are read from their start.
@@ -33,22 +34,33 @@ class VideoTrack:
         pts: ticks at which each frame starts, ascending; the first is the clock's zero.
         end: ticks at which the last frame ends.
         base: seconds per tick.
-        keys: ticks of the frames at which decoding may start; empty: at the file's start only.
+        order: ticks of the packets in order of decoding; empty, as the next five, where packets
+            do not tell which frame they hold.
+        place: number in `order` of each frame's packet.
+        spare: for each in `order`, whether the others can be decoded without it.
+        keys: ticks of the frames at which decoding may start, ascending.
+        key_place: number in `order` of each of them.
         before: number of packets in the file before each of them.
         step: ticks by which frames without a time of their own follow each other.
         size: height and width of what is returned before rotation, pixel aspect applied.
         turns, mirror: as `colour.orientation`.
+        progressive: whether each packet is a whole frame, and not one of its two fields.
     """
 
     pts: Ticks
     end: int
     base: Fraction
+    order: Ticks
+    place: Ticks
+    spare: NDArray[np.bool_]
     keys: Ticks
+    key_place: Ticks
     before: Ticks
     step: int
     size: tuple[int, int]
     turns: int
     mirror: bool
+    progressive: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,7 @@ class Timeline:
     video: VideoTrack | None
     audio: AudioTrack | None
     zero: Fraction  # the clock's zero, seconds on the container's clock
+    format: str  # the container's
 
 
 _cache: "OrderedDict[tuple, Timeline]" = OrderedDict()
@@ -116,8 +129,7 @@ def recounted(medium: Medium, key: tuple, found: Timeline) -> Timeline:
     times = times[times >= found.video.pts[0]]
     if not len(times):
         raise MediaError(medium.path, "decode", _nothing("video", medium))
-    none = np.array([], np.int64)
-    video = replace(found.video, pts=times, keys=none, before=none)
+    video = replace(found.video, pts=times, **_decoding([], times))
     info = replace(found.info, frames=len(times), fps=len(times) / found.info.duration)
     return _remember(key, replace(found, video=video, info=info))
 
@@ -143,12 +155,17 @@ def identity(path: str, *choice: int | None) -> tuple:
 
 def _weight(found: Timeline) -> int:
     video, audio = found.video, found.audio
-    return 100 + (len(video.pts) if video else 0) + (len(audio.packets) if audio else 0)
+    return 100 + (3 * len(video.pts) if video else 0) + (len(audio.packets) if audio else 0)
 
 
 def cached(key: tuple) -> Timeline:
     """The timeline in the cache."""
     return _cache[key]
+
+
+def forget(key: tuple) -> None:
+    """Drops a timeline: it will be made anew."""
+    _cache.pop(key, None)
 
 
 def known(key: tuple) -> bool:
@@ -163,10 +180,13 @@ class _Row:
     key: bool
     hidden: bool
     number: int
+    spare: bool
 
 
 def _scan(medium: Medium) -> Timeline:
     video, audio = medium.video, medium.audio
+    context = video.codec_context if video else None
+    is_spare = spare_test(context.name, context.extradata) if context else None
     rows: dict[int, list[_Row]] = {s.index: [] for s in medium.streams}
     first: dict[int, tuple[Any, int]] = {}  # stream: its first frame, the packet that gave it
     for number, packet in enumerate(medium.packets()):
@@ -174,10 +194,10 @@ def _scan(medium: Medium) -> Timeline:
         if stream not in first and (frames := medium.decode(packet)):
             first[stream] = frames[0], len(rows[stream])
         if packet.size:
-            hidden = packet.is_discard
-            rows[stream].append(
-                _Row(packet.pts, packet.duration or 0, packet.is_keyframe, hidden, number)
-            )
+            hidden, key = packet.is_discard, packet.is_keyframe
+            mine = is_spare if packet.stream is video else None
+            spare = not key and bool(mine and mine(bytes(packet)))
+            rows[stream].append(_Row(packet.pts, packet.duration or 0, key, hidden, number, spare))
     if video and video.index not in first:
         raise MediaError(medium.path, "decode", _nothing("video", medium))
     sound = picture = None
@@ -228,23 +248,38 @@ def _video(medium: Medium, rows: list[_Row], frame) -> VideoTrack:
     times = _trusted(medium, rows, frame)
     if times is not None:
         last = max((row.pts or 0, row.duration) for row in rows if not row.hidden)[1]
-        keys = sorted((row.pts or 0, row.number) for row in rows if row.key)
     else:
         times, last = _decoded(medium, step)
-        keys = []
+        rows = []
     if last <= 0:
         last = int(np.median(np.diff(times))) if len(times) > 1 else step
     return VideoTrack(
-        times,
-        int(times[-1]) + last,
-        base,
-        np.array([pts for pts, _ in keys], np.int64),
-        np.array([number for _, number in keys], np.int64),
-        step,
-        size,
-        turns,
-        mirror,
+        pts=times,
+        end=int(times[-1]) + last,
+        base=base,
+        step=step,
+        size=size,
+        turns=turns,
+        mirror=mirror,
+        progressive=not frame.interlaced_frame,
+        **_decoding(rows, times),
     )
+
+
+def _decoding(rows: list[_Row], times: Ticks) -> dict[str, Any]:
+    """The fields of a VideoTrack that tell how to decode; no rows: from the start only."""
+    order = np.array([row.pts for row in rows], np.int64)
+    rank = np.argsort(order)
+    keys = sorted((row.pts or 0, place, row.number) for place, row in enumerate(rows) if row.key)
+    table = np.array(keys, np.int64).reshape(-1, 3)
+    return {
+        "order": order,
+        "place": rank[order[rank].searchsorted(times)] if rows else order,
+        "spare": np.array([row.spare for row in rows], bool),
+        "keys": table[:, 0],
+        "key_place": table[:, 1],
+        "before": table[:, 2],
+    }
 
 
 def _trusted(medium: Medium, rows: list[_Row], first) -> Ticks | None:
@@ -310,4 +345,4 @@ def _timeline(medium: Medium, video: VideoTrack | None, audio: AudioTrack | None
             codec=medium.video.codec_context.name,
         )
     info = MediaInfo(medium.path, "video" if video else "audio", **facts)
-    return Timeline(info, video, audio, zero)
+    return Timeline(info, video, audio, zero, medium.format)

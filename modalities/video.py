@@ -1,22 +1,30 @@
 """Frames at exact times: those whose presentation interval contains the time asked for."""
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .colour import Pixels, to_rgb, turned
 from .container import Missed
+from .route import Stretch, direct, plain
 from .timing import Stamps, VideoTrack
 
-_SLACK = Fraction(1, 1_000_000)  # a time this little before a frame, in seconds, means its start
+_SLACK = 1_000_000  # a time less than a 1/_SLACK of a second before a frame means its start
 
 
-def frame_at(track: VideoTrack, seconds: float) -> int:
-    """Number, in `track.pts`, of the frame shown at a time on the clock; clamped to the ends."""
-    ticks = int(track.pts[0]) + (Fraction(seconds) + _SLACK) // track.base
-    return max(int(np.searchsorted(track.pts, ticks, "right")) - 1, 0)
+def frames_at(track: VideoTrack, times: Sequence[float]) -> list[int]:
+    """Numbers, in `track.pts`, of the frames shown at times on the clock; clamped to the ends."""
+    first, base = int(track.pts[0]), track.base
+    ticks = []
+    for seconds in times:
+        over, under = seconds.as_integer_ratio()  # exact, and much faster than fractions
+        past = (over * _SLACK + under) * base.denominator
+        ticks.append(first + past // (under * _SLACK * base.numerator))
+    # Python's integers have no bounds: times far past the end are more ticks than NumPy's hold.
+    return (
+        track.pts.searchsorted([min(max(t, first), track.end) for t in ticks], "right") - 1
+    ).tolist()
 
 
 def start_seconds(track: VideoTrack, frames: Sequence[int]) -> NDArray[np.float64]:
@@ -47,8 +55,8 @@ class Frames:
         track: the video's times.
         wanted: numbers of frames in `track.pts`.
         short_side: pixels, None: as they are.
-        key: number in `track.keys` of the frame at which decoding starts, None: at the file's
-            start.
+        short: decode only what the wanted frames need. What comes out is checked, and where the
+            packets turn out to be other than they seem, Missed is raised.
 
     Attributes:
         pixels: uint8 [len(set(wanted)), H, W, 3], in ascending order of the frames.
@@ -58,15 +66,17 @@ class Frames:
     """
 
     def __init__(
-        self, track: VideoTrack, wanted: Sequence[int], short_side: int | None, key: int | None
+        self, track: VideoTrack, wanted: Sequence[int], short_side: int | None, short: bool
     ):
-        self.track, self.numbers = track, sorted(set(wanted))
-        self._open = {int(track.pts[n]): row for row, n in enumerate(self.numbers)}
+        self.track, self.numbers, self.corrupt = track, sorted(set(wanted)), 0
+        ticks = track.pts[self.numbers].tolist()
+        self._open = dict(zip(ticks, range(len(ticks)), strict=True))
         self._height, self._width = returned_size(track, short_side)
         self.pixels = np.empty((len(self.numbers), self._height, self._width, 3), np.uint8)
-        self.key, self.corrupt = key, 0
-        self._start = None if key is None else int(track.keys[key])
-        self._jumped = key is not None
+        self._short = short and track.progressive and len(track.keys) > 0
+        self._route = (direct if self._short else plain)(track, self.numbers)
+        self._inside = False  # between the first and the last packet of self._route[0]
+        self._entered = 0
         self._stamp = Stamps(track.step)
         self._last: int | None = None
 
@@ -79,14 +89,41 @@ class Frames:
     def done(self) -> bool:
         return not self._open
 
+    @property
+    def ahead(self) -> Stretch | None:
+        """The stretch of packets to which one may seek now, None while one is being decoded."""
+        return None if self._inside or not self._route else self._route[0]
+
     def feed(self, medium, packet) -> None:
         """Decodes a packet. Raises Missed if the track's times turn out wrong."""
-        if self._start is not None:
-            if packet.pts != self._start:
+        pts, stretch = packet.pts, self._route[0]
+        if not self._inside:
+            if stretch.first is not None and pts != stretch.first:
                 return
-            self._start = None
+            self._enter(packet.stream)
+        if stretch.needed is not None and pts not in stretch.needed:
+            return
         for frame in medium.decode(packet):
             self._take(frame)
+        if stretch.last is not None and pts == stretch.last:
+            self._leave(medium, packet.stream, stretch)
+
+    def _enter(self, stream) -> None:
+        if self._entered:
+            stream.codec_context.flush_buffers()
+            self._last = None
+        self._inside = True
+        self._entered += 1
+
+    def _leave(self, medium, stream, stretch: Stretch) -> None:
+        """Every packet that is needed is in: what the decoder still holds must be the rest."""
+        if not self._open.keys().isdisjoint(stretch.wanted):
+            for frame in medium.drain(stream):
+                self._take(frame)
+            if not self._open.keys().isdisjoint(stretch.wanted):
+                raise Missed
+        self._inside = False
+        self._route.pop(0)
 
     def _take(self, frame) -> None:
         pts = self._stamp(frame)
@@ -94,25 +131,29 @@ class Frames:
             self._check(pts, frame)
         row = self._open.pop(pts, None)
         if row is not None:
+            if self._short and frame.interlaced_frame:
+                raise Missed  # its second field may be missing
             self.corrupt += frame.is_corrupt
-            self.pixels[row] = self._convert(frame)
+            self._convert(frame, self.pixels[row])
 
     def _check(self, pts: int, frame) -> None:
         """Times from packets: each frame must be one of them, in order, and none be skipped."""
         early = self._last is not None and pts <= self._last
-        if early or (self._open and pts > min(self._open)) or frame.pts is None:
+        # The frames wanted are taken in ascending order: the first is the next.
+        if early or pts > next(iter(self._open), pts) or frame.pts is None:
             raise Missed
-        if self._last is None and self._jumped and not frame.key_frame:
-            raise Missed
+        if self._last is None and not frame.key_frame:
+            first = self._route[0].first
+            if first is not None and first > self.track.pts[0]:
+                raise Missed
         self._last = pts
 
-    def _convert(self, frame) -> Pixels:
-        sides = (self._height, self._width)
-        height, width = sides if self.track.turns % 2 == 0 else sides[::-1]
-        return turned(to_rgb(frame, height, width), self.track.turns, self.track.mirror)
-
-
-def starting_key(track: VideoTrack, frame: int) -> int | None:
-    """Number of the last key frame that is shown no later than the frame, None: file's start."""
-    key = int(np.searchsorted(track.keys, track.pts[frame], "right")) - 1
-    return key if key >= 0 and track.keys[key] > track.pts[0] else None
+    def _convert(self, frame, out: Pixels) -> None:
+        turns, mirror = self.track.turns, self.track.mirror
+        if not turns and not mirror:
+            to_rgb(frame, out)
+            return
+        height, width = out.shape[:2] if turns % 2 == 0 else out.shape[1::-1]
+        upright = np.empty((height, width, 3), np.uint8)
+        to_rgb(frame, upright)
+        out[:] = turned(upright, turns, mirror)
