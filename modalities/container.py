@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -160,12 +160,14 @@ class Medium:
 
     def _demux(self) -> "Iterator[Packet]":
         try:
-            for packet in self.container.demux(self.streams):
-                if not packet.size:
-                    packet.stream = packet.stream  # PyAV numbers the last, empty ones 0
-                elif packet.is_corrupt:
-                    self.errors.append("demux: a packet is flagged as corrupt")
-                yield packet
+            # PyAV's generator leaks its last packet unless it is closed.
+            with closing(self.container.demux(self.streams)) as packets:
+                for packet in packets:
+                    if not packet.size:
+                        packet.stream = packet.stream  # PyAV numbers the last, empty ones 0
+                    elif packet.is_corrupt:
+                        self.errors.append("demux: a packet is flagged as corrupt")
+                    yield packet
             if self._ends_within_a_packet():
                 self.errors.append("demux: the file ends within a packet")
         except Exception as error:
