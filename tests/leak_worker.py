@@ -20,7 +20,6 @@ from pretexto.modalities.media import AudioSpan, MediaError, Plan
 from pretexto.modalities.read import probe, read
 from pretexto.training.data import Examples, Schedule, make_loader
 
-
 BATCH = 5
 
 
