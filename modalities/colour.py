@@ -25,6 +25,7 @@ _MATRICES = {1: 1, 4: 4, 7: 7, 9: 9, 10: 9}
 _LIMITED_RANGE, _FULL_RANGE = 1, 2
 _BILINEAR, _BICUBIC, _AREA = 2, 4, 32  # swscale's flags
 _KEPT = 8  # reformatters: each holds some rows of pixels
+_PLAIN = ("yuv420p", "yuv422p", "yuv444p")
 _PLANAR_420 = ("yuv420p", "yuvj420p")
 
 
@@ -55,6 +56,11 @@ def orientation(frame: "VideoFrame") -> tuple[int, bool]:
 def turned(picture: Pixels, turns: int, mirror: bool) -> Pixels:
     """The picture [H, W, 3] mirrored and rotated as `orientation` says."""
     return np.rot90(picture[:, ::-1] if mirror else picture, turns)
+
+
+def is_plain(context) -> bool:
+    """Whether a codec context tells of 8 bits in limited range: all converters get that right."""
+    return context.pix_fmt in _PLAIN and context.color_range != _FULL_RANGE
 
 
 def to_rgb(frame: "VideoFrame", out: Pixels) -> None:

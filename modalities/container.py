@@ -42,7 +42,8 @@ class Medium:
         video: number among the file's video streams, None: its best one.
         audio: likewise.
         keep: hold the packets of the first pass in memory, if they are few, for another pass.
-        format: the container's, where it is known: spares telling it from the first bytes.
+        known: names of the container's format and of the video's pixels, where they are known from
+            an earlier opening: spares finding them out, which takes decoding.
 
     Attributes:
         video: the chosen stream or None. Cover art is no video.
@@ -62,11 +63,11 @@ class Medium:
         video: int | None = None,
         audio: int | None = None,
         keep: bool = False,
-        format: str | None = None,
+        known: tuple[str, str | None] | None = None,
     ):
         self.path = path
         self.errors: list[str] = []
-        self._choice, self._keep, self._format = (video, audio), keep, format
+        self._choice, self._keep, self._known = (video, audio), keep, known
         self._kept: list[Packet] | None = None
         self.fresh = True
         self._open()
@@ -93,7 +94,10 @@ class Medium:
         with failing(self.path, "open"):
             # Only local files: a playlist inside a file must not make us fetch anything.
             options = {"protocol_whitelist": "file"}
-            kind = self._format.split(",")[0] if self._format else None
+            kind, pixels = self._known or (None, None)
+            kind = kind and kind.split(",")[0]
+            if pixels:
+                options["pixel_format"] = pixels
             self.container = av.open(
                 self.path, format=kind, metadata_errors="replace", options=options
             )
@@ -127,6 +131,11 @@ class Medium:
     def format(self) -> str:
         return self.container.format.name
 
+    @property
+    def kind(self) -> tuple[str, str | None]:
+        """Names of the container's format and of the video's pixels."""
+        return self.format, self.video.codec_context.pix_fmt if self.video else None
+
     def packets(self) -> "Iterator[Packet]":
         """All packets of the chosen streams from the very start, decoders reset."""
         # A decoder that met an error is not the same after a flush: it is opened anew.
@@ -139,6 +148,7 @@ class Medium:
         if not self.fresh:
             self.container.close()
             self.errors.clear()
+            self._known = None
             self._open()
         self.fresh = False
         kept: list[Packet] | None = [] if self._keep else None
@@ -161,7 +171,8 @@ class Medium:
     def _demux(self) -> "Iterator[Packet]":
         try:
             # PyAV's generator leaks its last packet unless it is closed.
-            with closing(self.container.demux(self.streams)) as packets:
+            demuxed: Any = self.container.demux(self.streams)
+            with closing(demuxed) as packets:
                 for packet in packets:
                     if not packet.size:
                         packet.stream = packet.stream  # PyAV numbers the last, empty ones 0

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -17,12 +17,14 @@ from .image import is_picture, picture_info, read_picture, resize
 from .media import MediaError, MediaInfo, Plan, Sample
 from .shelf import opened
 from .timing import Timeline, VideoTrack
+from .torchcodec_backend import torchcodec_frames
 from .video import Frames, frames_at, start_seconds
 
 if TYPE_CHECKING:
     from av import Packet
 
-Backend = Literal["auto", "av", "decord"]
+Backend = Literal["auto", "av", "decord", "torchcodec"]
+_OTHERS = {"decord": decord_frames, "torchcodec": torchcodec_frames}
 _FAR = 12  # packets that are cheaper to read past than to seek over
 
 
@@ -68,7 +70,8 @@ def read(
     Args:
         path: a video, a sound or a picture.
         plan: times on the file's own clock (see `media`).
-        backend: "av"; "decord", which gives the same frames or refuses the file; "auto" is "av".
+        backend: "av"; "decord" or "torchcodec", which give the same frames or refuse the file, as
+            "unsupported"; "auto" is "av", which is the fastest and reads them all.
         info: what is known of the file, if it is: spares a look at its first bytes.
         video: number of the video stream, None: the file's default one.
         audio: number of the audio stream, likewise.
@@ -78,14 +81,15 @@ def read(
         MediaError: the file cannot be read as asked.
     """
     path = os.fspath(path)
-    if info.kind == "image" if info else is_picture(path):
-        return _read_picture(path, plan)
-    if backend not in ("auto", "av", "decord"):
-        raise MediaError(path, "open", f"no such backend as {backend!r}: auto, av or decord")
+    if backend not in get_args(Backend):
+        names = ", ".join(get_args(Backend))
+        raise MediaError(path, "open", f"no such backend as {backend!r}: {names}")
     # Strict reading has a timeline of its own, whose making was listened to as well.
     key = timing.identity(path, video, audio, *(1,) * strict)
+    if not timing.known(key) and (info.kind == "image" if info else is_picture(path)):
+        return _read_picture(path, plan)
     with _strictly(path, key) if strict else nullcontext([]) as faults:
-        return _read_av(path, plan, key, (video, audio), backend == "decord", faults)
+        return _read_av(path, plan, key, (video, audio), backend, faults)
 
 
 @contextmanager
@@ -120,7 +124,7 @@ def _read_av(
     plan: Plan,
     key: tuple,
     choice: tuple[int | None, int | None],
-    decord: bool,
+    backend: Backend,
     faults: list[str],
 ) -> Sample:
     # Sound is counted from the file's start, where decoders drop what they were primed with.
@@ -129,22 +133,28 @@ def _read_av(
         faults += medium.errors
         for short in (True, False):
             with suppress(Missed), failing(path, "decode"):
-                return _execute(medium, found, plan, short=short, decord=decord, faults=faults)
+                return _execute(medium, found, plan, short=short, backend=backend, faults=faults)
         found = timing.recounted(medium, key, found)
         with suppress(Missed), failing(path, "decode"):
-            return _execute(medium, found, plan, short=False, decord=decord, faults=faults)
+            return _execute(medium, found, plan, short=False, backend=backend, faults=faults)
     raise MediaError(path, "decode", "gives other frames every time")
 
 
 def _execute(
-    medium: Medium, found: Timeline, plan: Plan, *, short: bool, decord: bool, faults: list[str]
+    medium: Medium,
+    found: Timeline,
+    plan: Plan,
+    *,
+    short: bool,
+    backend: Backend,
+    faults: list[str],
 ) -> Sample:
     times = plan.times + tuple(t for pair in plan.flow for t in pair)
     frames, numbers = _frames(medium.path, found, plan, times, short)
     sound = _sound(medium.path, found, plan)
-    if frames and decord:
+    if frames and backend in _OTHERS:
         height, width = frames.pixels.shape[1:3]
-        frames.fill(decord_frames(medium.path, found, frames.numbers, (height, width)))
+        frames.fill(_OTHERS[backend](medium, found, frames.numbers, (height, width)))
     _pass(medium, found, frames, sound, short)
     faults += medium.errors
     sample: dict[str, Any] = {}

@@ -61,11 +61,11 @@ def opened(
         choice: numbers of the video and the audio stream.
         reuse: whether the reader starts at a seek, so that it need not be fresh.
     """
-    known = timing.known(key)
-    medium = _shelf.take(key) if reuse and known else None
+    kind = timing.cached(key).kind if timing.known(key) else None
+    medium = _shelf.take(key) if reuse and kind else None
     if medium is None:
-        format = timing.cached(key).format if known else None
-        medium = Medium(path, video=choice[0], audio=choice[1], keep=not known, format=format)
+        keep = kind is None
+        medium = Medium(path, video=choice[0], audio=choice[1], keep=keep, known=kind)
     try:
         yield medium
     except BaseException:

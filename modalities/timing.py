@@ -98,7 +98,7 @@ class Timeline:
     video: VideoTrack | None
     audio: AudioTrack | None
     zero: Fraction  # the clock's zero, seconds on the container's clock
-    format: str  # the container's
+    kind: tuple[str, str | None]  # of the container and the pixels
 
 
 _cache: "OrderedDict[tuple, Timeline]" = OrderedDict()
@@ -345,4 +345,4 @@ def _timeline(medium: Medium, video: VideoTrack | None, audio: AudioTrack | None
             codec=medium.video.codec_context.name,
         )
     info = MediaInfo(medium.path, "video" if video else "audio", **facts)
-    return Timeline(info, video, audio, zero, medium.format)
+    return Timeline(info, video, audio, zero, medium.kind)

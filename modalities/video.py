@@ -105,6 +105,8 @@ class Frames:
             return
         for frame in medium.decode(packet):
             self._take(frame)
+        if self._short and medium.errors:
+            raise Missed
         if stretch.last is not None and pts == stretch.last:
             self._leave(medium, packet.stream, stretch)
 
@@ -131,8 +133,9 @@ class Frames:
             self._check(pts, frame)
         row = self._open.pop(pts, None)
         if row is not None:
-            if self._short and frame.interlaced_frame:
-                raise Missed  # its second field may be missing
+            # The second field may be missing; what damage does depends on what came before.
+            if self._short and (frame.interlaced_frame or frame.is_corrupt):
+                raise Missed
             self.corrupt += frame.is_corrupt
             self._convert(frame, self.pixels[row])
 

@@ -130,16 +130,3 @@ def test_real_clips_equal_the_full_decode(folder):
     files = sorted(p for p in shared_data(folder).rglob("*") if p.suffix in (".avi", ".mpg"))
     for path in files[:: max(len(files) // 20, 1)][: 20 if "jhmdb" in folder else 4]:
         assert_exact(path)
-
-
-def test_decord_gives_the_same_frames_or_refuses():
-    good = sorted(shared_data("video/jhmdb8").rglob("*.avi"))[5]
-    times = (0.1, 0.15, 0.9, 1.3)
-    ours, theirs = (read(good, Plan(times=times), backend) for backend in ("av", "decord"))
-    assert ours.times.equal(theirs.times)
-    assert (ours.frames.float() - theirs.frames.float()).abs().mean() < 3
-    # decord silently loses the first 12 frames of program streams.
-    bad = next(shared_data("av/grid").glob("*.mpg"))
-    with pytest.raises(MediaError, match=r"open: unsupported"):
-        read(bad, Plan(times=times), "decord")
-    assert read(bad, Plan(times=times)).frames.shape[0] == 4
