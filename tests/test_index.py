@@ -404,9 +404,38 @@ def test_millions_of_rows_open_at_once(count, tmp_path):
     assert infos <= 1.0
 
 
+def start_scan(root: Path, out: Path) -> subprocess.Popen:
+    command = [sys.executable, "-P", "-m", "pretexto.cli", "index", str(root), "--out", str(out)]
+    return subprocess.Popen([*command, "--jobs", "2", "--time-limit", "30"], stderr=subprocess.PIPE)
+
+
 @pytest.mark.slow
-def test_the_shared_media_end_in_an_index_that_names_the_broken_ones(tmp_path):
-    report = scan(shared_data(), tmp_path / "all.parquet", jobs=2, limits=Limits(30, 2048))
+@pytest.mark.timeout(900)
+def test_the_shared_media_end_in_an_index_killed_in_the_middle_or_not(tmp_path, capsys):
+    import psutil
+
+    root, whole, out = shared_data(), tmp_path / "whole.parquet", tmp_path / "all.parquet"
+    began = time.monotonic()
+    report = scan(root, whole, jobs=2, limits=Limits(30.0, 2048))
+    took = time.monotonic() - began
     assert sum(report.kinds.values()) > 800
     assert all(name.startswith("odd/") and reason for name, _, reason in report.bad)
     assert len(report.bad) >= 20
+    first = start_scan(root, out)
+    journal = out.with_name("all.parquet.journal")
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 400:
+        assert first.poll() is None
+        time.sleep(0.05)
+    children = psutil.Process(first.pid).children()
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert len(children) == 2
+    assert not psutil.wait_procs(children, timeout=30)[1]
+    assert not out.exists()
+    second = start_scan(root, out)
+    told = second.communicate()[1].decode()
+    assert second.returncode == 0
+    assert "Traceback" not in told
+    assert out.read_bytes() == whole.read_bytes()
+    with capsys.disabled():
+        print(f"\n{len(report.bad)} of 891 files in the quarantine, {took:.0f} s")
