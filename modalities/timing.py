@@ -22,6 +22,7 @@ from .spare import spare_test
 # frame. Program and transport streams, Ogg and raw streams are read from their start.
 _INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
 _EVEN = ("aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3")  # packets of equal length
+_LONGEST = 600  # seconds that a packet of sound may last
 _CACHED_TIMES = 4_000_000
 Ticks = NDArray[np.int64]
 
@@ -221,8 +222,12 @@ def _audio(medium: Medium, rows: list[_Row], frame, anchor: int) -> AudioTrack:
     base = Fraction(medium.audio.time_base or 1)
     start = base * frame.pts if frame.pts is not None else Fraction(0)
     ticks = [row.pts for row in rows if row.pts is not None]
-    ends = (row.pts + row.duration for row in rows if row.pts is not None)
-    end = max(base * max(ends, default=0), start + Fraction(frame.samples, frame.sample_rate))
+    # FFmpeg gives the last packet of an Ogg that was cut short 2^32 ticks.
+    sane = [r for r in rows if r.pts is not None and r.duration * base < _LONGEST]
+    end = max(
+        base * max(((r.pts or 0) + r.duration for r in sane), default=0),
+        start + Fraction(frame.samples, frame.sample_rate),
+    )
     return AudioTrack(
         start,
         end,

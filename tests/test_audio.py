@@ -63,6 +63,11 @@ def test_silence_where_the_file_has_no_sound(tmp_path):
     assert sound[int(1.1 * RATE) : int(1.9 * RATE)].abs().max() > 0.4
 
 
+def test_a_length_that_overflowed_does_not_stretch_the_sound():
+    path = shared_data("odd/spacestorm-1000Hz-100ms.ogg")
+    assert probe(path).duration < 1.0
+
+
 def test_past_the_end(tmp_path):
     path = make.write(tmp_path / "tone.wav", sound=tone(1), sound_codec="pcm_s16le")
     span = AudioSpan(0.75, 0.5, RATE)
