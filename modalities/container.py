@@ -95,7 +95,6 @@ class Medium:
             # Only local files: a playlist inside a file must not make us fetch anything.
             options = {"protocol_whitelist": "file"}
             kind, pixels = self._known or (None, None)
-            kind = kind and kind.split(",")[0]
             if pixels:
                 options["pixel_format"] = pixels
             self.container = av.open(
@@ -129,7 +128,8 @@ class Medium:
 
     @property
     def format(self) -> str:
-        return self.container.format.name
+        """The first of the names that the container's format goes by."""
+        return self.container.format.name.split(",")[0]
 
     @property
     def kind(self) -> tuple[str, str | None]:

@@ -209,8 +209,9 @@ def _pass(
         sinks[medium.audio.index] = sound
     if not sinks:
         return
-    packets = _packets(medium, found, frames, sound, seek)
-    while packet := next(packets, None):
+    packets, sought = _packets(medium, found, frames, sound, seek), None
+    # An empty packet counts as false, and is the one that ends a stream.
+    while (packet := next(packets, None)) is not None:
         sink = sinks.get(packet.stream.index)
         if sink is None:
             continue
@@ -220,7 +221,8 @@ def _pass(
             if not sinks:
                 return
         far = frames.ahead if frames and sink is frames and len(sinks) == 1 else None
-        if far and far.gap >= _FAR:
+        if far and far.gap >= _FAR and far is not sought:
+            sought = far
             packets = _packets(medium, found, frames, None, seek, packets)
     if frames and not frames.done:
         raise Missed

@@ -20,7 +20,7 @@ from .spare import spare_test
 
 # Containers whose packets carry the time of every frame, and where decoding can start at a key
 # frame. Program and transport streams, Ogg and raw streams are read from their start.
-_INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
+_INDEXED = ("mov", "matroska", "avi")  # FFmpeg's names, of all their relatives too
 _EVEN = ("aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3")  # packets of equal length
 _LONGEST = 600  # seconds that a packet of sound may last
 _CACHED_TIMES = 4_000_000
