@@ -4,6 +4,7 @@ import difflib
 from pathlib import Path
 
 from ..errors import InputError
+from ..modalities.child import Limits
 from ..modalities.media import Kind
 from .folder import Folder, nearest
 from .manifest import NAME as MANIFEST
@@ -21,6 +22,7 @@ def open_source(
     kind: Kind | None = None,
     table: str | None = None,
     fold: str | None = None,
+    isolated: Limits | None = None,
 ) -> Source:
     """The source that a specification names.
 
@@ -30,15 +32,18 @@ def open_source(
             folder that is itself called so is written "./synthetic".
         split: take only the examples of this split or fold.
         kind, table, fold: of a folder; see `Folder`.
+        isolated: decode the files of a folder or an index in a child process, under these limits.
 
     Raises:
         InputError: no such source or split, or an option that the source does not take.
     """
-    source = _open(spec, kind, table, fold)
+    source = _open(spec, kind, table, fold, isolated)
     return source if split is None else only_split(source, split, spec)
 
 
-def _open(spec: str, kind: Kind | None, table: str | None, fold: str | None) -> Source:
+def _open(
+    spec: str, kind: Kind | None, table: str | None, fold: str | None, isolated: Limits | None
+) -> Source:
     if spec not in SYNTHETIC:
         path = Path(spec).expanduser()
         if is_url(spec) or (path / MANIFEST).is_file():
@@ -48,8 +53,8 @@ def _open(spec: str, kind: Kind | None, table: str | None, fold: str | None) -> 
         if path.suffix == ".parquet":
             from .index import Index
 
-            return Index(path)
-        return Folder(path, table, kind=kind, fold=fold)
+            return Index(path, isolated=isolated)
+        return Folder(path, table, kind=kind, fold=fold, isolated=isolated)
     given = [name for name, value in (("kind", kind), ("table", table), ("fold", fold)) if value]
     if given:
         raise InputError(f"{spec}: {given[0]} applies to folders only; leave it out")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from ..errors import InputError
+from ..modalities.child import IsolatedReader, Limits
 from ..modalities.media import Kind, MediaInfo, Plan, Sample
 from .scan import ARCHIVES, SUFFIXES, find_media, kind_of
 from .source import Source
@@ -52,6 +53,8 @@ class Folder(Source):
         kind: "video", "audio" or "image": which files to take, where there are several kinds.
         fold: the table's column that names the splits; otherwise "split", or the first column
             whose name starts with "fold".
+        isolated: probe and decode in a child process under these limits: for files that nobody
+            has looked at yet.
 
     Raises:
         InputError: nothing there, no media, media of several kinds and none chosen, or a table
@@ -65,6 +68,7 @@ class Folder(Source):
         *,
         kind: Kind | None = None,
         fold: str | None = None,
+        isolated: Limits | None = None,
     ):
         self.path = Path(path)
         if kind is not None and kind not in get_args(Kind):
@@ -89,6 +93,7 @@ class Folder(Source):
         self._numbers = {name: number for number, name in enumerate(self.classes)}
         self.title = self.path.resolve().name
         self._infos: dict[int, MediaInfo] = {}
+        self._reader = IsolatedReader(isolated) if isolated else None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -98,15 +103,23 @@ class Folder(Source):
 
     def info(self, i: int) -> MediaInfo:
         if i not in self._infos:
-            from ..modalities.read import probe
-
-            self._infos[i] = probe(str(self.path / self.name(i)))
+            self._infos[i] = self._probe(str(self.path / self.name(i)))
         return self._infos[i]
 
+    def _probe(self, path: str) -> MediaInfo:
+        if self._reader:
+            return self._reader.probe(path)
+        from ..modalities.read import probe
+
+        return probe(path)
+
     def read(self, i: int, plan: Plan) -> Sample:
+        path = str(self.path / self.name(i))
+        if self._reader:
+            return self._reader.read(path, plan)
         from ..modalities.read import read
 
-        return read(str(self.path / self.name(i)), plan, info=self._infos.get(i))
+        return read(path, plan, info=self._infos.get(i))
 
     def label(self, i: int) -> int:
         return self._numbers.get(self._entries[i].label, -1)

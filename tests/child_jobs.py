@@ -6,6 +6,7 @@ import time
 
 from pretexto.datasets.indexing import scan_job
 from pretexto.datasets.pack_clip import pack_job
+from pretexto.modalities.child import read_job
 from pretexto.modalities.media import MediaError
 
 
@@ -39,3 +40,9 @@ def pack(path, settings, number):
     if os.environ.get("SLOWLY"):
         time.sleep(0.3)
     return pack_job(path, settings)
+
+
+def read(path, plan):
+    """The isolated reader's job, with misbehaving files."""
+    misbehave(path)
+    return read_job(path, plan)

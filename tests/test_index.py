@@ -25,12 +25,11 @@ from pretexto.datasets.journal import Journal
 from pretexto.datasets.rows import Rows
 from pretexto.datasets.source import Source
 from pretexto.errors import InputError
-from pretexto.modalities.child import Child, IsolatedReader, Limits
-from pretexto.modalities.media import AudioSpan, MediaError, Plan
-from pretexto.modalities.read import probe, read
+from pretexto.modalities.child import Limits
+from pretexto.modalities.media import MediaError, Plan
+from pretexto.modalities.read import probe
 
 RATE = 16000
-LIMITS = Limits(20, 1024)
 
 
 @pytest.fixture(autouse=True)
@@ -299,40 +298,6 @@ def test_mistakes_are_one_line_with_code_2(tmp_path, capsys):
         error = capsys.readouterr().err
         assert said in error
         assert error.count("\n") == 1
-
-
-def test_children_answer_and_keep_to_their_limits(tmp_path):
-    with Child(child_jobs.misbehave, Limits(2, 256)) as child:
-        answer, blobs = child.run("loud", 1, "two")
-        assert answer["arguments"] == [1, "two"]
-        assert blobs == [b"abc", b""]
-        assert child.run("again")[0]["process"] == answer["process"] != os.getpid()
-        with pytest.raises(MediaError, match="refused: demux: no"):
-            child.run("refused")
-        with pytest.raises(MediaError, match="memory"):
-            child.run("greedy")
-        assert child.run("again")[0]["process"] == answer["process"]
-        start = time.monotonic()
-        with pytest.raises(MediaError) as caught:
-            child.run("hang")
-        assert caught.value.stage == "time"
-        assert time.monotonic() - start < 4
-    # A child whose parent is gone ends by itself.
-    with pytest.raises(OSError, match="No such process"):
-        os.kill(answer["process"], 0)
-
-
-def test_reading_in_a_child_gives_the_same(folder):
-    reader = IsolatedReader(LIMITS)
-    path = str(folder / "a" / "half.mp4")
-    plan = Plan((1.5, 0.2), AudioSpan(0.9, 0.5, 8000), ((0.0, 1.5),), short_side=32)
-    ours, theirs = reader.read(path, plan), read(path, plan)
-    for name in ("frames", "times", "audio", "flow"):
-        assert getattr(ours, name).equal(getattr(theirs, name))
-    assert reader.probe(path) == probe(path)
-    with pytest.raises(MediaError, match="open"):
-        reader.probe(str(folder / "b" / "broken.mp4"))
-    reader.close()
 
 
 MANY = """
