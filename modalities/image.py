@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _ORIENTATION = 0x0112  # Exif tag
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
+_COMPLAINTS = ("Corrupt JPEG data", "Premature end")
 
 
 def is_picture(path: str) -> bool:
@@ -55,6 +56,25 @@ def read_picture(path: str) -> Tensor:
     with failing(path, "decode"), _open(path) as picture:
         pixels = _rgb(ImageOps.exif_transpose(picture))
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def damage(path: str) -> str | None:
+    """What libjpeg complains of in a JPEG that it decodes all the same, None if of nothing.
+
+    Pillow passes such pictures off as whole. Raises OSError if the file is gone.
+    """
+    from simplejpeg import decode_jpeg
+
+    with open(path, "rb") as file:
+        data = file.read()
+    if not data.startswith(_MAGIC[0]):
+        return None
+    try:
+        decode_jpeg(data, "GRAY", fastdct=True, strict=True)
+    except ValueError as error:
+        # Other messages tell of variants that simplejpeg does not know, and others do.
+        return str(error) if str(error).startswith(_COMPLAINTS) else None
+    return None
 
 
 def _open(path: str) -> "Image":

@@ -13,7 +13,7 @@ from . import timing
 from .audio import Sound
 from .container import Medium, Missed, failing
 from .decord_backend import decord_frames
-from .image import is_picture, picture_info, read_picture, resize
+from .image import damage, is_picture, picture_info, read_picture, resize
 from .media import MediaError, MediaInfo, Plan, Sample
 from .shelf import opened
 from .timing import Timeline, VideoTrack
@@ -87,7 +87,7 @@ def read(
     # Strict reading has a timeline of its own, whose making was listened to as well.
     key = timing.identity(path, video, audio, *(1,) * strict)
     if not timing.known(key) and (info.kind == "image" if info else is_picture(path)):
-        return _read_picture(path, plan)
+        return _read_picture(path, plan, strict)
     with _strictly(path, key) if strict else nullcontext([]) as faults:
         return _read_av(path, plan, key, (video, audio), backend, faults)
 
@@ -105,10 +105,12 @@ def _strictly(path: str, key: tuple) -> Iterator[list[str]]:
         raise MediaError(path, "decode", f"damaged: {(faults + said)[0]}")
 
 
-def _read_picture(path: str, plan: Plan) -> Sample:
+def _read_picture(path: str, plan: Plan, strict: bool) -> Sample:
     if plan.audio:
         raise MediaError(path, "plan", "a picture has no sound")
     picture = read_picture(path)
+    if strict and (reason := damage(path)):
+        raise MediaError(path, "decode", f"damaged: {reason}")
     if plan.short_side:
         picture = resize(picture, plan.short_side)
     count = len(plan.times)
@@ -276,7 +278,7 @@ def _pictures(track: VideoTrack, frames: Frames, numbers: list[int], plan: Plan)
     if count:
         same = rows[:count] == list(range(len(pixels)))
         out["frames"] = pixels if same else pixels[rows[:count]]
-        out["times"] = torch.from_numpy(start_seconds(track, numbers[:count]))
+        out["times"] = torch.tensor(start_seconds(track, numbers[:count]), dtype=torch.float64)
     if plan.flow:
         out["flow"] = _flow(pixels, rows[count:])
     return out

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .container import Medium, failing
-from .image import is_picture, read_picture
+from .image import damage, is_picture, read_picture
 from .media import MediaInfo
 from .read import probe
 
@@ -52,7 +52,8 @@ def survey(path: str | os.PathLike) -> Survey:
     info = probe(path)
     if is_picture(path):
         read_picture(path)
-        return Survey(info, frames=1)
+        reason = damage(path)
+        return Survey(info, frames=1, errors=(f"jpeg: {reason}",) if reason else ())
     motion, sound = Motion(), Loudness()
     corrupt = 0
     with complaints() as said, Medium(path) as medium, failing(path, "decode"):

@@ -169,7 +169,7 @@ MADE: dict[str, Callable[[Path], object]] = {
         path, codec="libvpx-vp9", options={"g": "20", "crf": "20", "b": "0"}, sound_codec="libopus"
     ),
     "sound.flac": lambda path: make.write(path, sound=_sound(3), sound_codec="flac"),
-    "picture.png": lambda path: Image.fromarray(_pictures(1, 160)[0]).save(path),
+    "picture.jpg": lambda path: Image.fromarray(_pictures(1, 160)[0]).save(path, quality=90),
 }
 NAMES = [*REAL, *MADE]
 

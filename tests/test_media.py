@@ -12,6 +12,7 @@ from PIL import Image
 from pretexto.modalities.image import resize
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
 from pretexto.modalities.read import probe, read
+from pretexto.modalities.survey import survey
 
 
 def stripes(height=48, width=64) -> np.ndarray:
@@ -152,6 +153,23 @@ def test_a_truncated_picture_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(data[: len(data) * 2 // 3])
     with pytest.raises(MediaError, match="decode"):
         read(tmp_path / name, Plan(times=(0.0,)))
+
+
+def test_damage_that_pillow_passes_over_is_told(tmp_path):
+    path = tmp_path / "a.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for mode in ("RGB", "L", "CMYK"):
+        Image.fromarray(noise).convert(mode).save(path, quality=90, progressive=mode == "L")
+        assert survey(path).errors == ()
+        read(path, Plan(times=(0.0,)), strict=True)
+    Image.fromarray(noise).save(path, quality=90)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 40] = b"\xff\xd3" * 20  # restarts that were not agreed
+    path.write_bytes(data)
+    read(path, Plan(times=(0.0,)))
+    assert "Corrupt JPEG" in survey(path).errors[0]
+    with pytest.raises(MediaError, match="damaged: Corrupt JPEG"):
+        read(path, Plan(times=(0.0,)), strict=True)
 
 
 def test_an_animated_gif_is_video(tmp_path):
