@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..build import Tree, build, load_tree, resolved
+from .pretrain import KINDS, open_data
 
 TAKES_KEYS = True
 DEFAULTS = {"seeds": 3, "clips": 3, "protocols": ["linear", "knn", "retrieval"], "levels": False}
@@ -22,6 +23,7 @@ DEFAULTS = {"seeds": 3, "clips": 3, "protocols": ["linear", "knn", "retrieval"],
 def arguments(parser) -> None:
     parser.add_argument("--config", required=True, help="YAML file or shipped recipe")
     parser.add_argument("--data", help="folder, index, pack or `synthetic`; default: the config's")
+    parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--out", help="folder of the comparison; default: runs/CONFIG")
     parser.add_argument("--seeds", type=int, help="runs per task; default: the config's")
     parser.add_argument("--tasks", help="only these of the config, comma-separated")
@@ -30,7 +32,7 @@ def arguments(parser) -> None:
 
 def run(args) -> int:
     tree = load_tree(args.config, args.overrides)
-    for key in ("data", "seeds"):
+    for key in ("data", "kind", "seeds"):
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)
     if args.tasks:
@@ -42,14 +44,13 @@ def run(args) -> int:
 def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) -> int:
     """Runs the comparison that the tree says; returns 1 if some runs failed, else 0."""
     from ..comparison.compare import Entry, compare
-    from .pretrain import open_data
 
     tree = resolved({**DEFAULTS, "data": "synthetic", **tree}, schema(), origin)
     # Built once here so that a mistake in one task is told before the first run, not hours later.
     objects = build(tree, schema(), origin)
     comparison = compare(
         {n: Entry(partial(make_task, t, origin), config=t) for n, t in tree["tasks"].items()},
-        open_data(objects["data"], None),
+        open_data(objects["data"], kind=objects["kind"]),
         out,
         view=objects["view"],
         trainer=objects["trainer"],
@@ -71,6 +72,7 @@ def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) ->
 def schema() -> dict[str, Any]:
     """The keys of a comparison config and their types."""
     from ..datasets.source import Source
+    from ..modalities.media import Kind
     from ..modalities.view import View
     from ..tasks.task import Task
     from ..training.args import TrainerArgs
@@ -80,6 +82,7 @@ def schema() -> dict[str, Any]:
         "tasks": dict[str, Task],
         "view": View,
         "data": str | Source,
+        "kind": Kind | None,
         "protocols": list[str],
         "seeds": int,
         "clips": int,

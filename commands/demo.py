@@ -10,6 +10,9 @@ same command goes on where it was.
 import os
 from pathlib import Path
 
+# Pixels in which the tasks of the recipe take 40-pixel crops, so that nothing is resized again.
+SHORT_SIDE = 46
+
 
 def arguments(parser) -> None:
     parser.add_argument("--out", default="pretexto-demo", help="folder (default pretexto-demo)")
@@ -36,5 +39,5 @@ def packed_world(out: Path) -> Path:
     jobs = os.cpu_count() or 1
     if not index.exists():
         scan(world.folder, index, jobs=jobs)
-    pack(index, packs, PackSettings(short_side=64), jobs=jobs)
+    pack(index, packs, PackSettings(short_side=SHORT_SIDE), jobs=jobs)
     return packs

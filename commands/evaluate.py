@@ -10,6 +10,8 @@ cut into group-disjoint folds. Rows are appended to RUN/results.jsonl.
 from dataclasses import replace
 from pathlib import Path
 
+from .pretrain import KINDS, open_data
+
 METHODS = ("linear", "knn", "retrieval", "lowshot")
 
 
@@ -19,6 +21,7 @@ def arguments(parser) -> None:
     )
     parser.add_argument("--encoder", required=True, help="run folder")
     parser.add_argument("--data", required=True, help="folder, file or `synthetic`")
+    parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--modality", help="which encoder of the run; default: its main one")
     parser.add_argument("--out", help="rows are appended here; default: RUN/results.jsonl")
     parser.add_argument("--clips", type=int, default=3, help="clips per medium (default 3)")
@@ -33,11 +36,14 @@ def arguments(parser) -> None:
 
 
 def run(args) -> int:
+    from ..encoders.store import read_card
+
     view = {k: v for k in ("size", "frames", "step") if (v := getattr(args, k)) is not None}
+    read_card(Path(args.encoder), args.modality)  # before any data is looked at
     evaluate_run(
         Path(args.encoder),
         args.methods,
-        data=args.data,
+        data=open_data(args.data, kind=args.kind),
         out=Path(args.out or Path(args.encoder) / "results.jsonl"),
         modality=args.modality,
         view_changes=view,
@@ -55,19 +61,17 @@ def evaluate_run(
     run: Path, methods, *, data, out: Path, modality=None, view_changes=None, seed=0, **how
 ) -> None:
     """Evaluates a run's encoder and its untrained twin; prints the table, appends the rows."""
-    from ..datasets.catalog import open_source
     from ..encoders.store import load_encoder, read_card
     from ..evaluation.evaluate import evaluate, print_rows, random_init, write_rows
     from ..modalities.view import View
 
     card = read_card(run, modality)
     encoder = load_encoder(run, modality)
-    source = open_source(data) if isinstance(data, str) else data
     view = replace(View(**card["view"]), **(view_changes or {}))
     how["cache"] = run / "features"
     control = random_init(encoder, seed=seed)
-    rows = evaluate(methods, encoder, source, view, card=card, run=run, seed=seed, **how)
-    rows += evaluate(methods, control, source, view, card=None, run=None, seed=seed, **how)
+    rows = evaluate(methods, encoder, data, view, card=card, run=run, seed=seed, **how)
+    rows += evaluate(methods, control, data, view, card=None, run=None, seed=seed, **how)
     write_rows(rows, out)
     print_rows(rows)
     print(f"rows: {out}")

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from ..build import Tree, build, load_tree, resolved
+from ..errors import InputError
 
 TAKES_KEYS = True
+KINDS = ("video", "image", "audio")
 
 
 def arguments(parser) -> None:
     parser.add_argument("--config", required=True, help="YAML file or shipped recipe")
     parser.add_argument("--data", help="folder, file or `synthetic`; default: the config's")
     parser.add_argument("--split", help="use only this split or fold of the data")
+    parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--out", help="run folder; default: runs/CONFIG")
     parser.add_argument("--seed", type=int, help="default: the config's")
     parser.add_argument(
@@ -31,7 +34,7 @@ def arguments(parser) -> None:
 
 def run(args) -> int:
     tree = load_tree(args.config, args.overrides)
-    for key in ("data", "split", "seed"):
+    for key in ("data", "split", "kind", "seed"):
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)
     out = Path(args.out or Path("runs") / Path(args.config).stem)
@@ -40,13 +43,17 @@ def run(args) -> int:
     if args.probe:
         from .evaluate import evaluate_run
 
-        evaluate_run(folder, [args.probe], data=tree["data"], out=folder / "results.jsonl")
+        named = {key: tree.get(key) for key in ("data", "kind")}
+        objects = build(named, {key: schema()[key] for key in named}, args.config)
+        data = open_data(objects["data"], kind=objects["kind"])
+        evaluate_run(folder, [args.probe], data=data, out=folder / "results.jsonl")
     return 0
 
 
 def schema() -> dict[str, Any]:
     """The keys of a pretraining config and their types."""
     from ..datasets.source import Source
+    from ..modalities.media import Kind
     from ..tasks.task import Task
     from ..training.args import TrainerArgs
     from ..training.optim import OptimizerArgs
@@ -55,6 +62,7 @@ def schema() -> dict[str, Any]:
         "task": Task,
         "data": str | Source,
         "split": str | None,
+        "kind": Kind | None,
         "trainer": TrainerArgs,
         "optimizer": OptimizerArgs,
         "seed": int,
@@ -75,7 +83,7 @@ def pretrain_from(tree: Tree, origin: str, out: Path) -> Path:
     objects = build(tree, schema(), origin)
     return pretrain(
         objects["task"],
-        open_data(objects["data"], objects["split"]),
+        open_data(objects["data"], objects["split"], objects["kind"]),
         out,
         trainer=objects["trainer"],
         optimizer=objects["optimizer"],
@@ -84,10 +92,12 @@ def pretrain_from(tree: Tree, origin: str, out: Path) -> Path:
     )
 
 
-def open_data(data, split: str | None):
+def open_data(data, split: str | None = None, kind=None):
     """The source that a config's `data` names or builds, cut down to one split if asked."""
     from ..datasets.catalog import only_split, open_source
 
     if isinstance(data, str):
-        return open_source(data, split)
+        return open_source(data, split, kind=kind)
+    if kind is not None:
+        raise InputError("kind applies to data given as a path; set it in the source's init_args")
     return only_split(data, split) if split else data

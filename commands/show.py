@@ -7,6 +7,7 @@ pretexto show --encoder runs/rotation --out answers.png
 from pathlib import Path
 
 from ..errors import InputError
+from .pretrain import KINDS
 
 TAKES_KEYS = True
 
@@ -16,6 +17,7 @@ def arguments(parser) -> None:
     parser.add_argument("--encoder", help="run folder: its trained task predicts")
     parser.add_argument("--data", help="folder, file or `synthetic`; default: the config's")
     parser.add_argument("--split", help="use only this split or fold of the data")
+    parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--out", required=True, help="PNG file to write")
     parser.add_argument("--count", type=int, default=4, help="examples to draw (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="which examples and draws")
@@ -46,7 +48,7 @@ def _task_and_source(args, config: str):
 
     tree = load_tree(config, args.overrides)
     tree.setdefault("data", "synthetic:train")
-    for key in ("data", "split"):
+    for key in ("data", "split", "kind"):
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)
     torch.manual_seed(args.seed)
@@ -55,4 +57,4 @@ def _task_and_source(args, config: str):
         from ..training.run import load_task
 
         load_task(objects["task"], Path(args.encoder))
-    return objects["task"], open_data(objects["data"], objects["split"])
+    return objects["task"], open_data(objects["data"], objects["split"], objects["kind"])

@@ -211,7 +211,7 @@ def _of_kind(media: dict[str, Kind], kind: Kind | None, root: Path) -> list[str]
     counts = Counter(media.values())
     held = ", ".join(f"{count} {name}" for name, count in counts.most_common())
     if kind is None and len(counts) > 1:
-        raise InputError(f"{root}: media of several kinds ({held}); choose one with kind=")
+        raise InputError(f"{root}: media of several kinds ({held}); choose one with --kind")
     if kind is not None and kind not in counts:
         raise InputError(f"{root}: no {kind} files; it holds {held}")
     if len(counts) > 1:

@@ -15,9 +15,10 @@ MOTIONS = ("slide", "lift", "circle", "eight", "swing", "bounce", "spin", "pulse
 SHAPES = ("disc", "square", "diamond", "flower", "lens")
 TEXTURES = ("plain", "bars", "bands", "checks", "dots")
 
-AMPLITUDE = 0.19
+AMPLITUDE = 0.22
+SLOWEST = 0.8  # cycles per second
 SWELL = 0.4  # octaves of size
-RADIUS = 0.12
+RADIUS = 0.16
 HEAD = 1.3  # distance of the head from the centre, in radii
 LOW_PITCH, OCTAVES = 200.0, 2.5
 
@@ -160,12 +161,12 @@ def draw_look(rng: Generator) -> Look:
 
 def draw_motion(rng: Generator, name: str, moving: bool) -> Motion:
     """One clip's motion of the named class."""
-    speed = 0.42 * 2 ** uniform(rng)
+    speed = SLOWEST * 2 ** uniform(rng, 0, 0.8)
     return Motion(
         name=name,
         speed=speed if moving else 0.0,
         start=uniform(rng),
         direction=1 if integer(rng, 2) else -1,
-        centre=(uniform(rng, 0.34, 0.66), uniform(rng, 0.34, 0.66)),
+        centre=(uniform(rng, 0.36, 0.64), uniform(rng, 0.36, 0.64)),
         still=(uniform(rng), uniform(rng), uniform(rng), uniform(rng)),
     )

@@ -18,7 +18,7 @@ from .world import MOTIONS, Motion, draw_look, draw_motion, pitch
 from .world_picture import render
 from .world_sound import RATE, draw_transpose, sound
 
-VERSION = 3
+VERSION = 6
 TRUTH = "world.json"
 
 

@@ -6,7 +6,8 @@ picked on validation examples and the classifier is then fitted again on train a
 together; test examples take part in nothing but the final score.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from .splits import Split
 STRENGTHS = (10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
 UNTUNED = 0.01
 STEPS = 300
+SMALL = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def fit(x: Tensor, y: Tensor, classes: int, strengths: Sequence[float]) -> list[
     weight, bias = z.new_zeros(len(present), z.shape[1]), z.new_zeros(len(present))
     out = []
     for strength in strengths:
-        weight, bias = _minimise(z, target, strength, weight, bias)
+        with _threads(1 if z.numel() * classes < SMALL else torch.get_num_threads()):
+            weight, bias = _minimise(z, target, strength, weight, bias)
         full = z.new_zeros(classes, z.shape[1]).index_copy(0, present, weight)
         offset = z.new_full((classes,), -torch.inf).index_copy(0, present, bias)
         out.append(Classifier(mean, scale, full, offset))
@@ -89,6 +92,21 @@ def _minimise(
     options = {"maxiter": STEPS, "ftol": 1e-9, "gtol": 1e-5}
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
     return _unpack(found.x, z)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Limits torch to so many threads.
+
+    A step of a small problem is done sooner than it is shared out. Measured with 320 examples of
+    512 features beside other work on two cores: 0.5 to 1.8 s on one thread, 4 to 27 s on two.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _unpack(flat: np.ndarray, z: Tensor) -> tuple[Tensor, Tensor]:

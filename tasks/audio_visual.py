@@ -25,9 +25,9 @@ class AudioVisual(Task):
     arXiv:1705.08168, section 2).
 
     A frame, or a clip, from inside a second of sound makes a pair that belongs together; the
-    same picture with the sound of the batch's next video makes one that does not. A batch of B
-    videos gives B pairs of each kind, and every picture and every sound stands once in each, so
-    that neither alone tells the answer. Nothing is encoded twice.
+    same picture with the sound of another video of the batch makes one that does not. Every
+    picture and every sound stands as often as any other in both kinds of pairs, so that neither
+    alone tells the answer. Nothing is encoded twice.
 
     The paper's head sees the two vectors side by side (`compare=False`). With tiny encoders in
     the synthetic world it stood at chance after 220 steps in two seeds of three; a head that
@@ -46,6 +46,11 @@ class AudioVisual(Task):
         hidden: width of the hidden layer of the head.
         compare: show the head the product and the difference of both vectors beside them.
         gain: change the loudness of each sound by up to 10 %.
+        negatives: sounds of other videos that each picture is paired with, at most all others of
+            the batch; together they weigh as much as its own.
+
+    Raises:
+        InputError: an encoder that does not hear, no negatives, or a clip longer than the sound.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class AudioVisual(Task):
         hidden: int = 128,
         compare: bool = True,
         gain: bool = True,
+        negatives: int = 1,
     ):
         super().__init__()
         if audio_encoder.modality != "audio":
@@ -70,6 +76,8 @@ class AudioVisual(Task):
                 f"audio_encoder must hear, but {type(audio_encoder).__name__} is an encoder of "
                 f"{audio_encoder.modality}"
             )
+        if negatives < 1:
+            raise InputError(f"negatives is a number of sounds from 1 on, got {negatives}")
         self.view = clip_view(encoder, size, frames, step)
         if not self.view.span < seconds:
             raise InputError(
@@ -78,6 +86,7 @@ class AudioVisual(Task):
             )
         self.sound = View("audio", seconds=seconds, rate=audio_encoder.rate)
         self.scale, self.flip, self.colour, self.gain = scale, flip, colour, gain
+        self.negatives = negatives
         self.encoder, self.audio_encoder = encoder, audio_encoder
         head = Comparison if compare else Fusion
         self.head = head(encoder.dim, audio_encoder.dim, 2, hidden=hidden)
@@ -128,17 +137,19 @@ class AudioVisual(Task):
     def augment(self, batch: Batch) -> Batch:
         inputs = apply_colour(cut(batch["frames"], batch, self.view.size), batch["colour"])
         own = torch.arange(len(inputs), device=inputs.device)
-        other = own.roll(-1)
+        count = min(self.negatives, max(len(own) - 1, 1))
+        picture = own.repeat(count)
+        other = torch.cat([own.roll(-k) for k in range(1, count + 1)])
         # A batch of one video, or one that holds a video twice, has pairs that cannot be asked.
         names = batch.get("index", own)
-        possible = torch.cat([torch.ones_like(own), names != names[other]]).float()
+        possible = (names[picture] != names[other]).float() / count
         return {
             "inputs": inputs,
             "audio": apply_gain(batch["audio"], batch["gain"]),
-            "picture": torch.cat([own, own]),
+            "picture": torch.cat([own, picture]),
             "sound": torch.cat([own, other]),
-            "target": torch.cat([torch.ones_like(own), torch.zeros_like(own)]),
-            "weight": possible,
+            "target": torch.cat([torch.ones_like(own), torch.zeros_like(other)]),
+            "weight": torch.cat([torch.ones_like(possible[: len(own)]), possible]),
         }
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
@@ -164,7 +175,8 @@ def _overlap(info: MediaInfo) -> tuple[float, float]:
 
 def _pictures(batch: Batch, logits: Tensor, rate: int) -> list[Picture]:
     pairs = len(logits)
-    chosen = [0, pairs // 2, 1, pairs // 2 + 1] if pairs >= 4 else list(range(pairs))
+    own = int(batch["target"].sum())
+    chosen = [0, own, 1, own + 1] if pairs >= 4 else list(range(pairs))
     return [
         Picture(
             images=[

@@ -15,6 +15,7 @@ from pretexto.errors import InputError
 from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
 from pretexto.tasks.audio_visual import AudioVisual
+from pretexto.tasks.metrics import accuracy
 
 SECONDS = 10.0
 
@@ -91,6 +92,26 @@ def test_the_answer_is_what_pictures_and_sounds_spell(encoder):
     for side in ("picture", "sound"):
         for answer in (0, 1):
             assert torch.equal(data[side][data["target"] == answer].sort().values, torch.arange(8))
+
+
+@pytest.mark.parametrize(("asked", "given"), [(3, 3), (99, 7)])
+def test_several_negatives_weigh_as_much_as_the_one_positive(asked, given):
+    task = task_of(negatives=asked)
+    data = task.augment(drawn(task))
+    assert torch.equal(data["target"], spelled(data))
+    negative = data["target"] == 0
+    assert len(set(zip(data["picture"].tolist(), data["sound"].tolist(), strict=True))) == len(
+        negative
+    )
+    for side in ("picture", "sound"):
+        assert torch.equal(data[side][negative].bincount(), torch.full((8,), given))
+    assert data["weight"][negative].sum() == pytest.approx(8)
+    assert data["weight"][~negative].sum() == 8
+    # An answer that is always the same is right half of the time, however many negatives.
+    always = torch.tensor([0.0, 9.0]).expand(len(negative), 2)
+    assert accuracy(always, data["target"], data["weight"]) == pytest.approx(0.5)
+    with pytest.raises(InputError, match="negatives"):
+        task_of(negatives=0)
 
 
 def test_scrambled_answers_and_swapped_sounds_are_noticed():

@@ -103,8 +103,8 @@ def test_a_scene_fixes_the_look_and_nothing_of_the_motion(world):
         assert len({(fact["shape"], fact["texture"], fact["hue"]) for fact in scene}) == 1
     for fact in ("speed", "transpose"):
         assert len({truth[fact] for truth in facts}) == len(facts)
-    assert min(fact["speed"] for fact in facts) >= 0.42
-    assert max(fact["speed"] for fact in facts) <= 0.84
+    assert min(fact["speed"] for fact in facts) >= 0.8
+    assert max(fact["speed"] for fact in facts) <= 0.8 * 2**0.8
 
 
 def test_train_and_test_scenes_look_different_and_more_training_leaves_the_test_alone(world):
@@ -200,7 +200,7 @@ def test_even_the_true_state_in_one_frame_does_not_tell_the_class():
             states.append([x, y, np.cos(turn), np.sin(turn), radius])
     forest = RandomForestClassifier(100, min_samples_leaf=5, random_state=0)
     forest.fit(states[:3200], labels[:3200])
-    # Four seeds gave 0.130 … 0.136; chance has a deviation of 0.008 here.
+    # Two seeds gave 0.135 and 0.139; chance has a deviation of 0.008 here.
     assert forest.score(states[3200:], labels[3200:]) < 0.165
 
 
