@@ -6,6 +6,8 @@ comes before conversion where chroma is stored at half resolution: there are hal
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,8 @@ from .container import MAX_PIXELS
 
 if TYPE_CHECKING:
     from av import VideoFrame
-    from av.video.reformatter import VideoReformatter
+
+    Step = Callable[[VideoFrame], VideoFrame]
 
 Pixels = NDArray[np.uint8]
 
@@ -24,7 +27,7 @@ _ITU601 = 5
 _MATRICES = {1: 1, 4: 4, 7: 7, 9: 9, 10: 9}
 _LIMITED_RANGE, _FULL_RANGE = 1, 2
 _BILINEAR, _BICUBIC, _AREA = 2, 4, 32  # swscale's flags
-_KEPT = 8  # reformatters: each holds some rows of pixels
+_KEPT = 8  # ways to convert: each holds some rows of pixels
 _PLAIN = ("yuv420p", "yuv422p", "yuv444p")
 _PLANAR_420 = ("yuv420p", "yuvj420p")
 
@@ -66,52 +69,63 @@ def is_plain(context) -> bool:
 def to_rgb(frame: "VideoFrame", out: Pixels) -> None:
     """Writes the frame as RGB into `out`, uint8 [height, width, 3], antialiased if it shrinks."""
     height, width = out.shape[:2]
-    name = frame.format.name
-    full = frame.color_range == _FULL_RANGE or name.startswith("yuvj")
-    matrix = _MATRICES.get(int(frame.colorspace), _ITU601)
-    if name in _PLANAR_420 and (frame.height, frame.width) != (height, width):
-        frame = _reformat(frame, height, width, name, _ITU601, full, full)
-    plane: Any = _reformat(frame, height, width, "rgb24", matrix, full, True).planes[0]
+    kind = (frame.format.name, frame.height, frame.width, height, width)
+    for step in _steps((*kind, frame.colorspace, frame.color_range)):
+        frame = step(frame)
+    plane: Any = frame.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height]
-    out[:] = rows[:, : 3 * width].reshape(height, width, 3)
+    out.reshape(height, 3 * width)[:] = rows[:, : 3 * width]
 
 
-def _reformat(frame, height, width, pixels, matrix, full, full_out) -> "VideoFrame":
-    growth = height * width - frame.height * frame.width
-    kind = (frame.format.name, frame.height, frame.width, pixels, height, width)
-    kind += (matrix, full, full_out, frame.color_primaries, frame.color_trc)
-    return _reformatter(kind).reformat(
-        frame,
-        width,
-        height,
-        pixels,
+class _Made(threading.local):
+    """Ways to convert the kinds of pictures met last, which one thread at a time can use.
+
+    swscale's tables belong to them: making those takes as long as using them.
+    """
+
+    def __init__(self):
+        self.steps: OrderedDict[tuple, list[Step]] = OrderedDict()
+
+
+_made = _Made()
+
+
+def _steps(kind: tuple) -> "list[Step]":
+    found = _made.steps.get(kind)
+    if found is None:
+        found = _made.steps[kind] = _conversion(*kind)
+        if len(_made.steps) > _KEPT:
+            _made.steps.popitem(last=False)
+    return found
+
+
+def _conversion(
+    pixels: str, rows: int, columns: int, height: int, width: int, space: int, span: int
+) -> "list[Step]":
+    full = span == _FULL_RANGE or pixels.startswith("yuvj")
+    matrix = _MATRICES.get(int(space), _ITU601)
+    growth = height * width - rows * columns
+    kind = _AREA if growth < 0 else _BICUBIC if growth else _BILINEAR
+    if (rows, columns) == (height, width) or pixels not in _PLANAR_420:
+        return [_reformat(height, width, "rgb24", matrix, full, True, kind)]
+    scaled = _reformat(height, width, pixels, _ITU601, full, full, kind)
+    return [scaled, _reformat(height, width, "rgb24", matrix, full, True, _BILINEAR)]
+
+
+def _reformat(
+    height: int, width: int, pixels: str, matrix: int, full: bool, full_out: bool, kind: int
+) -> "Step":
+    from av.video.reformatter import VideoReformatter
+
+    return partial(
+        VideoReformatter().reformat,
+        width=width,
+        height=height,
+        format=pixels,
         src_colorspace=matrix,
         dst_colorspace=matrix,
-        interpolation=_AREA if growth < 0 else _BICUBIC if growth else _BILINEAR,
+        interpolation=kind,
         src_color_range=_FULL_RANGE if full else _LIMITED_RANGE,
         dst_color_range=_FULL_RANGE if full_out else _LIMITED_RANGE,
         threads=1,
     )
-
-
-class _Reformatters(threading.local):
-    """swscale's tables for the kinds of pictures met last; making them takes as long as using them.
-
-    They can serve one thread at a time only.
-    """
-
-    def __init__(self):
-        self.made: OrderedDict[tuple, VideoReformatter] = OrderedDict()
-
-
-_reformatters = _Reformatters()
-
-
-def _reformatter(kind: tuple) -> "VideoReformatter":
-    from av.video.reformatter import VideoReformatter
-
-    made = _reformatters.made
-    found = made[kind] = made.pop(kind, None) or VideoReformatter()
-    if len(made) > _KEPT:
-        made.popitem(last=False)
-    return found

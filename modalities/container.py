@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .media import MediaError
 
@@ -34,6 +34,15 @@ def failing(path: str, stage: str) -> Iterator[None]:
         raise MediaError(path, stage, " ".join(reason.split())[:200]) from error
 
 
+class Kind(NamedTuple):
+    """Names of a container's format and of the video's pixels; the chosen streams' numbers."""
+
+    format: str | None
+    pixels: str | None
+    video: int | None
+    audio: int | None
+
+
 class Medium:
     """One open file and the streams to read from it; a context manager, closed whatever happens.
 
@@ -42,8 +51,7 @@ class Medium:
         video: number among the file's video streams, None: its best one.
         audio: likewise.
         keep: hold the packets of the first pass in memory, if they are few, for another pass.
-        known: names of the container's format and of the video's pixels, where they are known from
-            an earlier opening: spares finding them out, which takes decoding.
+        known: its `kind`, from an earlier opening: spares finding that out, which takes decoding.
 
     Attributes:
         video: the chosen stream or None. Cover art is no video.
@@ -63,7 +71,7 @@ class Medium:
         video: int | None = None,
         audio: int | None = None,
         keep: bool = False,
-        known: tuple[str, str | None] | None = None,
+        known: Kind | None = None,
     ):
         self.path = path
         self.errors: list[str] = []
@@ -94,17 +102,15 @@ class Medium:
         with failing(self.path, "open"):
             # Only local files: a playlist inside a file must not make us fetch anything.
             options = {"protocol_whitelist": "file"}
-            kind, pixels = self._known or (None, None)
-            if pixels:
-                options["pixel_format"] = pixels
+            known = self._known or Kind(None, None, None, None)
+            if known.pixels:
+                options["pixel_format"] = known.pixels
             self.container = av.open(
-                self.path, format=kind, metadata_errors="replace", options=options
+                self.path, format=known.format, metadata_errors="replace", options=options
             )
         try:
             with failing(self.path, "open"):
-                video, audio = self._choice
-                self.video: VideoStream | None = _choose(self.container, "video", video, self.path)
-                self.audio: AudioStream | None = _choose(self.container, "audio", audio, self.path)
+                self.video, self.audio = self._chosen()
                 if self.video is None and self.audio is None:
                     raise ValueError("holds no video or sound that can be decoded")
                 size = self.video.codec_context if self.video else None
@@ -115,6 +121,17 @@ class Medium:
         except BaseException:
             self.container.close()
             raise
+
+    def _chosen(self) -> "tuple[VideoStream | None, AudioStream | None]":
+        streams: Any = self.container.streams
+        if self._known:
+            numbers = self._known.video, self._known.audio
+            return tuple(None if n is None else streams[n] for n in numbers)  # type: ignore
+        video, audio = self._choice
+        return (
+            _choose(self.container, "video", video, self.path),
+            _choose(self.container, "audio", audio, self.path),
+        )
 
     @property
     def streams(self) -> list[Any]:
@@ -132,9 +149,15 @@ class Medium:
         return self.container.format.name.split(",")[0]
 
     @property
-    def kind(self) -> tuple[str, str | None]:
-        """Names of the container's format and of the video's pixels."""
-        return self.format, self.video.codec_context.pix_fmt if self.video else None
+    def kind(self) -> Kind:
+        """What opening the file found out."""
+        video, audio = self.video, self.audio
+        return Kind(
+            self.format,
+            video.codec_context.pix_fmt if video else None,
+            video.index if video else None,
+            audio.index if audio else None,
+        )
 
     def packets(self) -> "Iterator[Packet]":
         """All packets of the chosen streams from the very start, decoders reset."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from . import timing
 from .container import Medium
 
-_FILES = 16
+_FILES = 32
 _PIXELS = 1 << 22  # of all their pictures; a decoder may hold twenty of its own
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .colour import display_size, orientation
-from .container import Medium, failing
+from .container import Kind, Medium, failing
 from .media import MediaError, MediaInfo
 from .spare import spare_test
 
@@ -99,7 +99,7 @@ class Timeline:
     video: VideoTrack | None
     audio: AudioTrack | None
     zero: Fraction  # the clock's zero, seconds on the container's clock
-    kind: tuple[str, str | None]  # of the container and the pixels
+    kind: Kind
 
 
 _cache: "OrderedDict[tuple, Timeline]" = OrderedDict()

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .colour import Pixels, to_rgb, turned
 from .container import Missed
@@ -27,10 +26,11 @@ def frames_at(track: VideoTrack, times: Sequence[float]) -> list[int]:
     ).tolist()
 
 
-def start_seconds(track: VideoTrack, frames: Sequence[int]) -> NDArray[np.float64]:
-    """Seconds on the clock at which these frames start, [T]."""
-    ticks = track.pts[np.asarray(frames, np.int64)] - track.pts[0]
-    return ticks * track.base.numerator / track.base.denominator
+def start_seconds(track: VideoTrack, frames: Sequence[int]) -> list[float]:
+    """Seconds on the clock at which these frames start."""
+    first, base = int(track.pts[0]), track.base
+    ticks = track.pts[frames].tolist()
+    return [(tick - first) * base.numerator / base.denominator for tick in ticks]
 
 
 def returned_size(track: VideoTrack, short_side: int | None) -> tuple[int, int]:
