@@ -53,7 +53,7 @@ def scan(
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; an index is made of a folder of media")
     media, others = find_media(root)
-    names = list(media)
+    names = [name for name in media if _is_text(name)]
     if not names:
         raise InputError(f"{root}: no media files in it (others: {dict(others) or 'none'})")
     places, absent = find_places(root, names, Path(table) if table else None)
@@ -69,6 +69,7 @@ def scan(
         report = _finish(journal, known, names, places, out, facts)
         journal.remove()
     report.others, report.unmatched = others, absent
+    report.misnamed = [name for name in media if not _is_text(name)]
     return report
 
 
@@ -104,6 +105,11 @@ def content_hash(path: str | os.PathLike) -> str:
     except OSError as error:
         raise MediaError(str(path), "open", error.strerror or str(error)) from error
     return digest.hexdigest()
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8, as Arrow's strings are."""
+    return name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def _seed(path: Path, out: Path) -> None:

@@ -26,6 +26,7 @@ class Report:
         duplicates: path of each repeated file and of its first copy.
         others: files that are no media, by suffix.
         unmatched: files that only the table has.
+        misnamed: files whose names are no text, which no index can hold.
         seconds: of all readable media together.
     """
 
@@ -37,6 +38,7 @@ class Report:
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     unmatched: list[str] = field(default_factory=list)
+    misnamed: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def add(self, row: dict[str, Any], place: dict[str, Any], original: str) -> None:
@@ -78,4 +80,12 @@ class Report:
         if self.unmatched:
             names = ", ".join(self.unmatched[:_MOST])
             lines.append(f"named by the table but not there: {len(self.unmatched)} files: {names}")
-        return [*lines, f"index: {self.out}"]
+        if self.misnamed:
+            names = ", ".join(self.misnamed[:_MOST])
+            lines.append(f"names that are not UTF-8: {len(self.misnamed)} files; rename: {names}")
+        return [printable(line) for line in [*lines, f"index: {self.out}"]]
+
+
+def printable(text: str) -> str:
+    """Text without what could steer a terminal: names of files come from anywhere."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

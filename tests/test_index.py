@@ -258,6 +258,26 @@ def test_only_what_changed_is_scanned_again(folder, index, tmp_path, monkeypatch
     assert asked == ["b/hang.jpg"]
 
 
+def test_names_that_no_index_can_hold_are_told_and_terminals_are_safe(tmp_path, monkeypatch):
+    monkeypatch.setattr(indexing, "crew", in_this_process)
+    root = tmp_path / "media"
+    root.mkdir()
+    picture(root / "grün.png", 0)
+    (root / "wo\x1b[2Jrse.png").write_bytes(b"")
+    try:
+        (root / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    (root / "gone.png").symlink_to(root / "nowhere")
+    report = scan(root, tmp_path / "x.parquet")
+    assert [name for name, _, _ in report.bad] == ["gone.png", "wo\x1b[2Jrse.png"]
+    text = "\n".join(report.lines())
+    assert "names that are not UTF-8: 1 files; rename: caf\\udce9.png" in text
+    assert r"wo\x1b[2Jrse.png: " in text
+    assert all(line.isprintable() for line in report.lines())
+    assert len(Index(tmp_path / "x.parquet")) == 1
+
+
 def test_a_second_scan_of_the_same_index_at_a_time_is_refused(tmp_path):
     path = tmp_path / "journal"
     with Journal(path, "x.parquet"), pytest.raises(InputError, match="another process"):
