@@ -84,6 +84,9 @@ def read(
     if backend not in get_args(Backend):
         names = ", ".join(get_args(Backend))
         raise MediaError(path, "open", f"no such backend as {backend!r}: {names}")
+    if strict and backend not in ("auto", "av"):
+        reason = f"unsupported by {backend} (its complaints are not heard); use the backend av"
+        raise MediaError(path, "open", f"strict reading is {reason}")
     # Strict reading has a timeline of its own, whose making was listened to as well.
     key = timing.identity(path, video, audio, *(1,) * strict)
     if not timing.known(key) and (info.kind == "image" if info else is_picture(path)):

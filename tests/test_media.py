@@ -109,12 +109,17 @@ def test_strict_reading_refuses_damage(tmp_path):
     path = make.write(tmp_path / "x.mp4", pictures, [k / 30 for k in range(30)])
     plan = Plan(times=(0.0, 0.5, 0.95))
     read(path, plan, strict=True)
+    for deaf in ("decord", "torchcodec"):
+        with pytest.raises(MediaError, match="unsupported"):
+            read(path, plan, deaf, strict=True)
     data = bytearray(path.read_bytes())
     third = len(data) // 3
     data[third : third + 4000] = np.random.default_rng(0).bytes(4000)
     path.write_bytes(data)
-    with pytest.raises(MediaError, match="damaged"):
-        read(path, plan, strict=True)
+    read(path, plan)  # its timeline is known now: strict reading must listen for itself
+    for _ in range(2):
+        with pytest.raises(MediaError, match="damaged"):
+            read(path, plan, strict=True)
 
 
 PICTURES = {"a.png": {}, "a.jpg": {"quality": 95}, "a.webp": {"quality": 95}, "a.bmp": {}}
