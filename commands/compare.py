@@ -26,13 +26,14 @@ def arguments(parser) -> None:
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--out", help="folder of the comparison; default: runs/CONFIG")
     parser.add_argument("--seeds", type=int, help="runs per task; default: the config's")
+    parser.add_argument("--clips", type=int, help="per medium, in evaluation; default likewise")
     parser.add_argument("--tasks", help="only these of the config, comma-separated")
     parser.add_argument("--jobs", type=int, help="runs at a time; default: one per core, at most 2")
 
 
 def run(args) -> int:
     tree = load_tree(args.config, args.overrides)
-    for key in ("data", "kind", "seeds"):
+    for key in ("data", "kind", "seeds", "clips"):
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)
     if args.tasks:

@@ -78,7 +78,7 @@ class Schedule:
 
     def __post_init__(self):
         if self.examples < 2:
-            raise InputError(f"{self.examples} usable examples: training needs at least 2")
+            raise InputError(f"training needs at least two examples, not {self.examples}")
         if self.batch_size % self.ranks and self.batch_size <= self.examples:
             raise InputError(
                 f"trainer.batch_size {self.batch_size} cannot be shared by {self.ranks} devices: "

@@ -65,6 +65,18 @@ def refuse_unsuitable(verdict: Verdict, task: Task) -> None:
         )
 
 
+def refuse_too_few(examples: int, verdict: Verdict) -> None:
+    """Raises InputError if fewer than two can be used, naming the first that cannot and why."""
+    bad = verdict.unsuitable + verdict.unreadable
+    usable = examples - len(bad)
+    if usable < 2:
+        why = f" ({bad[0].name}: {bad[0].stage}: {bad[0].reason})" if bad else ""
+        raise InputError(
+            f"{usable} of {examples} examples can be used, and training needs two at least{why}: "
+            "give more media"
+        )
+
+
 def in_words(verdict: Verdict, task: Task) -> str:
     """How many examples the task cannot use, the first of them, and why."""
     first = "; ".join(f"{lost.name}: {lost.reason}" for lost in verdict.unsuitable[:3])

@@ -18,7 +18,7 @@ from .export import export
 from .journal import Journal
 from .module import Pretraining
 from .optim import OptimizerArgs
-from .preflight import in_words, look, refuse_unsuitable
+from .preflight import in_words, look, refuse_too_few, refuse_unsuitable
 from .quiet import on_interrupt, quiet
 from .record import describe
 from .run import RunFolder
@@ -106,7 +106,7 @@ def _begin(
         display.say(f"unreadable: {lost.name}: {lost.stage}: {lost.reason}")
     unreadable.add(verdict.unreadable)
     dropped: list[Lost] = verdict.unsuitable
-    Schedule(len(source) - len(dropped), trainer.batch_size, 0)  # refuses too few examples
+    refuse_too_few(len(source), verdict)
     folder.begin(record, config, source, dropped)
 
 
