@@ -92,6 +92,8 @@ def scan_job(path: str, old_hash: str | None) -> Reply:
     if row["corrupt"]:
         first = found.errors[0] if found.errors else "flagged by the decoder"
         row["reason"] = f"{found.corrupt} corrupt frames, {len(found.errors)} complaints: {first}"
+    if found.ends_early:
+        row.update(status="damaged", reason=found.ends_early)
     return row, []
 
 

@@ -10,6 +10,7 @@ _ADVICE = {
     "memory": "raise --memory-limit to try them again",
     "crash": "they crash the decoder; remove or re-encode them",
     "unreadable": "remove, replace or re-encode them",
+    "damaged": "they are cut off; fetch or copy them again",
 }
 
 

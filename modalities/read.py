@@ -75,7 +75,7 @@ def read(
         info: what is known of the file, if it is: spares a look at its first bytes.
         video: number of the video stream, None: the file's default one.
         audio: number of the audio stream, likewise.
-        strict: refuse what decodes only with errors or is flagged as corrupt.
+        strict: refuse what decodes only with errors, is flagged as corrupt or ends early.
 
     Raises:
         MediaError: the file cannot be read as asked.
@@ -135,7 +135,7 @@ def _read_av(
     # Sound is counted from the file's start, where decoders drop what they were primed with.
     with opened(path, key, choice, reuse=plan.audio is None) as medium:
         found = timing.timeline(medium, key)
-        faults += medium.errors
+        faults += [found.ends_early] * bool(found.ends_early) + medium.errors
         for short in (True, False):
             with suppress(Missed), failing(path, "decode"):
                 return _execute(medium, found, plan, short=short, backend=backend, faults=faults)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import timing
 from .container import Medium, failing
 from .image import damage, is_picture, read_picture
 from .media import MediaInfo
@@ -32,6 +33,7 @@ class Survey:
         loudness: of the sound, dB relative to full scale (0 is the loudest possible sine's peak);
             -120 for digital silence, None without sound.
         silence: share of the sound's tenths of a second that lie below -60 dB, None likewise.
+        ends_early: where the file ends against what its container promises, empty if it is whole.
     """
 
     info: MediaInfo
@@ -40,6 +42,7 @@ class Survey:
     errors: tuple[str, ...] = ()
     loudness: float | None = None
     silence: float | None = None
+    ends_early: str = ""
 
 
 def survey(path: str | os.PathLike) -> Survey:
@@ -68,8 +71,9 @@ def survey(path: str | os.PathLike) -> Survey:
     facts: dict[str, Any] = {n: getattr(info, n) for n in MediaInfo.__slots__}
     facts["motion"] = motion.per_second(info.duration) if info.has_video else ()
     errors = tuple(dict.fromkeys(said))
+    early = timing.cached(timing.identity(path, None, None)).ends_early
     loudness = sound.result()
-    return Survey(MediaInfo(**facts), motion.count, corrupt, errors, *loudness)
+    return Survey(MediaInfo(**facts), motion.count, corrupt, errors, *loudness, early)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .colour import display_size, orientation
 from .container import Kind, Medium, failing
 from .media import MediaError, MediaInfo
+from .promise import missing_bytes
 from .spare import spare_test
 
 # Containers whose packets carry the time of every frame, and where decoding can start at a key
@@ -100,6 +101,7 @@ class Timeline:
     audio: AudioTrack | None
     zero: Fraction  # the clock's zero, seconds on the container's clock
     kind: Kind
+    ends_early: str  # in words, empty if the file does not
 
 
 _cache: "OrderedDict[tuple, Timeline]" = OrderedDict()
@@ -350,4 +352,14 @@ def _timeline(medium: Medium, video: VideoTrack | None, audio: AudioTrack | None
             codec=medium.video.codec_context.name,
         )
     info = MediaInfo(medium.path, "video" if video else "audio", **facts)
-    return Timeline(info, video, audio, zero, medium.kind)
+    ends_early = _ends_early(medium, facts["duration"])
+    return Timeline(info, video, audio, zero, medium.kind, ends_early)
+
+
+def _ends_early(medium: Medium, seconds: float) -> str:
+    missing = missing_bytes(medium.path)
+    if not missing:
+        return ""
+    promised = (medium.container.duration or 0) / 1e6
+    of = f" of {promised:.2f}" if promised > seconds else ""
+    return f"ends early: at {seconds:.2f}{of} s, {missing} bytes are missing"
