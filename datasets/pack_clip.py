@@ -106,7 +106,7 @@ def _times(path: str, info: MediaInfo, fps: float | None) -> list[float]:
 
         track = cached(identity(path, None, None)).video
         assert track is not None
-        return start_seconds(track, range(len(track.pts))).tolist()
+        return start_seconds(track, range(len(track.pts)))
     return (np.arange(max(int(np.ceil(info.duration * fps)), 1)) / fps).tolist()
 
 
