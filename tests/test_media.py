@@ -122,6 +122,15 @@ def test_strict_reading_refuses_damage(tmp_path):
             read(path, plan, strict=True)
 
 
+def test_a_complaint_is_heard_of_every_file_that_gives_it(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    data = clip(tmp_path, noise, "x.mkv", 20, codec="ffv1", options={}).read_bytes()
+    for name in ("a.mkv", "b.mkv"):
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+    first, second = (survey(tmp_path / name).errors for name in ("a.mkv", "b.mkv"))
+    assert first == second != ()
+
+
 PICTURES = {"a.png": {}, "a.jpg": {"quality": 95}, "a.webp": {"quality": 95}, "a.bmp": {}}
 
 
