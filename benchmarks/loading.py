@@ -2,10 +2,13 @@
 
     python benchmarks/loading.py [--data DIR] [--seconds 20] [--quick]
 
-Every reader gets the same files and the same times. decord, PyAV and torchcodec are called
-directly, as their documentation shows; pretexto through `Source.read`. Readers take turns in
-short rounds, so that other work on the machine slows all of them alike, and clips are counted per
-second of processor time ("core") and per second of wall time with two processes ("two").
+Every reader gets the same files and the same times, in an order drawn once, and returns uint8
+tensors, at the media's own size and at a short side of 128. decord, PyAV and torchcodec are called
+directly, as their documentation shows; pretexto through `Source.read`, which may keep files open
+("raw") and with every file opened anew ("raw, opened anew"). Readers take turns in short rounds, so
+that other work on the machine slows all of them alike; clips are counted per second of processor
+time ("core") and of wall time with two processes ("two"). "raw_over" is the median over rounds of
+raw's speed over each other reader's in the same round.
 The media are clips of the folder DIR (default ../shared/data/video/jhmdb8), as they are and
 joined and encoded anew by PyAV. Results go to benchmarks/results/loading.json.
 """
@@ -15,6 +18,7 @@ import json
 import multiprocessing
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -29,7 +33,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 HERE = Path(__file__).resolve().parent
 SIDE = 128
 CLIPS = 16  # clips in a round of one reader
-PLANS = {"8 frames, stride 2": (8, 2), "16 frames, stride 4": (16, 4)}
+PLANS = {
+    "8 frames, stride 2, own size": (8, 2, None),
+    "16 frames, stride 4, own size": (16, 4, None),
+    "8 frames, stride 2": (8, 2, SIDE),
+    "16 frames, stride 4": (16, 4, SIDE),
+}
+RAW, ANEW = "pretexto, raw", "pretexto, raw, opened anew"
 CODECS = {
     "MPEG-4": ("mpeg4", ".avi", {"qscale": "4", "flags": "+qscale"}),
     "H.264, default keyframes": ("libx264", ".mp4", {"crf": "23"}),
@@ -44,12 +54,13 @@ CODECS = {
 
 @dataclass(frozen=True)
 class Request:
-    """A file, its number in the sources, frame numbers and their times in seconds."""
+    """A file, its number in the sources, frame numbers, their times in seconds, the size wanted."""
 
     path: str
     number: int
     frames: tuple[int, ...]
     times: tuple[float, ...]
+    side: int | None
 
 
 def make_media(source: Path, out: Path, count: int) -> None:
@@ -84,8 +95,8 @@ def write_film(path: Path, frames: list, codec: str, options: dict[str, str]) ->
         out.mux(stream.encode(None))
 
 
-def requests(source, count: int, stride: int) -> list[Request]:
-    """Evenly spread clips of every film that is long enough."""
+def requests(source, count: int, stride: int, side: int | None) -> list[Request]:
+    """Evenly spread clips of every film that is long enough, in an order drawn once."""
     out = []
     for i in range(len(source)):
         info = source.info(i)
@@ -93,23 +104,26 @@ def requests(source, count: int, stride: int) -> list[Request]:
         for first in sorted({0, last // 3, 2 * last // 3, last}) if last >= 0 else ():
             frames = tuple(first + k * stride for k in range(count))
             times = tuple((f + 0.5) / info.fps for f in frames)
-            out.append(Request(str(source.root / source.name(i)), i, frames, times))
+            out.append(Request(str(source.root / source.name(i)), i, frames, times, side))
+    random.Random(0).shuffle(out)
     return out
 
 
 def by_decord(request: Request):
+    import torch
     from decord import VideoReader, cpu
 
-    height, width = sides(request)
+    height, width = sides(request) if request.side else (-1, -1)
     reader = VideoReader(request.path, ctx=cpu(0), width=width, height=height, num_threads=1)
-    return reader.get_batch(list(request.frames)).asnumpy()
+    frames = reader.get_batch(list(request.frames)).asnumpy()
+    return torch.from_numpy(frames).permute(0, 3, 1, 2)
 
 
 def by_pyav(request: Request):
     import av
     import numpy as np
+    import torch
 
-    height, width = sides(request)
     with av.open(request.path) as film:
         stream = film.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -117,11 +131,13 @@ def by_pyav(request: Request):
         wanted, taken = list(request.times), []
         for frame in film.decode(stream):
             while wanted and frame.time + 1 / 30 > wanted[0]:
-                taken.append(frame.reformat(width, height).to_ndarray(format="rgb24"))
+                if request.side:
+                    frame = frame.reformat(*sides(request)[::-1])
+                taken.append(frame.to_ndarray(format="rgb24"))
                 wanted.pop(0)
             if not wanted:
                 break
-        return np.stack(taken)
+        return torch.from_numpy(np.stack(taken)).permute(0, 3, 1, 2)
 
 
 def by_torchcodec(request: Request):
@@ -130,6 +146,8 @@ def by_torchcodec(request: Request):
 
     decoder = VideoDecoder(request.path, num_ffmpeg_threads=1)
     frames = decoder.get_frames_played_at(list(request.times)).data
+    if not request.side:
+        return frames
     return interpolate(frames, sides(request), mode="bilinear", antialias=True)
 
 
@@ -141,12 +159,17 @@ def sides(request: Request) -> tuple[int, int]:
     return _sides[request.path]
 
 
-def readers(index, packs) -> dict:
-    """Every reader as a function of a request; a tensor or array [T, …] comes back."""
+def readers(index, packs, side: int | None) -> dict:
+    """Every reader as a function of a request; frames [T, …] come back."""
     from pretexto.modalities.media import Plan
+    from pretexto.modalities.shelf import close_files
 
     def plan(request: Request) -> Plan:
-        return Plan(request.times, short_side=SIDE, past_end="repeat")
+        return Plan(request.times, short_side=request.side, past_end="repeat")
+
+    def anew(request: Request):
+        close_files()
+        return index.read(request.number, plan(request)).frames
 
     def bare(request: Request):
         """The packs' JPEGs of the request, decoded by simplejpeg into memory that is there."""
@@ -159,11 +182,16 @@ def readers(index, packs) -> dict:
     import simplejpeg
 
     kept, places = Kept(packs), Places(np)
-    return {
+    raw = {
         "decord": by_decord,
         "PyAV": by_pyav,
         "torchcodec": by_torchcodec,
-        "pretexto, raw": lambda r: index.read(r.number, plan(r)).frames,
+        RAW: lambda r: index.read(r.number, plan(r)).frames,
+        ANEW: anew,
+    }
+    if not side:  # packs hold frames of one size only
+        return raw
+    return raw | {
         "pretexto, packs": lambda r: packs.read(r.number, plan(r)).frames,
         "simplejpeg alone": bare,
     }
@@ -202,12 +230,13 @@ def measure(folder: Path, seconds: float) -> dict:
     """Clips per second of processor time by reader, median over rounds, for both plans."""
     index, packs = open_both(folder)
     out = {}
-    for name, (count, stride) in PLANS.items():
-        every = requests(index, count, stride)
+    for name, plan in PLANS.items():
+        every = requests(index, *plan)
         if not every:  # the films are too short for it
             continue
-        found = one_core(readers(index, packs), every, seconds)
-        found["two"] = two_processes(folder, list(found["core"]), count, stride, seconds / 4)
+        found = one_core(readers(index, packs, plan[2]), every, seconds)
+        if plan[2]:
+            found["two"] = two_processes(folder, list(found["core"]), plan, seconds / 4)
         found["clips"] = len(every)
         out[name] = found
     return out
@@ -245,7 +274,13 @@ def one_core(every: dict, asked: list[Request], seconds: float) -> dict:
                 rates.pop(name, None)
     # The first round opens files and fills caches.
     core = {n: round(statistics.median(r[1:] or r), 1) for n, r in rates.items()}
-    return {"core": core, "refused": refused}
+    over = {n: round(ratio(rates[RAW], r), 2) for n, r in rates.items() if n != RAW}
+    return {"core": core, "raw_over": over, "rounds": len(rates[RAW]) - 1, "refused": refused}
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    """Median over the rounds, the first one left out."""
+    return statistics.median(a / b for a, b in zip(ours[1:], theirs[1:], strict=True))
 
 
 def rate(reader, part: list[Request]) -> float:
@@ -256,23 +291,25 @@ def rate(reader, part: list[Request]) -> float:
     return len(part) / max(time.process_time() - start, 1e-9)
 
 
-def two_processes(folder: Path, names: list[str], count: int, stride: int, seconds: float) -> dict:
+def two_processes(folder: Path, names: list[str], plan: tuple, seconds: float) -> dict:
     """Clips per second of wall time that two processes read together."""
     context = multiprocessing.get_context("spawn")
     out = {}
     with context.Pool(2) as pool:
         for name in names:
-            work = [(folder, name, count, stride, seconds)] * 2
+            if name == ANEW:
+                continue
+            work = [(folder, name, plan, seconds)] * 2
             out[name] = round(sum(pool.starmap(worker, work, chunksize=1)), 1)
     return out
 
 
-def worker(folder: Path, name: str, count: int, stride: int, seconds: float) -> float:
+def worker(folder: Path, name: str, plan: tuple, seconds: float) -> float:
     import torch
 
     torch.set_num_threads(1)
     index, packs = open_both(folder)
-    asked, reader = requests(index, count, stride), readers(index, packs)[name]
+    asked, reader = requests(index, *plan), readers(index, packs, plan[2])[name]
     for request in asked[:4]:
         reader(request)
     start, done = time.monotonic(), 0
@@ -344,7 +381,7 @@ def main() -> None:
         "load": os.getloadavg()[0],
         "versions": versions(),
         "unit": "clips per second; core: of processor time, two: of wall time, two processes",
-        "short_side": SIDE,
+        "short_side": f"{SIDE}, where not the media's own size",
         "results": results,
     }
     args.out.parent.mkdir(exist_ok=True)

@@ -49,6 +49,11 @@ class Shelf:
 _shelf = Shelf()
 
 
+def close_files() -> None:
+    """Closes the files that this process has left open."""
+    _shelf.clear()
+
+
 @contextmanager
 def opened(
     path: str, key: tuple, choice: tuple[int | None, int | None], reuse: bool
