@@ -28,7 +28,7 @@ def judge(path: str, clean: str) -> Reply:
     try:
         info = probe(path)
         found = survey(path)
-        said = found.corrupt + len(found.errors)
+        said = found.corrupt + len(found.errors) + bool(found.ends_early)
         answer: dict[str, Any] = {"kind": info.kind, "said": said, "worst": 0.0}
         if info.has_audio:
             _listen(path, info.duration)
