@@ -89,7 +89,7 @@ def _lines(groups: list[list[Row]]) -> tuple[list[str], list[list[str]]]:
     lines = []
     for (task, level), line in cells.items():
         best = any(row.best for same in line for row in same)
-        lines.append([task, f"{level} *" if best else level, *map(_cell, line)])
+        lines.append([task.rpartition(".")[2], f"{level} *" if best else level, *map(_cell, line)])
     lines.append(["chance", "", *(f"{group[0].chance:.3f}" for group in groups)])
     return ["task", "level", *(group[0].stamp.metric for group in groups)], lines
 

@@ -30,8 +30,9 @@ class ShuffleLearn(Task):
     one mirroring and one colour change. With a video encoder each moment is a short clip.
 
     A middle that looks like another moment makes the question meaningless. If c resembles a, the
-    negative takes e, and the other way round; a tuple of which neither can be asked has no
-    weight in the loss. The paper's seconds are 60 and 15 frames of 25 per second.
+    negative takes e, and the other way round; a tuple of which neither can be asked has no weight
+    in the loss, nor has one whose c is the very frame of b or d, which would give c away. The
+    paper's seconds are 60 and 15 frames of 25 per second.
 
     The paper's head is one linear layer on the three vectors (`hidden=0, compare=False`). In the
     synthetic world a small encoder learned nothing under it in 800 steps, nor with a hidden
@@ -115,11 +116,14 @@ class ShuffleLearn(Task):
         frames = square(sample, canvas(self.view.size), rng)
         moments = frames.unflatten(1, (5, self.view.frames)).transpose(0, 1)
         order, target, weight = self._question(moments, rng)
-        s = self.colour
         assert sample.times is not None
+        times = sample.times.float().view(5, -1)[:, 0]
+        if times[2] in (times[1], times[3]):
+            weight = 0.0
+        s = self.colour
         return {
             "moments": moments[order],
-            "times": sample.times.float().view(5, -1)[order, 0],
+            "times": times[order],
             "target": torch.tensor(target),
             "weight": torch.tensor(weight),
             "box": draw_crop(rng, scale=self.scale),

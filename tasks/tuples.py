@@ -21,8 +21,9 @@ def tuple_times(
     """Five times a < b < c < d < e in seconds, in a stretch with much motion.
 
     b - a, d - b and e - d are each drawn from [near, far], less in a medium too short for that;
-    c lies in the middle half of (b, d). The stretch is chosen in proportion to the mean motion
-    in it, uniformly where the motion is unmeasured or zero.
+    c lies in the middle half of (b, d), and a frame or more away from both where they are two
+    frames apart: a middle that repeats an endpoint would tell the answer. The stretch is chosen
+    in proportion to the mean motion in it, uniformly where the motion is unmeasured or zero.
 
     Args:
         near: least seconds between a and b, and d and e.
@@ -45,7 +46,8 @@ def tuple_times(
     total = lead + gap + tail
     a = _start(info, room - total, total + span, rng, use_motion)
     b, d = a + lead, a + lead + gap
-    return a, b, b + gap * uniform(rng, 0.25, 0.75), d, d + tail
+    aside = max(gap / 4, min(1 / info.fps, gap / 2)) if info.fps else gap / 4
+    return a, b, uniform(rng, b + aside, d - aside), d, d + tail
 
 
 def _start(info: MediaInfo, slack: float, length: float, rng: Generator, use_motion: bool) -> float:

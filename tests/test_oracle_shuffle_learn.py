@@ -162,6 +162,25 @@ def test_a_middle_like_another_moment_is_never_asked_about():
     assert (data["weight"][nothing] == 0).all()
 
 
+def by_frames(plan: Plan) -> Sample:
+    """The frames of a film of 25 frames per second, with their own times."""
+    starts = tuple(math.floor(t * 25 + 1e-6) / 25 for t in plan.times)
+    return clock(Plan(times=starts, short_side=plan.short_side))
+
+
+@pytest.mark.parametrize(("gap", "repeated"), [(0.2, 0), (0.08, 0), (0.05, 100)])
+def test_a_middle_that_repeats_an_endpoint_never_gives_the_answer_away(gap, repeated):
+    task = task_of(tau_min=gap, tau_max=gap)
+    _, data = drawn(task, 600, by_frames)
+    first, middle, last = data["times"].unbind(1)
+    same = (middle == first) | (middle == last)
+    asked = data["weight"] > 0
+    assert not (same & asked & (data["target"] == 1)).any()
+    # Only moments less than two frames apart leave no room for a frame between them.
+    assert (~asked).sum() >= repeated
+    assert repeated or asked.all()
+
+
 def test_a_batch_without_a_single_question_has_no_loss():
     task = task_of(size=32)
     _, data = drawn(task, 4, still_until(20.0))
