@@ -65,6 +65,7 @@ def test_opening_and_loading_leave_no_trace(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_3000_opens_of_60_files(tmp_path, capsys):
     data = shared_data()
     video, noise = sorted(data.glob("video/jhmdb8/*/*.avi")), sorted(data.glob("audio/esc10/*/*"))
