@@ -1,5 +1,6 @@
 """What the picture tasks share: from a medium to a square clip, and from a clip to an encoder."""
 
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..encoders.encoder import Encoder
@@ -84,3 +85,18 @@ def embed(encoder: Encoder, clip: Tensor) -> Tensor:
     if encoder.modality == "image" and clip.shape[2] == 1:
         return encoder(clip[:, :, 0])
     return encoder(clip)
+
+
+def embed_grid(encoder: Encoder, clip: Tensor, grid: int) -> Tensor:
+    """Where in the picture is what: the deepest map of float [B, 3, T, H, W] at grid × grid places.
+
+    Returns:
+        float [B, D · grid · grid], the mean over time.
+    """
+    if encoder.modality == "image":
+        *_, maps = encoder.maps(clip.transpose(1, 2).flatten(0, 1)).values()
+        places = F.adaptive_avg_pool2d(maps, grid).unflatten(0, (len(clip), -1)).mean(1)
+    else:
+        *_, maps = encoder.maps(clip).values()
+        places = F.adaptive_avg_pool2d(maps.mean(2), grid)
+    return places.flatten(1)

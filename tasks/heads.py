@@ -13,6 +13,11 @@ def classifier(inputs: int, classes: int, hidden: int = 0) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
 
+def shared_layer(inputs: int, outputs: int) -> nn.Module:
+    """A linear layer with batch norm and ReLU, for inputs that are compared afterwards."""
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU())
+
+
 def projector(
     inputs: int, outputs: int, *, layers: int = 2, hidden: int | None = None
 ) -> nn.Module:

@@ -11,8 +11,8 @@ from ..modalities.draw import coin
 from ..modalities.jitter import apply_colour, draw_colour
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
 from ..modalities.view import View
-from .clips import canvas, clip_times, clip_view, cut, embed, square
-from .heads import classifier
+from .clips import canvas, clip_times, clip_view, cut, embed, embed_grid, square
+from .heads import classifier, shared_layer
 from .metrics import accuracy, balanced_accuracy, weighted_mean
 from .show import best, film
 from .task import Batch, Guard, Picture, Step, Task
@@ -53,6 +53,9 @@ class ShuffleLearn(Task):
         hidden: width of a hidden layer in the head, 0 for the paper's linear one.
         compare: show the head the absolute differences of the three vectors beside them.
         motion: choose the stretch by the motion in it, where that is known; otherwise uniformly.
+        grid: places per side of the deepest map that the head sees, through a layer of `hidden`
+            numbers shared by the moments, as the paper's fully connected layers see every place;
+            0: the encoder's vector, which is the mean over all places.
         level: give the moments of a tuple the same mean colour, so that fading tells nothing
             (not in the paper).
     """
@@ -75,18 +78,24 @@ class ShuffleLearn(Task):
         compare: bool = True,
         motion: bool = True,
         level: bool = True,
+        grid: int = 0,
     ):
         super().__init__()
         if not 0 < tau_min <= tau_max:
             raise InputError(f"need 0 < tau_min <= tau_max, got {tau_min:g} and {tau_max:g}")
         if not 0 < positives < 1:
             raise InputError(f"positives is a share between 0 and 1, got {positives:g}")
+        if grid < 0 or (grid and not hidden):
+            raise InputError("grid is 0 or more places per side, and needs a hidden layer")
         self.view = clip_view(encoder, size, frames, step)
         self.near, self.far, self.positives, self.similar = tau_min, tau_max, positives, similar
         self.scale, self.flip, self.colour = scale, flip, colour
         self.motion, self.level, self.compare = motion, level, compare
         self.encoder = encoder
-        self.head = classifier((6 if compare else 3) * encoder.dim, 2, hidden)
+        self.grid = grid
+        self.place = shared_layer(encoder.dim * grid * grid, hidden) if grid else None
+        width = hidden if grid else encoder.dim
+        self.head = classifier((6 if compare else 3) * width, 2, hidden)
         cue = "fading, or exposure that drifts with time"
         self.guards = (Guard("level", cue, level, drift),)
 
@@ -155,7 +164,7 @@ class ShuffleLearn(Task):
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         inputs, target, weight = batch["inputs"], batch["target"], batch["weight"]
-        vectors = embed(self.encoder, inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
+        vectors = self._vectors(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
         if self.compare:
             vectors = torch.cat([vectors, (vectors - vectors.roll(1, 1)).abs()], 1)
         logits = self.head(vectors.flatten(1))
@@ -166,6 +175,11 @@ class ShuffleLearn(Task):
             "rejected": 1 - weight.mean(),
         }
         return Step(loss, metrics, lambda: _pictures(batch, logits))
+
+    def _vectors(self, moments: Tensor) -> Tensor:
+        if self.place is None:
+            return embed(self.encoder, moments)
+        return self.place(embed_grid(self.encoder, moments, self.grid))
 
 
 def drift(batch: Batch) -> Tensor:
