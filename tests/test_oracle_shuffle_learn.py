@@ -15,6 +15,7 @@ from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
 from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.tasks.clips import embed_grid
 from pretexto.tasks.shuffle_learn import ShuffleLearn
 
 SECONDS = 10.0
@@ -248,3 +249,20 @@ def test_pictures_and_impossible_options_are_refused():
         task_of(tau_min=1.0, tau_max=0.5)
     with pytest.raises(InputError, match="positives"):
         task_of(positives=1.5)
+
+
+@pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
+def test_a_grid_shows_the_head_where_things_are(encoder):
+    task = task_of(encoder=encoder, size=64, grid=2, hidden=8)
+    _, data = drawn(task, 6)
+    task(data).loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in task.parameters())
+    clip = torch.rand(2, 3, task.view.frames, 64, 64, generator=generator(0, 0, 0))
+    task.encoder.eval()
+    whole = task.encoder(clip)
+    assert torch.allclose(embed_grid(task.encoder, clip, 1), whole, atol=1e-5)
+    places = embed_grid(task.encoder, clip, 2).unflatten(1, (-1, 4))
+    assert torch.allclose(places.mean(2), whole, atol=1e-5)
+    assert (places.std(2) > 1e-3).any()
+    with pytest.raises(InputError, match="grid"):
+        task_of(grid=2, hidden=0)
