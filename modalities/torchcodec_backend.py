@@ -32,7 +32,7 @@ def torchcodec_frames(
     if not is_plain(medium.video.codec_context):
         raise _unsupported(path, "it takes full range or more than 8 bits for something else")
     try:
-        from torchcodec.decoders import VideoDecoder
+        from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportMissingImports]
     except (ImportError, OSError, RuntimeError) as error:
         raise _unsupported(path, "torchcodec, or the FFmpeg it needs, is not here") from error
     with failing(path, "open"):
