@@ -104,7 +104,7 @@ def test_a_set_smaller_than_a_batch_is_one_batch():
 
 @pytest.mark.parametrize(
     ("examples", "batch", "ranks", "words"),
-    [(1, 8, 1, "at least 2"), (20, 9, 2, "multiple"), (2, 8, 3, "too few")],
+    [(1, 8, 1, "at least two"), (20, 9, 2, "multiple"), (2, 8, 3, "too few")],
 )
 def test_impossible_schedules_are_refused(examples, batch, ranks, words):
     with pytest.raises(InputError, match=words):
