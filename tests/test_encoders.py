@@ -307,6 +307,18 @@ def test_width_sets_the_channels(kind: type[Encoder]):
         kind(width=0)
 
 
+def test_the_stem_sees_colours_beside_their_difference_from_the_clips_mean():
+    encoder, x = TinyVideo(width=4), torch.rand(2, 3, 5, 22, 30)
+    conv = encoder.stages["stem"][0][0]
+    colours = encoder.normalize(x)
+    both = torch.cat([colours, colours - colours.mean(2, keepdim=True)], 1)
+    made = conv(colours)
+    want = nn.functional.conv3d(both, conv.weight, None, conv.stride, conv.padding)
+    torch.testing.assert_close(made, want, rtol=1e-4, atol=1e-4)
+    found, sought = (torch.autograd.grad(y.square().sum(), conv.weight)[0] for y in (made, want))
+    torch.testing.assert_close(found, sought, rtol=1e-3, atol=1e-2)
+
+
 def moving_discs(rng: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
     """Clips [B, 3, 8, 64, 64] of a disc that moves right, down, left or up, and which."""
     label = torch.randint(4, (count,), generator=rng)
