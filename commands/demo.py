@@ -1,4 +1,4 @@
-"""The main job on the embedded synthetic world: pretrain four tasks, compare them, report.
+"""The main job on the embedded synthetic world: pretrain three tasks, compare them, report.
 
     pretexto demo
 
