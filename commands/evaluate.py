@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .pretrain import KINDS, open_data
 
-METHODS = ("linear", "knn", "retrieval", "lowshot")
+METHODS = ("linear", "knn", "retrieval", "lowshot", "finetune")
 
 
 def arguments(parser) -> None:
@@ -30,6 +30,10 @@ def arguments(parser) -> None:
     parser.add_argument("--frames", type=int, help="frames per clip; default: as in pretraining")
     parser.add_argument("--step", type=float, help="seconds between frames; default likewise")
     parser.add_argument("--levels", action="store_true", help="also probe every layer")
+    parser.add_argument("--epochs", type=int, default=30, help="of finetune (default 30)")
+    parser.add_argument("--lr", type=float, default=1e-3, help="of finetune (default 0.001)")
+    parser.add_argument("--batch-size", type=int, default=16, help="of finetune (default 16)")
+    parser.add_argument("--no-flip", action="store_true", help="finetune without mirroring")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="auto")
@@ -37,7 +41,11 @@ def arguments(parser) -> None:
 
 def run(args) -> int:
     from ..encoders.store import read_card
+    from ..evaluation.finetune import Tuning
 
+    tuning = Tuning(
+        epochs=args.epochs, lr=args.lr, batch_size=args.batch_size, flip=not args.no_flip
+    )
     view = {k: v for k in ("size", "frames", "step") if (v := getattr(args, k)) is not None}
     read_card(Path(args.encoder), args.modality)  # before any data is looked at
     evaluate_run(
@@ -53,6 +61,7 @@ def run(args) -> int:
         levels=args.levels,
         workers=args.workers,
         device=args.device,
+        tuning=tuning,
     )
     return 0
 

@@ -27,7 +27,7 @@ def arguments(parser) -> None:
     parser.add_argument("--seed", type=int, help="default: the config's")
     parser.add_argument(
         "--probe",
-        choices=["linear", "knn", "retrieval", "lowshot"],
+        choices=["linear", "knn", "retrieval", "lowshot", "finetune"],
         help="evaluate afterwards on the same labelled data, beside random-init",
     )
 

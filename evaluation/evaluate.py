@@ -1,6 +1,7 @@
 """Evaluate an encoder: features once, then any of the probes, one stamped row per number."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..modalities.view import View
 from .control import random_init
-from .features import Features, extract
+from .features import EMBEDDING, Features, extract
+from .finetune import Tuning, finetune
 from .knn import knn
 from .linear import linear
 from .lowshot import lowshot
@@ -26,7 +28,7 @@ from .splits import Split, splits
 
 __all__ = ["METHODS", "evaluate", "print_rows", "random_init", "read_rows", "write_rows"]
 
-METHODS = ("linear", "knn", "retrieval", "lowshot")
+METHODS = ("linear", "knn", "retrieval", "lowshot", "finetune")
 
 
 def evaluate(
@@ -47,22 +49,25 @@ def evaluate(
     cache: Path | None = None,
     levels: bool = False,
     data_name: str = "",
+    tuning: Tuning | None = None,
 ) -> list[Row]:
     """Rows of one or several methods on every split of a labelled source.
 
-    With several splits (folds) each has its rows, and rows of their mean follow. The encoder and
-    the global random state are left as they were. Several methods share one extraction; so do
-    several calls with a `cache`.
+    With several splits (folds) each has its rows, and rows of their mean follow. What cannot be
+    read is found in the one pass that extracts features, and left out by all methods. The encoder
+    and the global random state are left as they were. Several methods share one extraction; so
+    do several calls with a `cache`.
 
     Args:
-        method: "linear", "knn", "retrieval", "lowshot", or several of them.
+        method: "linear", "knn", "retrieval", "lowshot", "finetune", or several of them.
         card: the encoder's `encoder.json`; None for a control that was never trained.
         run: the run folder, whose `data.jsonl` tells which files pretraining has seen.
-        seed: of the low-shot draw; named in the rows.
+        seed: of the low-shot draw and of fine-tuning; named in the rows.
         split_seed: of folds and validation parts that the source does not name. One seed for all
             encoders, or their rows would not be comparable.
         levels: rows for every level of the encoder, not only for its output.
         data_name: what tables call the data; default: the title of the source.
+        tuning: how to fine-tune; None: as `Tuning` has it.
         clips, crops, device, workers, batch_size, cache: see `features.extract`.
 
     Raises:
@@ -98,9 +103,21 @@ def evaluate(
         pretrained_on=seen,
         common=fields,
     )
+    tune = partial(
+        finetune,
+        encoder,
+        view=view,
+        tuning=tuning or Tuning(),
+        seed=seed,
+        clips=clips,
+        crops=crops,
+        workers=workers,
+        device=_place(device),
+    )
     rows = []
     for name in methods:
-        found = [_by_level(name, features, kept, cut, seed, _place(device)) for cut in cuts]
+        probe = partial(_tuned, tune) if name == "finetune" else partial(_probe, name, seed=seed)
+        found = [_by_level(probe, features, kept, cut, _place(device)) for cut in cuts]
         rows += rows_of(name, setting, cuts, found)
     return rows
 
@@ -116,22 +133,32 @@ def _place(device: str) -> str:
 
 
 def _by_level(
-    method: str, features: Features, source: Source, cut: Split, seed: int, device: str
+    probe: Callable[..., ByLevel], features: Features, source: Source, cut: Split, device: str
 ) -> ByLevel:
     kept = features.indices.tolist()
     part = cut.positions(kept)
     if not part.train or not part.test:
         raise InputError(f"split {cut.name}: no example of train or of test could be read")
-    y, grouped = features.labels.to(device), Subset(source, kept)
-    return {
-        level: _probe(method, x.to(device), y, part, count_classes(source), grouped, seed)
-        for level, x in features.values.items()
-    }
+    vectors = {level: x.to(device) for level, x in features.values.items()}
+    return probe(vectors, features.labels.to(device), part, Subset(source, kept))
 
 
 def _probe(
-    method: str, x: Tensor, y: Tensor, split: Split, classes: int, grouped: Source, seed: int
-) -> list[Outcome]:
+    method: str, vectors: dict[str, Tensor], y: Tensor, split: Split, source: Source, *, seed: int
+) -> ByLevel:
+    classes = count_classes(source)
     if method == "lowshot":
-        return lowshot(x, y, split, classes, grouped=grouped, seed=seed)
-    return {"linear": linear, "knn": knn, "retrieval": retrieval}[method](x, y, split, classes)
+        few = partial(lowshot, grouped=source, seed=seed)
+        return {level: few(x, y, split, classes) for level, x in vectors.items()}
+    score = {"linear": linear, "knn": knn, "retrieval": retrieval}[method]
+    return {level: score(x, y, split, classes) for level, x in vectors.items()}
+
+
+def _tuned(
+    tune: Callable[..., list[Outcome]],
+    _: dict[str, Tensor],
+    y: Tensor,
+    split: Split,
+    source: Source,
+) -> ByLevel:
+    return {EMBEDDING: tune(source=source, split=split, classes=count_classes(source))}

@@ -8,7 +8,7 @@ together; test examples take part in nothing but the final score.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from .metrics import Outcome, accuracy, confusion, guess, mean_class, top_k
+from .metrics import Outcome, accuracy, outcomes
 from .splits import Split
 
 STRENGTHS = (10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
@@ -174,26 +174,6 @@ def linear(x: Tensor, y: Tensor, split: Split, classes: int) -> list[Outcome]:
 def probe_outcomes(x: Tensor, y: Tensor, split: Split, classes: int, recipe: str) -> list[Outcome]:
     """Tunes a probe on the split and scores it on its test part."""
     probe = tune(x, y, split, classes)
-    learnt, test = torch.tensor(split.train + split.val), torch.tensor(split.test)
-    scores, truth = probe.classifier.scores(x[test]), y[test]
-    counts = confusion(scores.argmax(1), truth, classes).cpu()
-    values = {"top1": accuracy(scores.argmax(1), truth), "mean_class": mean_class(counts)}
-    chances = {"top1": guess(y[learnt], truth, classes), "mean_class": 1 / classes}
-    if classes >= 10:
-        values["top5"] = top_k(scores, truth, 5)
-        chances["top5"] = guess(y[learnt], truth, classes, 5)
-    return [
-        Outcome(
-            metric=metric,
-            value=value,
-            chance=chances[metric],
-            recipe=recipe,
-            n_train=len(split.train),
-            n_val=len(split.val),
-            n_test=len(test),
-            validation=probe.validation,
-            strength=probe.strength,
-            confusion=counts if metric == "top1" else None,
-        )
-        for metric, value in values.items()
-    ]
+    scores = probe.classifier.scores(x[torch.tensor(split.test)])
+    found = outcomes(scores, y, split, classes, recipe)
+    return [replace(o, validation=probe.validation, strength=probe.strength) for o in found]

@@ -1,4 +1,4 @@
-"""From files to stacks of encoder inputs: evenly spaced clips and fixed crops, nothing drawn."""
+"""From files to encoder inputs: evenly spaced clips and fixed crops, or drawn ones."""
 
 import math
 from typing import Any
@@ -8,8 +8,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..datasets.source import Source
+from ..modalities.augment import apply_crop, draw_crop, draw_flip
+from ..modalities.draw import generator, permutation, uniform
 from ..modalities.media import AudioSpan, MediaError, MediaInfo, Plan, Sample
-from ..modalities.view import View, encoder_input
+from ..modalities.view import View, as_float, encoder_input
 
 
 def clip_starts(view: View, info: MediaInfo, clips: int) -> tuple[float, ...]:
@@ -120,3 +122,69 @@ def loader(clips: ClipSet, batch_size: int, workers: int, pin: bool) -> DataLoad
         # A generator of its own: an iterator would otherwise draw from the global one.
         generator=torch.Generator(),
     )
+
+
+class Readings(Dataset):
+    """Random clips and crops to learn from: (epoch, i) gives (input, label) or (None, reason).
+
+    Pictures come as float32 [3, (T,) size, size] in [0, 1], sound as [1, N]. What is drawn depends
+    on seed, epoch and i alone.
+
+    Args:
+        scale, flip: see `modalities.augment.draw_crop` and `draw_flip`.
+    """
+
+    def __init__(
+        self, source: Source, view: View, seed: int, scale: tuple[float, float], flip: bool
+    ):
+        self.source, self.view, self.seed = source, view, seed
+        self.scale, self.flip = scale, flip
+
+    def __getitem__(self, drawn: tuple[int, int]) -> tuple[Tensor | None, int | str]:
+        epoch, i = drawn
+        rng = generator(self.seed, epoch, i)
+        try:
+            info = self.source.info(i)
+            room = 0.0 if info.kind == "image" else max(info.duration - self.view.span - 1e-3, 0.0)
+            # A margin about the picture, so that crops are rarely enlarged.
+            side = round(self.view.size * 8 / 7)
+            plan = self.view.plan(uniform(rng, 0, room), side)
+            x = encoder_input(self.view, self.source.read(i, plan))
+        except MediaError as error:
+            return None, str(error)
+        if self.view.modality != "audio":
+            box, flip = draw_crop(rng, scale=self.scale), draw_flip(rng, 0.5 if self.flip else 0.0)
+            x = apply_crop(as_float(x)[None], box[None], flip[None], self.view.size)[0]
+        return x, self.source.label(i)
+
+
+def training_loader(
+    readings: Readings, epochs: int, batch_size: int, workers: int
+) -> DataLoader[Any]:
+    """Batches (inputs, labels, reasons of what failed); each epoch in an order of its own.
+
+    A rest that fills no batch is left out, unless it is all there is.
+    """
+    count = len(readings.source)
+    size = min(batch_size, count)
+    order = []
+    for epoch in range(epochs):
+        shuffled = permutation(generator(readings.seed, epoch, 0), count).tolist()
+        order += [[(epoch, i) for i in part] for part in _full(shuffled, size)]
+    return DataLoader(
+        readings,
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=_examples,
+        generator=torch.Generator(),
+    )
+
+
+def _full(order: list[int], size: int) -> list[list[int]]:
+    return [order[k : k + size] for k in range(0, len(order) - size + 1, size)]
+
+
+def _examples(items: list[tuple[Tensor | None, Any]]) -> tuple[Tensor, Tensor, list[str]]:
+    good = [(x, y) for x, y in items if x is not None]
+    stack = torch.stack([x for x, _ in good]) if good else torch.empty(0)
+    return stack, torch.tensor([y for _, y in good]), [y for x, y in items if x is None]

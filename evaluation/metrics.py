@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .splits import Split
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -70,3 +72,32 @@ def guess(train: Tensor, test: Tensor, classes: int, k: int = 1) -> float:
     frequent = torch.bincount(train, minlength=classes).argsort(descending=True, stable=True)[:k]
     share = torch.isin(test, frequent).double().mean().item()
     return max(share, min(1.0, k / classes))
+
+
+def outcomes(scores: Tensor, y: Tensor, split: Split, classes: int, recipe: str) -> list[Outcome]:
+    """Top-1, mean per-class and (from ten classes on) top-5 accuracy of a classifier.
+
+    Args:
+        scores: [N, K] of the examples in split.test, in that order.
+        y: int64 labels of all examples; positions in it are what the split names.
+    """
+    learnt, truth = y[torch.tensor(split.train + split.val)], y[torch.tensor(split.test)]
+    counts = confusion(scores.argmax(1), truth, classes).cpu()
+    values = {"top1": accuracy(scores.argmax(1), truth), "mean_class": mean_class(counts)}
+    chances = {"top1": guess(learnt, truth, classes), "mean_class": 1 / classes}
+    if classes >= 10:
+        values["top5"] = top_k(scores, truth, 5)
+        chances["top5"] = guess(learnt, truth, classes, 5)
+    return [
+        Outcome(
+            metric=metric,
+            value=value,
+            chance=chances[metric],
+            recipe=recipe,
+            n_train=len(split.train),
+            n_val=len(split.val),
+            n_test=len(truth),
+            confusion=counts if metric == "top1" else None,
+        )
+        for metric, value in values.items()
+    ]

@@ -22,7 +22,7 @@ class Protocol:
     """Everything that two numbers must share to be compared; nothing about the encoder's making.
 
     Attributes:
-        method: "linear", "knn", "retrieval", "lowshot".
+        method: "linear", "knn", "retrieval", "lowshot", "finetune".
         data: the source's fingerprint.
         data_name: what people call it.
         split: the split's name, or "mean of K splits".

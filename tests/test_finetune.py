@@ -1,0 +1,138 @@
+"""Fine-tuning: learns what labels tell, averages clips, and leaves everything else alone."""
+
+import evaluation_fakes as fakes
+import pytest
+import torch
+from task_kit import build_encoder
+from torch import nn
+
+from pretexto.datasets.source import Subset
+from pretexto.encoders.video import TinyVideo
+from pretexto.errors import InputError
+from pretexto.evaluation.evaluate import evaluate
+from pretexto.evaluation.finetune import Tuning, _scores, finetune
+from pretexto.evaluation.loading import ClipSet, Readings, training_loader
+from pretexto.evaluation.splits import Split
+from pretexto.modalities.media import Plan, Sample
+from pretexto.modalities.view import View, as_float
+
+VIEW = View("video", size=16, frames=4, step=0.2)
+QUICK = Tuning(epochs=25, batch_size=8, lr=5e-3)
+
+
+class Ramps(fakes.Listed):
+    """Grey clips that brighten (label 1) or darken (label 0); or their labels say nothing."""
+
+    def __init__(self, count: int = 64, *, honest: bool = True):
+        rng = torch.Generator().manual_seed(0)
+        self.up = torch.arange(count) % 2 == 1
+        labels = self.up.int() if honest else torch.randint(2, (count,), generator=rng)
+        super().__init__(labels.tolist(), classes=("down", "up"))
+        self.base = 60 + 80 * torch.rand(count, generator=rng)
+
+    def info(self, i):
+        return fakes.MediaInfo(self.name(i), "video", duration=2.0, fps=10, frames=20)
+
+    def read(self, i, plan: Plan) -> Sample:
+        times = torch.tensor(plan.times, dtype=torch.float64)
+        slope = 40.0 if self.up[i] else -40.0
+        level = (self.base[i] + slope * (times - 1)).clamp(0, 255)
+        side = plan.short_side or 16
+        frames = level.view(-1, 1, 1, 1).expand(-1, 3, side, side + 4).to(torch.uint8)
+        return Sample(frames=frames.clone(), times=times)
+
+
+def cut(count: int = 64) -> Split:
+    return Split("test", tuple(range(20)), tuple(range(20, 24)), tuple(range(24, count)))
+
+
+def encoder() -> TinyVideo:
+    torch.manual_seed(0)
+    return build_encoder(TinyVideo)
+
+
+def top1(source, seed: int = 0, **how) -> float:
+    tuned = finetune(encoder(), source, VIEW, cut(), 2, tuning=QUICK, seed=seed, clips=2, **how)
+    return next(o.value for o in tuned if o.metric == "top1")
+
+
+def test_the_direction_of_time_is_learned_and_not_from_labels_that_say_nothing():
+    # Measured over five seeds: always 1.
+    assert top1(Ramps()) == 1.0
+    # Measured over five seeds on these 40 test clips: 0.5 to 0.625; chance is 0.5.
+    assert top1(Ramps(honest=False)) < 0.8
+
+
+def test_like_seeds_give_like_numbers_whatever_loads_and_nothing_else_changes():
+    model, source = encoder(), Ramps()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    torch.manual_seed(5)
+    want = torch.rand(3)
+    torch.manual_seed(5)
+    tuning = Tuning(epochs=2, batch_size=8)
+    found = [
+        finetune(model, source, VIEW, cut(), 2, tuning=tuning, seed=1, clips=2, workers=w)
+        for w in (0, 0, 1)
+    ]
+    assert torch.equal(torch.rand(3), want)
+    assert model.training
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    for other in found[1:]:
+        assert torch.equal(found[0][0].confusion, other[0].confusion)
+        assert [o.value for o in other] == [o.value for o in found[0]]
+
+
+def test_a_medium_scores_the_mean_of_its_clips_and_crops():
+    source = Ramps(5)
+    model = nn.Sequential(encoder(), nn.Linear(32, 2)).eval()
+    clips = ClipSet(source, VIEW, 3, 3)
+    scores = _scores(model, clips, 4, 0)
+    with torch.inference_mode():
+        for i in range(5):
+            number, stack = clips[i]
+            assert number == i
+            assert len(stack) == 9
+            each = torch.stack([model(as_float(x[None]))[0].softmax(0) for x in stack])
+            torch.testing.assert_close(scores[i], each.mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_drawn_depends_on_seed_epoch_and_example_alone():
+    source = Ramps(6)
+    one, two = (Readings(source, VIEW, seed, (0.5, 1.0), True) for seed in (0, 1))
+    again = Readings(Subset(source, range(6)), VIEW, 0, (0.5, 1.0), True)
+    first = one[0, 3][0]
+    assert first.shape == (3, 4, 16, 16)
+    assert first.dtype == torch.float32
+    assert torch.equal(first, again[0, 3][0])
+    assert not torch.equal(first, one[1, 3][0])
+    assert not torch.equal(first, two[0, 3][0])
+
+
+def test_every_epoch_shows_each_example_once_in_an_order_of_its_own():
+    readings = Readings(Ramps(6), VIEW, 0, (1.0, 1.0), False)
+    batches = list(training_loader(readings, 3, 3, 0).batch_sampler)
+    assert [len(b) for b in batches] == [3] * 6
+    epochs = [batches[k] + batches[k + 1] for k in (0, 2, 4)]
+    assert [sorted(i for _, i in e) for e in epochs] == [list(range(6))] * 3
+    assert len({tuple(i for _, i in e) for e in epochs}) > 1
+    # A rest of one is left out; fewer examples than a batch are one batch.
+    assert len(training_loader(readings, 1, 5, 0)) == 1
+    assert len(next(iter(training_loader(readings, 1, 50, 0)))[1]) == 6
+
+
+def test_rows_carry_the_whole_recipe():
+    source = Ramps(24)
+    source.parts = ["train"] * 16 + ["test"] * 8
+    tuning = Tuning(epochs=1, batch_size=8, lr=0.002, flip=False)
+    rows = evaluate("finetune", encoder(), source, VIEW, clips=2, tuning=tuning, seed=3)
+    top = next(r for r in rows if r.stamp.metric == "top1")
+    assert (top.n_train + top.n_val, top.n_test, top.level) == (16, 8, "embedding")
+    assert sum(map(sum, top.confusion)) == 8
+    for words in ("lr 0.002", "1 epochs", "batch 8", "not mirrored", "0.35 … 1"):
+        assert words in top.stamp.recipe
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 1}, {"lr": 0.0}])
+def test_impossible_recipes_are_refused(wrong):
+    with pytest.raises(InputError):
+        Tuning(**wrong)
