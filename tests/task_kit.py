@@ -110,7 +110,19 @@ def info(i: int = 0, **changes: Any) -> MediaInfo:
 
 
 def media(i: int, plan: Plan) -> Sample:
-    """What a reader would give of medium i: a texture of its own that drifts, and its own tone."""
+    """What a reader would give of medium i: a texture of its own that drifts, and a tone of its own
+    that rises and falls with it."""
+    times = torch.tensor(plan.times, dtype=torch.float64)
+    frames = _texture(i, plan) if plan.times else None
+    seen = {} if frames is None else {"frames": frames, "times": times}
+    if plan.audio is None:
+        return Sample(**seen)
+    t = plan.audio.start + torch.arange(plan.audio.samples) / plan.audio.rate
+    tone = 0.5 * torch.sin(2 * math.pi * 300 * 1.2 ** (i % 12) * (t - 0.5 * torch.cos(t)))
+    return Sample(**seen, audio=tone[None].float(), audio_rate=plan.audio.rate)
+
+
+def _texture(i: int, plan: Plan) -> Tensor:
     about = info(i)
     side = plan.short_side or min(about.height, about.width)
     scale = side / min(about.height, about.width)
@@ -123,13 +135,8 @@ def media(i: int, plan: Plan) -> Sample:
         for t in plan.times
         for c in range(3)
     ]
-    pixels = torch.from_numpy(np.stack(frames).reshape(-1, 3, h, w) * 255).clamp(0, 255)
-    times = torch.tensor(plan.times, dtype=torch.float64)
-    if plan.audio is None:
-        return Sample(pixels.to(torch.uint8), times)
-    t = plan.audio.start + torch.arange(plan.audio.samples) / plan.audio.rate
-    tone = 0.5 * torch.sin(2 * math.pi * 300 * 1.2 ** (i % 12) * t)
-    return Sample(pixels.to(torch.uint8), times, tone[None].float(), plan.audio.rate)
+    pixels = torch.from_numpy(np.stack(frames).reshape(-1, 3, h, w) * 255)
+    return pixels.clamp(0, 255).to(torch.uint8)
 
 
 def example(task: Task, i: int, seed: int = 0) -> Batch:
