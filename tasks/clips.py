@@ -87,6 +87,17 @@ def embed(encoder: Encoder, clip: Tensor) -> Tensor:
     return encoder(clip)
 
 
+def embed_frames(encoder: Encoder, clip: Tensor) -> Tensor:
+    """Vectors of float [B, 3, T, H, W] that keep the order of frames with any picture encoder.
+
+    Returns:
+        float [B, D] from a video encoder, [B, T · D], frame by frame, from an image encoder.
+    """
+    if encoder.modality == "video":
+        return encoder(clip)
+    return encoder(clip.transpose(1, 2).flatten(0, 1)).unflatten(0, (len(clip), -1)).flatten(1)
+
+
 def embed_grid(encoder: Encoder, clip: Tensor, grid: int) -> Tensor:
     """Where in the picture is what: the deepest map of float [B, 3, T, H, W] at grid × grid places.
 

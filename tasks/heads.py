@@ -1,6 +1,6 @@
 """Heads that tasks put on encoders; they are thrown away after pretraining."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -82,3 +82,36 @@ class Fusion(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Logits [B, classes] of vectors [B, first] and [B, second]."""
         return self.classifier(torch.cat([first, second], 1))
+
+
+class PairwiseOrder(nn.Module):
+    """Classifies tuples of vectors by what each two of them say of their order.
+
+    A layer that all pairs share sees two vectors side by side; one linear layer sees the results
+    of all pairs (Lee et al. 2017, arXiv:1708.01246, section 3.2).
+
+    Args:
+        inputs: length of the vectors.
+        moments: number of vectors in a tuple.
+        classes: number of answers.
+        hidden: width of the shared layer.
+        compare: show the shared layer the absolute difference of the two vectors as well.
+    """
+
+    def __init__(self, inputs: int, moments: int, classes: int, *, hidden: int, compare: bool):
+        super().__init__()
+        first, second = zip(*combinations(range(moments), 2), strict=True)
+        self.first, self.second, self.compare = list(first), list(second), compare
+        self.pair = shared_layer((3 if compare else 2) * inputs, hidden)
+        self.classifier = nn.Linear(hidden * len(first), classes)
+
+    def pairs(self, vectors: Tensor) -> Tensor:
+        """What the shared layer says [B, N(N-1)/2, hidden] of vectors [B, N, D]."""
+        a, b = vectors[:, self.first], vectors[:, self.second]
+        sides = [a, b, (a - b).abs()] if self.compare else [a, b]
+        seen = torch.cat(sides, -1)
+        return self.pair(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Logits [B, classes] of vectors [B, N, D]."""
+        return self.classifier(self.pairs(vectors).flatten(1))

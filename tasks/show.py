@@ -13,6 +13,15 @@ def film(clip: Tensor, most: int = 4) -> Tensor:
     return torch.cat([clip[:, k] for k in chosen], -1).detach().float().cpu().clamp(0, 1)
 
 
+def film_strip(clip: Tensor, times: Tensor, most: int = 4) -> tuple[list[Tensor], list[str]]:
+    """Up to `most` frames of a clip [3, T, H, W] and their times [T] in seconds as captions."""
+    t = clip.shape[1]
+    count = min(most, t)
+    chosen = [round(k * (t - 1) / max(count - 1, 1)) for k in range(count)]
+    images = [film(clip[:, k : k + 1]) for k in chosen]
+    return images, [f"{float(times[k]):.2f} s" for k in chosen]
+
+
 def spectrogram(audio: Tensor, rate: int) -> Tensor:
     """A log-mel picture of sound [1, N]: float [3, mels, frames] in [0, 1], low tones below."""
     mel = LogMel(rate=rate)(audio.detach().float().cpu()[None])[0]
