@@ -1,4 +1,4 @@
-"""NT-Xent, the contrastive loss of SimCLR, also across processes."""
+"""Contrastive losses within a batch, also across processes."""
 
 import torch
 import torch.distributed as dist
@@ -25,8 +25,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, 
         the loss, and the share of rows that are nearest to their partner.
     """
     both = torch.stack([first, second], 1)
-    # Cosines in half precision would be too coarse for temperatures below 1.
-    own = F.normalize(both if both.dtype == torch.float64 else both.float(), dim=2)
+    own = F.normalize(_exact(both), dim=2)
     keys, offset, total = _gather(own)
     n = len(own)
     queries = own.transpose(0, 1).reshape(2 * n, -1)
@@ -42,12 +41,57 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, 
     return losses * _processes() / (2 * total), found
 
 
+def info_nce(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Symmetric InfoNCE between two sides (van den Oord et al. 2018, arXiv:1807.03748, eq. 4).
+
+    Each row of `first` has to find its own row of `second` among all of them, and the other way
+    round; rows of one side are never compared with each other.
+
+    Args:
+        first: float [N, D], any length.
+        second: float [N, D].
+        temperature: divides the cosines.
+
+    Returns:
+        the mean of both directions' losses, and the share of rows that find their partner.
+    """
+    a, b = F.normalize(_exact(first), dim=1), F.normalize(_exact(second), dim=1)
+    there, found = match(a / temperature, b)
+    back, returned = match(b / temperature, a)
+    return (there + back) / 2, (found + returned) / 2
+
+
+def match(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Each query's cross-entropy of choosing its row's key by their products.
+
+    Under torch.distributed it chooses among the keys of all processes, as `nt_xent` does.
+
+    Args:
+        queries: float [N, D].
+        keys: float [N, D].
+
+    Returns:
+        the mean loss, and the share of queries whose greatest product is with their key.
+    """
+    everyone, offset, total = _gather(_exact(keys)[:, None])
+    with torch.autocast(queries.device.type, enabled=False):
+        logits = _exact(queries) @ everyone[:, 0].T
+    own = torch.arange(len(queries), device=queries.device) + offset
+    loss = F.cross_entropy(logits, own, reduction="sum") * _processes() / total
+    return loss, (logits.detach().argmax(1) == own).float().mean()
+
+
+def _exact(x: Tensor) -> Tensor:
+    """At least float32: half precision is too coarse for temperatures below 1."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def _processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def _gather(own: Tensor) -> tuple[Tensor, int, int]:
-    """Rows [N, 2, D] of all processes, where ours start among them, and how many there are."""
+    """Rows [N, …, D] of all processes, where ours start among them, and how many there are."""
     n, world = len(own), _processes()
     if world == 1:
         return own, 0, n

@@ -1,0 +1,243 @@
+"""Cross-modal contrast on colours and tones that spell the video and the time."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from task_kit import build_encoder, collate
+from torch import Tensor
+
+from pretexto.encoders.audio import TinyAudio
+from pretexto.encoders.image import TinyImage
+from pretexto.encoders.video import TinyVideo
+from pretexto.errors import InputError
+from pretexto.modalities.draw import generator
+from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.tasks.contrast import info_nce, match, nt_xent
+from pretexto.tasks.cross_modal import CrossModal
+
+SECONDS, RATE = 10.0, 16000
+
+
+def medium(**changes) -> MediaInfo:
+    fields = {
+        "path": "x.mp4", "kind": "video", "duration": SECONDS, "fps": 25.0, "frames": 250,
+        "height": 40, "width": 40, "audio_rate": 44100, "audio_channels": 2,
+        "audio_duration": SECONDS,
+    }  # fmt: skip
+    return MediaInfo(**(fields | changes))
+
+
+def coded(i: int, plan: Plan) -> Sample:
+    """Red and the tone's octave tell the video; green and the tone's offset tell the time."""
+    times = torch.tensor(plan.times, dtype=torch.float64)
+    frames = torch.zeros(len(times), 3, 40, 40)
+    frames[:, 0] = 25 * i + 20
+    frames[:, 1] = (times / SECONDS * 250).float()[:, None, None]
+    span = plan.audio
+    assert span is not None
+    t = span.start + torch.arange(span.samples, dtype=torch.float64) / span.rate
+    tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))
+    return Sample(frames.to(torch.uint8), times, tone.float().expand(2, -1), span.rate)
+
+
+def task_of(encoder=TinyVideo, **options) -> CrossModal:
+    """Clips and sounds that stay as they are, so that they can be read."""
+    easy = {"size": 32, "colour": False, "masks": 0, "equalise": False}
+    return CrossModal(build_encoder(encoder), build_encoder(TinyAudio), **(easy | options))
+
+
+def drawn(task: CrossModal, count: int = 8, seed: int = 0) -> dict[str, Tensor]:
+    made = []
+    for i in range(count):
+        rng = generator(seed, 0, i)
+        made.append(task.example(coded(i, task.plan(medium(), rng)), rng))
+    return collate(made)
+
+
+def heard(audio: Tensor) -> tuple[Tensor, Tensor]:
+    """Video and middle second that each sound [B, 1, N] spells."""
+    power = torch.fft.rfft(audio[:, 0].double()).abs().square()
+    hertz = torch.fft.rfftfreq(audio.shape[-1], 1 / RATE, dtype=torch.float64)
+    tone = (power @ hertz) / power.sum(1)
+    video = (tone / 600).floor() - 1
+    return video.long(), (tone - 600 * (video + 1)) / 20
+
+
+def seen(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Video and seconds [B, T] that each clip spells."""
+    video = ((inputs[:, 0].mean((1, 2, 3)) * 255 - 20) / 25).round().long()
+    return video, inputs[:, 1].mean((2, 3)) * 255 / 250 * SECONDS
+
+
+def vectors(n: int, dim: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    first = torch.randn(n, dim, generator=rng, dtype=torch.float64)
+    return first, first + torch.randn(n, dim, generator=rng, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
+def test_clip_and_sound_of_a_row_spell_the_same_video_and_second(encoder):
+    task = task_of(encoder)
+    for seed in range(3):
+        data = task.augment(drawn(task, seed=seed))
+        assert torch.equal(seen(data["inputs"])[0], torch.arange(8))
+        assert torch.equal(heard(data["audio"])[0], torch.arange(8))
+        shown, middle = seen(data["inputs"])[1], heard(data["audio"])[1]
+        # Half a second either way; tones and colours spell seconds to about 0.05.
+        assert (shown - middle[:, None]).abs().max() <= 0.5 + 0.06
+
+
+def test_the_loss_asks_for_that_video():
+    """Vectors that spell the video solve the task; with scrambled sounds they fail."""
+    task = task_of()
+    data = task.augment(drawn(task))
+    a = F.one_hot(seen(data["inputs"])[0], 8).float()
+    b = F.one_hot(heard(data["audio"])[0], 8).float()
+    loss, found = info_nce(a, b, 0.1)
+    worse, lost = info_nce(a, b.roll(3, 0), 0.1)
+    assert float(found) == 1
+    assert float(lost) == 0
+    assert worse > loss + 5
+
+
+def test_loss_is_the_mean_of_two_cross_entropies():
+    first, second = vectors(9)
+    a, b = first / first.norm(dim=1)[:, None], second / second.norm(dim=1)[:, None]
+    score = torch.exp(a @ b.T / 0.2)
+    own = score.diag()
+    want = -(torch.log(own / score.sum(1)) + torch.log(own / score.sum(0))).mean() / 2
+    loss, _ = info_nce(first, second, 0.2)
+    torch.testing.assert_close(loss, want, atol=1e-12, rtol=0)
+    logits = F.cosine_similarity(first[:, None], second[None], dim=2) / 0.2
+    row = F.cross_entropy(logits, torch.arange(9))
+    column = F.cross_entropy(logits.T, torch.arange(9))
+    torch.testing.assert_close(loss, (row + column) / 2, atol=1e-12, rtol=0)
+
+
+def test_loss_has_the_known_values():
+    same = torch.ones(6, 4, dtype=torch.float64)
+    assert float(info_nce(same, 2 * same, 0.1)[0]) == pytest.approx(math.log(6))
+    basis = torch.eye(6, dtype=torch.float64)
+    least = -1 / 0.3 + math.log(math.exp(1 / 0.3) + 5)
+    assert float(info_nce(basis, basis, 0.3)[0]) == pytest.approx(least)
+    one = torch.ones(1, 3)
+    assert float(info_nce(one, -one, 0.1)[0]) == 0
+
+
+def test_rows_of_one_side_are_not_compared():
+    """NT-Xent pushes rows of one side apart; this loss does not care how near they are."""
+    basis = torch.eye(4, dtype=torch.float64)
+    crossed = torch.cat([basis, basis])
+    a, b = crossed[[0, 0, 1, 1]], crossed[[0, 0, 1, 1]]
+    want = -10 + math.log(2 * math.exp(10) + 2)
+    assert float(info_nce(a, b, 0.1)[0]) == pytest.approx(want)
+    assert float(nt_xent(a, b, 0.1)[0]) > want + 0.3
+
+
+def test_half_precision_is_compared_in_full():
+    first, second = (x.float() for x in vectors(8))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = info_nce(first, second, 0.1)[0]
+        product = match(first, second)[0]
+    assert torch.equal(inside, info_nce(first, second, 0.1)[0])
+    assert torch.equal(product, match(first, second)[0])
+
+
+@pytest.mark.parametrize(("picture", "sound"), [(0.0, 0.0), (0.5, 0.0), (0.0, 2.0), (1.0, 1.0)])
+def test_terms_within_a_modality_add_with_their_weights(picture, sound):
+    task = task_of(within_picture=picture, within_sound=sound, temperature=0.3).eval()
+    data = task.augment(drawn(task, 5))
+    assert ("inputs_again" in data) == (picture > 0)
+    assert ("audio_again" in data) == (sound > 0)
+    with torch.no_grad():
+        a = task.projectors["picture"](task.encoder(data["inputs"]))
+        b = task.projectors["sound"](task.audio_encoder(data["audio"]))
+        want = info_nce(a, b, 0.3)[0]
+        if picture:
+            again = task.projectors["picture"](task.encoder(data["inputs_again"]))
+            want = want + picture * nt_xent(a, again, 0.3)[0]
+        if sound:
+            again = task.projectors["sound"](task.audio_encoder(data["audio_again"]))
+            want = want + sound * nt_xent(b, again, 0.3)[0]
+        torch.testing.assert_close(task(data).loss, want)
+
+
+def test_two_views_of_a_clip_and_of_a_sound_differ_but_spell_the_same():
+    task = task_of(within_picture=1.0, within_sound=1.0, scale=(0.3, 0.5))
+    data = task.augment(drawn(task))
+    assert torch.equal(seen(data["inputs_again"])[0], torch.arange(8))
+    assert torch.equal(heard(data["audio_again"])[0], torch.arange(8))
+    assert ((data["audio"] - data["audio_again"]).abs().amax((1, 2)) > 1e-3).all()
+    batch = drawn(task)
+    assert batch["box"].shape == (8, 2, 4)
+    assert not torch.equal(batch["box"][:, 0], batch["box"][:, 1])
+
+
+def test_level_guard_draws_loudness_without_regard_to_the_recording():
+    loud = torch.linspace(0.02, 1, 8)[:, None, None]
+    cues = {}
+    for on in (True, False):
+        task = task_of(level=on)
+        batch = drawn(task)
+        batch["audio"] = batch["audio"] * loud
+        cues[on] = task.guards[0].probe(task.augment(batch))[:, 0]
+    own = loud[:, 0, 0].log() + cues[False][-1]
+    torch.testing.assert_close(cues[False], own, atol=1e-3, rtol=0)
+    same = task_of()
+    untouched = same.guards[0].probe(same.augment(drawn(same)))[:, 0]
+    torch.testing.assert_close(untouched, cues[True], atol=1e-3, rtol=0)
+
+
+def test_equalise_guard_changes_the_room_tone():
+    noise = 0.1 * torch.randn(8, 1, RATE, generator=torch.Generator().manual_seed(0))
+    spread = {}
+    for on in (True, False):
+        task = task_of(equalise=on)
+        data = task.augment({**drawn(task), "audio": noise})
+        spread[on] = float(task.guards[1].probe(data).std(0).mean())
+    # Eight recordings of one white noise: 0.06 apart in nats, and 1.1 with colouring.
+    assert spread[False] < 0.2
+    assert spread[True] > 0.6
+
+
+def test_silent_sound_gives_no_nan():
+    task = CrossModal(build_encoder(TinyVideo), build_encoder(TinyAudio), size=32, within_sound=1.0)
+    batch = drawn(task)
+    batch["audio"] = torch.zeros_like(batch["audio"])
+    step = task(task.augment(batch))
+    step.loss.backward()
+    assert step.loss.isfinite()
+    assert all(p.grad.isfinite().all() for p in task.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"audio_rate": 0, "audio_channels": 0, "audio_duration": 0.0}, "no sound track"),
+        ({"audio_duration": 0.5}, "overlap for 0.50 s, less than 1 s: lower seconds"),
+        ({"audio_start": 9.8, "audio_duration": 5.0}, "overlap for 0.20 s"),
+        ({"kind": "audio"}, "no video"),
+        ({"kind": "image"}, "no video"),
+    ],
+)
+def test_media_that_cannot_serve_are_refused_by_name(changes, reason):
+    with pytest.raises(MediaError, match=reason) as error:
+        task_of().plan(medium(**changes), generator(0, 0, 0))
+    assert error.value.stage == "plan"
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith("x.mp4: plan: ")
+
+
+def test_impossible_options_are_refused():
+    with pytest.raises(InputError, match="encoder of image"):
+        CrossModal(build_encoder(TinyVideo), build_encoder(TinyImage))
+    with pytest.raises(InputError, match="image or video"):
+        CrossModal(build_encoder(TinyAudio), build_encoder(TinyAudio))
+    with pytest.raises(InputError, match="does not fit"):
+        task_of(frames=11, step=0.1)
+    with pytest.raises(InputError, match="weights"):
+        task_of(within_sound=-1.0)
+    with pytest.raises(InputError, match="temperature"):
+        task_of(temperature=0.0)
