@@ -104,7 +104,9 @@ def _times(path: str, info: MediaInfo, fps: float | None) -> list[float]:
         from ..modalities.timing import cached, identity
         from ..modalities.video import start_seconds
 
-        track = cached(identity(path, None, None)).video
+        known = cached(identity(path, None, None))
+        assert known is not None
+        track = known.video
         assert track is not None
         return start_seconds(track, range(len(track.pts)))
     return (np.arange(max(int(np.ceil(info.duration * fps)), 1)) / fps).tolist()

@@ -45,8 +45,8 @@ def probe(
     if is_picture(path):
         return picture_info(path)
     key = timing.identity(path, video, audio)
-    if timing.known(key):
-        return timing.cached(key).info
+    if known := timing.cached(key):
+        return known.info
     with Medium(path, video=video, audio=audio, keep=True) as medium:
         return timing.timeline(medium, key).info
 
@@ -89,7 +89,7 @@ def read(
         raise MediaError(path, "open", f"strict reading is {reason}")
     # Strict reading has a timeline of its own, whose making was listened to as well.
     key = timing.identity(path, video, audio, *(1,) * strict)
-    if not timing.known(key) and (info.kind == "image" if info else is_picture(path)):
+    if not timing.cached(key) and (info.kind == "image" if info else is_picture(path)):
         return _read_picture(path, plan, strict)
     with _strictly(path, key) if strict else nullcontext([]) as faults:
         return _read_av(path, plan, key, (video, audio), backend, faults)

@@ -1,12 +1,12 @@
 """Files that stay open between reads, within a bound: opening one takes as long as some frames."""
 
 import os
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from . import timing
 from .container import Medium
+from .recent import Recent
 
 _FILES = 32
 _PIXELS = 1 << 22  # of all their pictures; a decoder may hold twenty of its own
@@ -15,12 +15,12 @@ _PIXELS = 1 << 22  # of all their pictures; a decoder may hold twenty of its own
 class Shelf:
     """The media that were read last, still open.
 
-    Whoever takes one has it alone until it comes back, so that threads need no lock. A forked
-    process must not read on from its parent's place in a file: it starts with an empty shelf.
+    Whoever takes one has it alone until it comes back. A forked process must not read on from
+    its parent's place in a file: it starts with an empty shelf.
     """
 
     def __init__(self):
-        self._media: OrderedDict[tuple, Medium] = OrderedDict()
+        self._media: Recent[Medium] = Recent(lambda medium: medium.pixels, _PIXELS, _FILES)
         self._process = os.getpid()
 
     def take(self, key: tuple) -> Medium | None:
@@ -28,22 +28,18 @@ class Shelf:
         if self._process != os.getpid():
             self._process = os.getpid()
             self.clear()
-        return self._media.pop(key, None)
+        return self._media.pop(key)
 
     def put(self, key: tuple, medium: Medium) -> None:
         """Keeps a medium; those unused for longest are closed."""
         medium.rest()
-        older = self._media.pop(key, None)
-        if older:
+        for older in self._media.put(key, medium):
             older.close()
-        self._media[key] = medium
-        while len(self._media) > _FILES or sum(m.pixels for m in self._media.values()) > _PIXELS:
-            self._media.popitem(last=False)[1].close()
 
     def clear(self) -> None:
         """Closes everything."""
-        while self._media:
-            self._media.popitem()[1].close()
+        for medium in self._media.clear():
+            medium.close()
 
 
 _shelf = Shelf()
@@ -66,7 +62,8 @@ def opened(
         choice: numbers of the video and the audio stream.
         reuse: whether the reader starts at a seek, so that it need not be fresh.
     """
-    kind = timing.cached(key).kind if timing.known(key) else None
+    known = timing.cached(key)
+    kind = known.kind if known else None
     medium = _shelf.take(key) if reuse and kind else None
     if medium is None:
         keep = kind is None

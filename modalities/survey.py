@@ -71,7 +71,8 @@ def survey(path: str | os.PathLike) -> Survey:
     facts: dict[str, Any] = {n: getattr(info, n) for n in MediaInfo.__slots__}
     facts["motion"] = motion.per_second(info.duration) if info.has_video else ()
     errors = tuple(dict.fromkeys(said))
-    early = timing.cached(timing.identity(path, None, None)).ends_early
+    known = timing.cached(timing.identity(path, None, None))
+    early = known.ends_early if known else ""
     loudness = sound.result()
     return Survey(MediaInfo(**facts), motion.count, corrupt, errors, *loudness, early)
 

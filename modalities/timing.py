@@ -5,7 +5,6 @@ a full decode where a container's packets cannot be trusted.
 """
 
 import os
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -17,6 +16,7 @@ from .colour import display_size, orientation
 from .container import Kind, Medium, failing
 from .media import MediaError, MediaInfo
 from .promise import missing_bytes
+from .recent import Recent
 from .spare import spare_test
 
 # Containers whose packets carry the time of every frame, and where decoding can start at a key
@@ -104,7 +104,12 @@ class Timeline:
     ends_early: str  # in words, empty if the file does not
 
 
-_cache: "OrderedDict[tuple, Timeline]" = OrderedDict()
+def _weight(found: Timeline) -> int:
+    video, audio = found.video, found.audio
+    return 100 + (3 * len(video.pts) if video else 0) + (len(audio.packets) if audio else 0)
+
+
+_cache: Recent[Timeline] = Recent(_weight, _CACHED_TIMES, least=1)
 
 
 def timeline(medium: Medium, key: tuple) -> Timeline:
@@ -113,9 +118,8 @@ def timeline(medium: Medium, key: tuple) -> Timeline:
     Raises:
         MediaError: nothing in the file can be decoded.
     """
-    if key in _cache:
-        _cache.move_to_end(key)
-        return _cache[key]
+    if held := _cache.get(key):
+        return held
     with failing(medium.path, "probe"):
         found = _scan(medium)
     return _remember(key, found)
@@ -138,9 +142,7 @@ def recounted(medium: Medium, key: tuple, found: Timeline) -> Timeline:
 
 
 def _remember(key: tuple, found: Timeline) -> Timeline:
-    _cache[key] = found
-    while len(_cache) > 1 and sum(_weight(t) for t in _cache.values()) > _CACHED_TIMES:
-        _cache.popitem(last=False)
+    _cache.put(key, found)
     return found
 
 
@@ -156,24 +158,14 @@ def identity(path: str, *choice: int | None) -> tuple:
     return path, status.st_mtime_ns, status.st_size, *choice
 
 
-def _weight(found: Timeline) -> int:
-    video, audio = found.video, found.audio
-    return 100 + (3 * len(video.pts) if video else 0) + (len(audio.packets) if audio else 0)
-
-
-def cached(key: tuple) -> Timeline:
-    """The timeline in the cache."""
-    return _cache[key]
+def cached(key: tuple) -> Timeline | None:
+    """The timeline in the cache, if it is there."""
+    return _cache.get(key)
 
 
 def forget(key: tuple) -> None:
     """Drops a timeline: it will be made anew."""
-    _cache.pop(key, None)
-
-
-def known(key: tuple) -> bool:
-    """Whether the timeline is in the cache."""
-    return key in _cache
+    _cache.pop(key)
 
 
 @dataclass(slots=True)

@@ -118,7 +118,7 @@ def test_far_frames_are_sought(film, monkeypatch):
     monkeypatch.setattr(
         Medium, "packets_from", lambda m, t, s: [sought.append(t), real(m, t, s)][1]
     )
-    shelf._shelf.clear()
+    shelf.close_files()
     frames = read(path, Plan(times=(0.01, 3.9))).frames
     assert len(sought) == 1
     assert np.array_equal(frames[1].permute(1, 2, 0).numpy(), pictures[117])
@@ -154,7 +154,7 @@ def test_spare_packets_are_told_from_their_syntax():
 
 
 def test_files_stay_open_within_a_bound(tmp_path):
-    shelf._shelf.clear()
+    shelf.close_files()
     before = len(os.listdir("/proc/self/fd"))
     paths = [tmp_path / f"{k}.mp4" for k in range(shelf._FILES + 4)]
     for path in paths:
