@@ -3,15 +3,14 @@
 import difflib
 import logging
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from ..errors import InputError
-from ..modalities.child import IsolatedReader, Limits
-from ..modalities.media import Kind, MediaInfo, Plan, Sample
+from ..modalities.child import Limits
+from ..modalities.media import Kind
+from .files import Entry, Files
 from .scan import ARCHIVES, SUFFIXES, find_media, kind_of
-from .source import Source
 from .table import GROUPS, LABELS, Table, read_table
 
 TABLE = "groups.csv"
@@ -28,15 +27,7 @@ SPLITS = {
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    name: str
-    label: str = ""
-    group: str = ""
-    split: str = ""
-
-
-class Folder(Source):
+class Folder(Files):
     """Media files below a folder, sorted by path. Hidden files are left out.
 
     Without a table the class is the first-level sub-folder if all media lie in sub-folders (more
@@ -70,78 +61,40 @@ class Folder(Source):
         fold: str | None = None,
         isolated: Limits | None = None,
     ):
-        self.path = Path(path)
+        root = Path(path)
         if kind is not None and kind not in get_args(Kind):
             raise InputError(f"no kind {kind!r}; choose {', '.join(get_args(Kind))}")
-        _check_there(self.path)
-        if self.path.is_file():
-            self.path, media = self.path.parent, _single(self.path)
-            found_table = self._table(table) if table else None
+        _check_there(root)
+        if root.is_file():
+            root, media = root.parent, _single(root)
+            found_table = _table(root, table) if table else None
         else:
-            found_table = self._table(table)
-            media = _of_folder(self.path)
+            found_table = _table(root, table)
+            media = _of_folder(root)
         if found_table is None and fold is not None:
-            raise InputError(f"{self.path}: fold={fold!r} needs a table with that column")
+            raise InputError(f"{root}: fold={fold!r} needs a table with that column")
         if found_table is not None:
-            media = _listed(media, found_table, self.path)
-        names = _of_kind(media, kind, self.path)
+            media = _listed(media, found_table, root)
+        names = _of_kind(media, kind, root)
         if found_table is None:
-            self._entries = from_folders(names, self.path)
+            entries = from_folders(names, root)
         else:
-            self._entries = from_table(names, found_table, fold)
-        self.classes = in_order({entry.label for entry in self._entries if entry.label})
-        self._numbers = {name: number for number, name in enumerate(self.classes)}
-        self.title = self.path.resolve().name
-        self._infos: dict[int, MediaInfo] = {}
-        self._reader = IsolatedReader(isolated) if isolated else None
+            entries = from_table(names, found_table, fold)
+        classes = in_order({entry.label for entry in entries if entry.label})
+        super().__init__(root, entries, classes, isolated=isolated)
 
-    def __len__(self) -> int:
-        return len(self._entries)
 
-    def name(self, i: int) -> str:
-        return self._entries[i].name
-
-    def info(self, i: int) -> MediaInfo:
-        if i not in self._infos:
-            self._infos[i] = self._probe(str(self.path / self.name(i)))
-        return self._infos[i]
-
-    def _probe(self, path: str) -> MediaInfo:
-        if self._reader:
-            return self._reader.probe(path)
-        from ..modalities.read import probe
-
-        return probe(path)
-
-    def read(self, i: int, plan: Plan) -> Sample:
-        path = str(self.path / self.name(i))
-        if self._reader:
-            return self._reader.read(path, plan)
-        from ..modalities.read import read
-
-        return read(path, plan, info=self._infos.get(i))
-
-    def label(self, i: int) -> int:
-        return self._numbers.get(self._entries[i].label, -1)
-
-    def group(self, i: int) -> str:
-        """The table's group, else the example itself."""
-        return self._entries[i].group or self.name(i)
-
-    def split(self, i: int) -> str:
-        return self._entries[i].split
-
-    def _table(self, table: str | Path | None) -> Table | None:
-        if table is None:
-            file = self.path / TABLE
-            if not file.is_file():
-                return None
-            _log.info("%s: taken as the table of labels, groups and folds", file)
+def _table(root: Path, table: str | Path | None) -> Table | None:
+    if table is None:
+        file = root / TABLE
+        if not file.is_file():
+            return None
+        _log.info("%s: taken as the table of labels, groups and folds", file)
+        return read_table(file)
+    for file in (Path(table), root / table):
+        if file.is_file():
             return read_table(file)
-        for file in (Path(table), self.path / table):
-            if file.is_file():
-                return read_table(file)
-        raise InputError(f"{table}: no such table, neither there nor in {self.path}")
+    raise InputError(f"{table}: no such table, neither there nor in {root}")
 
 
 def _check_there(path: Path) -> None:
@@ -219,7 +172,7 @@ def _of_kind(media: dict[str, Kind], kind: Kind | None, root: Path) -> list[str]
     return [name for name, found in media.items() if kind in (None, found)]
 
 
-def from_folders(names: list[str], root: Path) -> list[_Entry]:
+def from_folders(names: list[str], root: Path) -> list[Entry]:
     parts = [tuple(name.split("/")) for name in names]
     splits = [""] * len(names)
     if all(len(part) > 1 and part[0].lower() in SPLITS for part in parts):
@@ -234,19 +187,19 @@ def from_folders(names: list[str], root: Path) -> list[_Entry]:
             *folders,
         )
     return [
-        _Entry(name, label=part[0] if labelled else "", split=split)
+        Entry(name, label=part[0] if labelled else "", split=split)
         for name, part, split in zip(names, parts, splits, strict=True)
     ]
 
 
-def from_table(names: list[str], table: Table, fold: str | None) -> list[_Entry]:
+def from_table(names: list[str], table: Table, fold: str | None) -> list[Entry]:
     label, group, split = table.first(LABELS), table.first(GROUPS), table.split_column(fold)
     entries = []
     for name in names:
         row = {"": ""} | table.rows[name]
         part = row[split or ""]
         part = SPLITS.get(part.lower(), part)
-        entries.append(_Entry(name, row[label or ""], row[group or ""], part))
+        entries.append(Entry(name, row[label or ""], row[group or ""], part))
     return entries
 
 
