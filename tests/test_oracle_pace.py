@@ -1,0 +1,201 @@
+"""Pace on frames whose brightness spells the time."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from planted import clock, drawn, medium, noisy, probed, still
+from scipy.stats import chisquare, ks_2samp
+from task_kit import build_encoder
+from torch import Tensor
+
+from pretexto.encoders.image import TinyImage
+from pretexto.encoders.video import TinyVideo
+from pretexto.errors import InputError
+from pretexto.modalities.draw import generator
+from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.tasks.pace import Pace
+
+
+def task_of(**options) -> Pace:
+    """Pixels that can be read: no colour change, one level of difference seen."""
+    encoder = options.pop("encoder", TinyVideo)
+    easy = {"size": 2, "frames": 6, "colour": 0.0, "similar": 0.002}
+    return Pace(build_encoder(encoder), **(easy | options))
+
+
+def spelled(inputs: Tensor, step: float = 0.04) -> Tensor:
+    """The pace that the pixels spell: levels per frame, of which 25 make a second."""
+    level = inputs.mean((1, 3, 4)) * 255
+    return ((level[:, -1] - level[:, 0]) / (inputs.shape[2] - 1) / 25 / step).round().long()
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
+def test_the_answer_is_what_the_pixels_spell(encoder, pairs):
+    task = task_of(encoder=encoder, pairs=pairs, paces=(1, 2, 4))
+    _, data = drawn(task, 60)
+    paces = torch.tensor([1, 2, 4])[data["target"]]
+    assert len(paces) == (180 if pairs else 60)
+    assert (data["weight"] == 1).all()
+    assert torch.equal(paces, spelled(data["inputs"]))
+
+
+def test_scrambled_answers_are_noticed():
+    _, data = drawn(task_of(), 200)
+    assert not torch.equal(data["target"].roll(1) + 1, spelled(data["inputs"]))
+    assert not torch.equal(data["target"] + 1, spelled(data["inputs"][:, :, ::2], 0.04))
+
+
+def test_colour_change_keeps_the_pace():
+    """Time is spelled by a bar's place, which recolouring leaves alone."""
+
+    def bar(plan: Plan) -> Sample:
+        frames = torch.zeros(len(plan.times), 3, 8, 256, dtype=torch.uint8)
+        for frame, t in zip(frames, plan.times, strict=True):
+            frame[:, :, round(t * 25)] = 200
+        return Sample(frames, torch.tensor(plan.times, dtype=torch.float64))
+
+    task = task_of(colour=0.2)
+    for i in range(50):
+        rng = generator(0, 0, i)
+        made = task.example(bar(task.plan(medium(), rng)), rng)
+        assert made["clips"].shape == (1, 3, 6, 2, 2)
+        pace = made["times"][0].diff() / 0.04
+        torch.testing.assert_close(pace, (made["target"] + 1).expand(5).float(), atol=1e-3, rtol=0)
+
+
+def test_paces_are_drawn_equally_often_and_starts_without_regard_to_them():
+    task = task_of(frames=8)
+    info = medium(1.5)
+    plans = [task.plan(info, generator(0, 0, i)) for i in range(2000)]
+    pace = torch.tensor([len(plan.times) - 8 for plan in plans])
+    assert chisquare(pace.bincount(minlength=5)[1:].numpy()).pvalue > 1e-3
+    start = torch.tensor([plan.times[0] for plan in plans])
+    assert start.min() >= 0
+    assert start.max() <= 1.5 - 0.04 * 4 * 7
+    for p in (2, 3, 4):
+        assert ks_2samp(start[pace == 1].numpy(), start[pace == p].numpy()).pvalue > 1e-3
+
+
+def test_frames_are_evenly_spaced_and_inside():
+    task = task_of(frames=8)
+    for i in range(300):
+        plan = task.plan(medium(1.2), generator(0, 0, i))
+        pace = len(plan.times) - 8
+        steps = torch.tensor(plan.times[:8], dtype=torch.float64).diff()
+        torch.testing.assert_close(steps, torch.full_like(steps, 0.04 * pace))
+        assert max(plan.times) < 1.2
+        assert set(plan.times[8:]) == {plan.times[0] + 0.04 * 4 * 7}
+
+
+@pytest.mark.parametrize(("fps", "step", "base"), [(25, 0.04, 1), (12.5, 0.04, 1), (30, 0.04, 2)])
+def test_the_base_step_is_a_whole_number_of_frames(fps, step, base):
+    task = task_of(step=step)
+    for i in range(50):
+        plan = task.plan(medium(fps=fps), generator(0, 0, i))
+        shown = [math.floor(t * fps + 1e-9) for t in plan.times[:6]]
+        pace = len(plan.times) - 6
+        assert {b - a for a, b in pairwise(shown)} == {pace * base}
+
+
+def test_a_pair_differs_by_nothing_but_its_pace():
+    task = task_of(size=32, paces=(1, 2), pairs=True, similar=0.0)
+    _, data = drawn(task, 8, lambda plan: noisy(plan, lambda t: 40.0))
+    inputs = data["inputs"].unflatten(0, (8, 2))
+    assert torch.equal(inputs[:, 0, :, ::2], inputs[:, 1, :, :3])
+    assert torch.equal(data["target"], torch.tensor([0, 1] * 8))
+
+
+def test_every_frame_has_a_colour_of_its_own():
+    for recolour in (True, False):
+        _, data = drawn(task_of(recolour=recolour, colour=0.3, moving=False), 20, still)
+        change = data["inputs"].mean((3, 4)).diff(dim=2).abs().amax(1)
+        assert (change > 1e-4).float().mean() > 0.95 if recolour else change.max() < 1e-6
+
+
+def test_whether_anything_moves_is_judged_without_regard_to_the_pace():
+    """Brightness grows by 0.1 a second: 0.08 from the first to the judged frame, at any pace."""
+    task = task_of(frames=6, similar=0.05)
+    _, data = drawn(task, 60)
+    assert data["target"].unique().tolist() == [0, 1, 2, 3]
+    assert (data["weight"] == 1).all()
+    own = data["inputs"][:, 0, -1, 0, 0] - data["inputs"][:, 0, 0, 0, 0]
+    assert (own < 0.05).any()
+    _, data = drawn(task_of(frames=6, similar=0.1), 60)
+    assert (data["weight"] == 0).all()
+
+
+def test_stretches_are_chosen_where_something_moves():
+    motion = (0.0,) * 6 + (1.0,) + (0.0,) * 3
+    for i in range(200):
+        plan = task_of().plan(medium(motion=motion), generator(0, 0, i))
+        assert plan.times[-1] > 6 - 0.2
+        assert plan.times[0] < 7 + 0.2
+
+
+def test_static_media_are_never_asked_about():
+    task = task_of(size=32)
+    _, data = drawn(task, 6, still)
+    step = task(data)
+    step.loss.backward()
+    assert float(step.loss.detach()) == 0
+    assert float(step.metrics["rejected"]) == 1
+    assert all(p.grad.isfinite().all() for p in task.parameters())
+
+
+@pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
+def test_static_media_leave_the_answer_to_chance(encoder):
+    task = task_of(encoder=encoder, size=32, pairs=True, moving=False).eval()
+    _, data = drawn(task, 20, still)
+    with torch.no_grad():
+        assert float(task(data).metrics["accuracy"]) == 0.25
+
+
+def sampled(plan: Plan) -> Sample:
+    """A film of 12.5 frames per second, another one in each draw, each frame a noise of its own."""
+    film, side = round(1e6 * plan.times[0]), plan.short_side or 8
+    shown = [math.floor(t * 12.5 + 1e-9) for t in plan.times]
+    noise = [torch.randint(256, (3, side, side), generator=generator(film, 0, k)) for k in shown]
+    times = torch.tensor(plan.times, dtype=torch.float64)
+    return Sample(torch.stack(noise).to(torch.uint8), times)
+
+
+def pulsing(plan: Plan) -> Sample:
+    """Noise that grows for 1.3 seconds from every key frame on."""
+    return noisy(plan, lambda t: 0.3 + 1.5 * (t % 1.3))
+
+
+PLANTED = {
+    "recolour": (clock, {"colour": 0.2}, medium(), 0.6),
+    # The best that starts allow: a quarter of 1 + 1/2 + 1/3 + 1/4.
+    "same_start": (clock, {"frames": 4}, medium(0.61), 0.42),
+    "whole_frames": (sampled, {"paces": (1, 2)}, medium(fps=12.5), 0.95),
+    "moving": (pulsing, {"similar": 0.03}, medium(), 0.5),
+}
+
+
+@pytest.mark.parametrize("guard", PLANTED)
+def test_a_shortcut_gives_the_pace_away_only_without_its_guard(guard):
+    reader, options, info, least = PLANTED[guard]
+    scores = {}
+    for on in (True, False):
+        task = task_of(**({"size": 28, "scale": (1.0, 1.0)} | options | {guard: on}))
+        scores[on] = probed(task, guard, reader, 400, info)
+        chance = 1 / len(task.paces)
+    assert scores[False] > least
+    # Of 200 answers, chance has a deviation of at most 0.035.
+    assert scores[True] < chance + 0.11
+
+
+def test_impossible_media_and_options_are_refused():
+    with pytest.raises(MediaError, match="no video"):
+        task_of().plan(MediaInfo("x.jpg", "image"), generator(0, 0, 0))
+    with pytest.raises(MediaError, match=r"0.50 s are too short for 6 frames at pace 4"):
+        task_of().plan(medium(0.5), generator(0, 0, 0))
+    for paces in ((1,), (2, 1), (0, 1), (1, 1)):
+        with pytest.raises(InputError, match="paces"):
+            task_of(paces=paces)
+    with pytest.raises(InputError, match="frames=2"):
+        task_of(frames=1)
