@@ -116,13 +116,14 @@ def test_half_precision_vectors_are_compared_in_full():
 def test_two_processes_with_gathered_negatives_equal_one(tmp_path: Path):
     mp.spawn(two_processes.run, (str(tmp_path),), nprocs=2)
     first, second, weight = two_processes.batch()
-    loss, _ = nt_xent(first @ weight, second @ weight, 0.2)
-    (grad,) = torch.autograd.grad(loss, weight)
-    assert grad.abs().max() > 1e-3
-    for k, rank in product(range(len(two_processes.SIZES)), range(2)):
-        got = torch.load(tmp_path / f"{k}-{rank}.pt", weights_only=True)
-        torch.testing.assert_close(got["loss"][0], loss.detach(), **TIGHT)
-        torch.testing.assert_close(got["grad"], grad, **TIGHT)
+    for name, contrast in two_processes.LOSSES.items():
+        loss, _ = contrast(first @ weight, second @ weight, 0.2)
+        (grad,) = torch.autograd.grad(loss, weight)
+        assert grad.abs().max() > 1e-3
+        for k, rank in product(range(len(two_processes.SIZES)), range(2)):
+            got = torch.load(tmp_path / f"{name}-{k}-{rank}.pt", weights_only=True)
+            torch.testing.assert_close(got["loss"][0], loss.detach(), **TIGHT)
+            torch.testing.assert_close(got["grad"], grad, **TIGHT)
 
 
 def test_local_negatives_would_fail_the_two_process_test():
