@@ -1,6 +1,7 @@
 """The store of what was used last: its bounds, its order, and threads and forks that share it."""
 
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,8 +34,15 @@ def test_the_least_is_kept_whatever_it_weighs():
     assert store.get((60,)) == 60
 
 
+def slowly(_) -> int:
+    """A weight of 1, which takes long enough for another thread to come in between."""
+    return sum(range(60)) // 1770
+
+
 def test_threads_lose_nothing_and_get_nothing_twice():
-    store, out, lock = Recent(lambda value: 1, most=7), [], threading.Lock()
+    store, out, lock = Recent(slowly, most=7), [], threading.Lock()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
 
     def toil(worker: int) -> None:
         for k in range(3000):
@@ -43,8 +51,12 @@ def test_threads_lose_nothing_and_get_nothing_twice():
             with lock:
                 out.extend(gone + ([] if taken is None else [taken]))
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(toil, range(4)))
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(toil, range(4)))
+    finally:
+        sys.setswitchinterval(before)
+    assert store._total == len(store._values)
     left = store.clear()
     assert len(left) <= 7
     assert sorted(out + left) == [(w, k) for w in range(4) for k in range(3000)]
