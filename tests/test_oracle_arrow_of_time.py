@@ -1,0 +1,187 @@
+"""The arrow of time on frames whose brightness spells the time."""
+
+import math
+
+import pytest
+import torch
+from planted import clock, drawn, medium, noisy, probed, still
+from task_kit import build_encoder
+from torch import Tensor
+
+from pretexto.encoders.image import TinyImage
+from pretexto.encoders.video import TinyVideo
+from pretexto.errors import InputError
+from pretexto.modalities.draw import generator
+from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.tasks.arrow_of_time import ArrowOfTime
+from pretexto.tasks.clips import embed_frames
+from pretexto.tasks.cues import coarse
+from pretexto.tasks.motion import without_bars
+
+
+def task_of(**options) -> ArrowOfTime:
+    """Pixels that can be read: no colour change and no levelling, one level seen."""
+    encoder = options.pop("encoder", TinyVideo)
+    easy = {"size": 2, "frames": 6, "colour": 0.0, "level": False, "similar": 0.002}
+    return ArrowOfTime(build_encoder(encoder), **(easy | options))
+
+
+def spelled(inputs: Tensor) -> Tensor:
+    """1 where every frame is later than the one before, 0 where earlier, -1 else."""
+    steps = inputs.mean((1, 3, 4)).diff(dim=1)
+    return (steps > 0).all(1).long() - (~(steps < 0).all(1) & ~(steps > 0).all(1)).long()
+
+
+@pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
+def test_the_answer_is_what_the_pixels_spell(encoder):
+    _, data = drawn(task_of(encoder=encoder), 200)
+    assert (data["weight"] == 1).all()
+    assert torch.equal(data["target"], spelled(data["inputs"]))
+    assert torch.equal(data["target"], (data["times"].diff(dim=1) > 0).all(1).long())
+
+
+def test_colour_change_keeps_the_direction():
+    # Six seconds of ten, since brighter frames would all become white.
+    _, data = drawn(task_of(colour=0.2, step=0.2), 100, info=medium(6.0))
+    assert torch.equal(data["target"], spelled(data["inputs"]))
+
+
+def test_scrambled_answers_are_noticed():
+    _, data = drawn(task_of(), 200)
+    assert not torch.equal(data["target"].roll(1), spelled(data["inputs"]))
+    assert torch.equal(data["target"], 1 - spelled(data["inputs"].flip(2)))
+    swapped = data["inputs"][:, :, [1, 0, 2, 3, 4, 5]]
+    assert (spelled(swapped) == -1).all()
+
+
+def test_half_of_the_clips_run_backwards():
+    _, data = drawn(task_of(), 1000)
+    # Five standard deviations of a binomial.
+    assert abs(int(data["target"].sum()) - 500) < 5 * math.sqrt(250)
+
+
+def test_both_directions_show_the_same_frames():
+    """Of clips drawn alike, those backwards are exactly those forwards, the other way round."""
+    task = task_of(size=16, similar=0.0)
+
+    def film(plan: Plan) -> Sample:
+        held = tuple(float(k) for k in range(len(plan.times)))
+        return noisy(Plan(times=held, short_side=plan.short_side), lambda t: 60.0)
+
+    seen = {}
+    for i in range(20):
+        made = task.example(film(task.plan(medium(), generator(0, 0, i))), generator(0, 0, i))
+        seen.setdefault(int(made["target"]), made["clip"])
+    assert torch.equal(seen[0], seen[1].flip(1))
+    assert not torch.equal(seen[0], seen[1])
+
+
+def test_clips_stay_inside_and_short_media_are_refused():
+    task = task_of(frames=5, step=0.1)
+    for i in range(200):
+        times = torch.tensor(task.plan(medium(0.5), generator(0, 0, i)).times)
+        torch.testing.assert_close(times.diff(), torch.full((4,), 0.1), atol=1e-5, rtol=0)
+        assert times.min() >= 0
+        assert times.max() < 0.5
+    with pytest.raises(MediaError, match=r"0.40 s are too short for 5 frames, which take 0.40 s"):
+        task.plan(medium(0.4), generator(0, 0, 0))
+
+
+def test_stretches_are_chosen_where_something_moves():
+    motion = (0.0,) * 6 + (1.0,) + (0.0,) * 3
+    for i in range(200):
+        times = task_of().plan(medium(motion=motion), generator(0, 0, i)).times
+        assert times[-1] > 6 - 0.2
+        assert times[0] < 7 + 0.2
+
+
+def test_static_media_are_never_asked_about():
+    task = task_of(size=32)
+    _, data = drawn(task, 6, still)
+    step = task(data)
+    step.loss.backward()
+    assert float(step.loss.detach()) == 0
+    assert float(step.metrics["rejected"]) == 1
+    assert all(p.grad.isfinite().all() for p in task.parameters())
+
+
+def test_static_media_leave_the_answer_to_chance():
+    task = task_of(size=16, moving=False, flip=False, scale=(1.0, 1.0)).eval()
+    _, data = drawn(task, 400, still)
+    assert torch.equal(data["inputs"], data["inputs"].flip(2))
+    with torch.no_grad():
+        assert abs(float(task(data).metrics["accuracy"]) - 0.5) < 5 * 0.5 / math.sqrt(400)
+
+
+def barred(plan: Plan) -> Sample:
+    """A still, bright picture between bars that are black at first and slightly grey at last."""
+    sample = still(plan)
+    assert sample.frames is not None
+    frames = sample.frames.clone()
+    height = frames.shape[-2]
+    for frame, t in zip(frames, plan.times, strict=True):
+        for bar in (frame[:, : height // 6], frame[:, -(height // 6) :]):
+            bar.fill_(round(2 * t))
+    return Sample(frames, sample.times)
+
+
+PLANTED = {
+    "bars": (barred, {"moving": False, "level": True, "step": 0.4}),
+    "level": (clock, {}),
+    "soften": (noisy, {"moving": False, "step": 0.4}),
+    "moving": (noisy, {"soften": False, "similar": 0.03, "step": 0.4}),
+}
+
+
+@pytest.mark.parametrize("guard", PLANTED)
+def test_a_shortcut_gives_the_direction_away_only_without_its_guard(guard):
+    reader, options = PLANTED[guard]
+    scores = {}
+    for on in (True, False):
+        task = task_of(**({"size": 28, "scale": (1.0, 1.0)} | options | {guard: on}))
+        scores[on] = probed(task, guard, reader, 300)
+    assert scores[False] > 0.9
+    # Of 150 answers half are right by chance, with a deviation of 0.041.
+    assert abs(scores[True] - 0.5) < 0.17
+
+
+def test_bars_are_cut_and_pictures_are_not():
+    frames = torch.full((3, 3, 40, 60), 120, dtype=torch.uint8)
+    times = torch.zeros(3, dtype=torch.float64)
+    assert torch.equal(without_bars(Sample(frames, times)).frames, frames)
+    boxed = frames.clone()
+    boxed[:, :, :6], boxed[:, :, 35:], boxed[..., :9] = 10, 16, 0
+    # One line more on each cut side, where resizing blends bar and picture.
+    assert torch.equal(without_bars(Sample(boxed, times)).frames, frames[:, :, 7:34, 10:])
+    lit = boxed.clone()
+    lit[1] = 120
+    assert torch.equal(without_bars(Sample(lit, times)).frames, lit)
+    night = frames // 10
+    assert torch.equal(without_bars(Sample(night, times)).frames, night)
+    night[:, :, 20:24] = 200
+    assert torch.equal(without_bars(Sample(night, times)).frames, night)
+
+
+def test_softening_averages_two_by_two_pixels():
+    x = torch.arange(30.0).view(1, 1, 5, 6)
+    got = coarse(x)
+    assert got.shape == x.shape
+    assert torch.equal(got[0, 0, :2, :2], torch.full((2, 2), 3.5))
+    assert torch.equal(got[0, 0, 4], torch.tensor([24.5, 24.5, 26.5, 26.5, 28.5, 28.5]))
+    assert torch.equal(coarse(got), got)
+
+
+def test_an_image_encoder_shows_the_order_of_frames():
+    encoder = build_encoder(TinyImage).eval()
+    clip = torch.rand(2, 3, 4, 32, 32, generator=generator(0, 0, 0))
+    with torch.no_grad():
+        vectors = embed_frames(encoder, clip).unflatten(1, (4, -1))
+        for k in range(4):
+            torch.testing.assert_close(vectors[:, k], encoder(clip[:, :, k]))
+
+
+def test_impossible_media_and_options_are_refused():
+    with pytest.raises(MediaError, match="no video"):
+        task_of().plan(MediaInfo("x.jpg", "image"), generator(0, 0, 0))
+    with pytest.raises(InputError, match="frames=2"):
+        task_of(frames=1)
