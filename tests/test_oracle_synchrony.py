@@ -1,0 +1,302 @@
+"""Synchrony on colours and tones that spell the video and the time."""
+
+import math
+
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from task_kit import build_encoder, collate
+from torch import Tensor
+
+from pretexto.encoders.audio import TinyAudio
+from pretexto.encoders.image import TinyImage
+from pretexto.encoders.video import TinyVideo
+from pretexto.errors import InputError
+from pretexto.modalities.draw import generator
+from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.tasks.metrics import accuracy
+from pretexto.tasks.synchrony import Synchrony
+
+SECONDS, RATE = 10.0, 16000
+
+
+def medium(**changes) -> MediaInfo:
+    fields = {
+        "path": "x.mp4", "kind": "video", "duration": SECONDS, "fps": 25.0, "frames": 250,
+        "height": 40, "width": 40, "audio_rate": 44100, "audio_channels": 2,
+        "audio_duration": SECONDS,
+    }  # fmt: skip
+    return MediaInfo(**(fields | changes))
+
+
+def coded(i: int, plan: Plan) -> Sample:
+    """Red and the tone's octave tell the video; green and the tone's offset tell the time."""
+    times = torch.tensor(plan.times, dtype=torch.float64)
+    frames = torch.zeros(len(times), 3, 40, 40)
+    frames[:, 0] = 25 * i + 20
+    frames[:, 1] = (times / SECONDS * 250).float()[:, None, None]
+    span = plan.audio
+    assert span is not None
+    t = span.start + torch.arange(span.samples, dtype=torch.float64) / span.rate
+    tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))
+    return Sample(frames.to(torch.uint8), times, tone.float().expand(2, -1), span.rate)
+
+
+def task_of(encoder=TinyVideo, **options) -> Synchrony:
+    easy = {"size": 32, "frames": 6, "colour": False}
+    return Synchrony(build_encoder(encoder), build_encoder(TinyAudio), **(easy | options))
+
+
+def drawn(task: Synchrony, count: int = 8, seed: int = 0, info=None, make=coded):
+    made = []
+    for i in range(count):
+        rng = generator(seed, 0, i)
+        example = task.example(make(i, task.plan(info or medium(), rng)), rng)
+        made.append({**example, "index": torch.tensor(i)})
+    return collate(made)
+
+
+def heard(audio: Tensor) -> tuple[Tensor, Tensor]:
+    """Video and middle second that each sound [B, 1, N] spells."""
+    # A window with soft ends: otherwise a short tone's energy leaks far from its pitch.
+    power = torch.fft.rfft(audio[:, 0].double() * torch.hann_window(audio.shape[-1])).abs() ** 2
+    hertz = torch.fft.rfftfreq(audio.shape[-1], 1 / RATE, dtype=torch.float64)
+    tone = (power @ hertz) / power.sum(1)
+    video = (tone / 600).floor() - 1
+    return video.long(), (tone - 600 * (video + 1)) / 20
+
+
+def seen(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Video and seconds [B, T] that each clip spells."""
+    video = ((inputs[:, 0].mean((1, 2, 3)) * 255 - 20) / 25).round().long()
+    return video, inputs[:, 1].mean((2, 3)) * 255 / 250 * SECONDS
+
+
+def spelled(data: dict[str, Tensor]) -> Tensor:
+    """1 where clip and sound of a pair tell the same video and the same moment."""
+    video, times = seen(data["inputs"])
+    heard_video, middle = heard(data["audio"])
+    same = video[data["picture"]] == heard_video[data["sound"]]
+    apart = times.mean(1)[data["picture"]] - middle[data["sound"]]
+    return (same & (apart.abs() < 0.2)).long()
+
+
+@pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
+@pytest.mark.parametrize("easy", [False, True])
+def test_the_answer_is_what_clips_and_sounds_spell(encoder, easy):
+    task = task_of(encoder, easy=easy)
+    for seed in range(3):
+        data = task.augment(drawn(task, seed=seed))
+        assert torch.equal(data["target"], spelled(data))
+        videos = seen(data["inputs"])[0][data["picture"]], heard(data["audio"])[0][data["sound"]]
+        assert torch.equal(videos[0] == videos[1], torch.arange(len(videos[0])) < 32)
+
+
+def test_scrambled_answers_and_exchanged_sounds_are_noticed():
+    task = task_of()
+    data = task.augment(drawn(task))
+    assert not torch.equal(data["target"].roll(3), spelled(data))
+    exchanged = {**data, "audio": data["audio"].unflatten(0, (8, 2)).flip(1).flatten(0, 1)}
+    assert torch.equal(spelled(exchanged), 1 - data["target"])
+
+
+@pytest.mark.parametrize("easy", [False, True])
+def test_every_clip_and_every_sound_weighs_as_much_in_either_answer(easy):
+    task = task_of(easy=easy)
+    data = task.augment(drawn(task))
+    assert data["weight"].sum() == 32
+    for side in ("picture", "sound"):
+        for answer in (0, 1):
+            kept = data["target"] == answer
+            total = torch.zeros(16).index_add(0, data[side][kept], data["weight"][kept])
+            assert torch.equal(total, torch.ones(16))
+    always = torch.tensor([0.0, 9.0]).expand(len(data["target"]), 2)
+    assert accuracy(always, data["target"], data["weight"]) == 0.5
+
+
+def test_shifts_are_those_asked_for_and_stay_inside_the_file():
+    task = task_of(shift=(0.5, 2.0))
+    info = medium(audio_start=0.3, audio_duration=9.0)
+    shifts, starts = [], []
+    for i in range(500):
+        plan = task.plan(info, generator(0, 0, i))
+        assert plan.audio is not None
+        shift = plan.audio.duration - 0.6
+        shifts.append(shift)
+        starts.append(plan.audio.start)
+        assert plan.audio.start >= 0.3
+        assert plan.audio.start + plan.audio.duration <= 9.3 + 1e-9
+        assert plan.times[0] == plan.audio.start
+        assert plan.times[6] == pytest.approx(plan.audio.start + shift)
+        assert plan.times[5] - plan.times[0] == pytest.approx(0.5)
+    assert 0.5 <= min(shifts) < 0.52
+    assert 1.98 < max(shifts) <= 2.0 + 1e-9
+    assert min(starts) < 0.5
+    assert max(starts) > 6.5
+
+
+def test_shifts_end_where_a_short_file_does():
+    task = task_of(shift=(0.5, 2.0))
+    short = medium(duration=1.5, audio_duration=1.6)
+    shifts = []
+    for i in range(300):
+        plan = task.plan(short, generator(0, 0, i))
+        assert plan.audio is not None
+        shifts.append(plan.audio.duration - 0.6)
+        assert plan.audio.start + plan.audio.duration <= 1.5 + 1e-9
+    assert 0.5 <= min(shifts) < 0.51
+    assert 0.89 < max(shifts) <= 0.9 + 1e-9
+
+
+@pytest.mark.parametrize("fps", [24, 25, 29.97, 30, 60])
+def test_clip_and_its_sound_start_together_to_the_sample(fps):
+    """Seconds spelled by tones against those of the frames' own clock, at any rate of frames."""
+    task = task_of(frames=6, step=0.1, seconds=1.0, level=False)
+
+    def shown(i: int, plan: Plan) -> Sample:
+        sample = coded(i, plan)
+        times = (torch.tensor(plan.times).double() * fps).floor() / fps
+        assert sample.frames is not None
+        frames = sample.frames.clone()
+        frames[:, 1] = (times / SECONDS * 250).to(torch.uint8)[:, None, None]
+        return Sample(frames, times, sample.audio, sample.audio_rate)
+
+    data = task.augment(drawn(task, info=medium(fps=fps), make=shown))
+    late = heard(data["audio"])[1] - 0.5 - seen(data["inputs"])[1][:, 0]
+    # A frame began up to 1/fps before its time; colours and tones spell seconds to 0.05.
+    assert late.min() > -0.05
+    assert late.max() < 1 / fps + 0.08
+
+
+def half_silent(i: int, plan: Plan) -> Sample:
+    """Odd videos are still and silent in the first of their two clips, and flicker in the second;
+    even ones flicker and sound throughout."""
+    sample = coded(i, plan)
+    assert sample.frames is not None
+    assert sample.audio is not None
+    frames, audio = sample.frames.clone(), sample.audio.clone()
+    t = len(frames) // 2
+    frames[:, 2] = (torch.arange(2 * t) % 2 * 100 + 20 * i)[:, None, None].to(torch.uint8)
+    if i % 2:
+        frames[:t] = frames[:1].clone()
+        audio[:, : round(0.6 * RATE)] = 0
+    return Sample(frames, sample.times, audio, sample.audio_rate)
+
+
+def score_of(task: Synchrony, number: int, make, rounds: int = 16) -> float:
+    """How well a linear classifier tells the answer from a guard's cue alone."""
+    cues, answers = [], []
+    for seed in range(rounds):
+        data = task.augment(drawn(task, seed=seed, make=make))
+        asked = data["weight"] > 0
+        cues.append(task.guards[number].probe(data)[asked])
+        answers.append(data["target"][asked])
+    cue, answer = torch.cat(cues).numpy(), torch.cat(answers).numpy()
+    cue = cue / (cue.std(0) + 1e-9)
+    return LogisticRegression(C=100).fit(cue, answer).score(cue, answer)
+
+
+def test_silence_beside_movement_tells_nothing_with_the_guard():
+    # Half of the pairs, those of silent videos, give themselves away.
+    far = {"shift": (1.5, 2.5)}
+    assert score_of(task_of(heard=False, level=False, **far), 1, half_silent) > 0.7
+    assert score_of(task_of(heard=True, level=False, **far), 1, half_silent) < 0.56
+
+
+def louder(i: int, plan: Plan) -> Sample:
+    """The second clip flickers, and sounds ten times as loud."""
+    sample = coded(i, plan)
+    assert sample.frames is not None
+    assert sample.audio is not None
+    frames, audio = sample.frames.clone(), sample.audio.clone()
+    t = len(frames) // 2
+    frames[t:, 2] = (torch.arange(t) % 2 * 100)[:, None, None].to(torch.uint8)
+    audio[:, : -round(0.6 * RATE)] *= 0.1
+    return Sample(frames, sample.times, audio, sample.audio_rate)
+
+
+def test_loud_beside_movement_tells_nothing_with_the_guard():
+    far = {"shift": (1.5, 2.5)}
+    assert score_of(task_of(level=False, **far), 0, louder) == 1
+    # 512 pairs of 128 videos, and three weights to fit: 0.48 to 0.57 over ten sets of seeds.
+    assert score_of(task_of(level=True, **far), 0, louder) < 0.63
+
+
+def test_neither_sounds_nor_clips_alone_tell_anything():
+    task = task_of(level=False)
+    data = task.augment(drawn(task, make=louder))
+    answer = data["target"].numpy()
+    for cue in (data["inputs"].flatten(1)[data["picture"]], data["audio"][:, 0][data["sound"]]):
+        small = cue.unfold(1, 99, 99).std(2).numpy()
+        assert LogisticRegression().fit(small, answer).score(small, answer) == 0.5
+
+
+def test_pairs_that_cannot_be_asked_do_not_count():
+    task = task_of(easy=True)
+    batch = drawn(task, 4)
+    batch["index"] = torch.tensor([0, 1, 1, 2])
+    batch["audio"][3, 0] = 0
+    weight = task.augment(batch)["weight"].view(3, 4, 2)
+    for k in (0, 1):
+        assert weight[0, :, k].tolist() == [1, 1, 1, 0]
+        assert weight[1, :, k].tolist() == [0.5, 0.5, 0.5, 0]
+        assert weight[2, :, k].tolist() == [0.5, 0, 0, 0]
+
+
+def test_silent_sound_gives_no_nan_and_no_loss():
+    task = task_of()
+    batch = drawn(task)
+    batch["audio"] = torch.zeros_like(batch["audio"])
+    step = task(task.augment(batch))
+    step.loss.backward()
+    assert float(step.loss.detach()) == 0
+    assert all(p.grad.isfinite().all() for p in task.parameters() if p.grad is not None)
+    assert all(guard.probe(task.augment(batch)).isfinite().all() for guard in task.guards)
+
+
+@pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
+def test_the_head_is_shown_what_happens_when(encoder):
+    """Turning a clip around in time changes what the head sees; with one moment of single
+    frames it does not."""
+    for moments in (1, 3):
+        task = task_of(encoder, moments=moments).eval()
+        data = task.augment(drawn(task))
+        back = {**data, "inputs": data["inputs"].flip(2)}
+        with torch.no_grad():
+            change = abs(float(task(data).loss - task(back).loss))
+        assert (change > 1e-5) == (moments > 1 or encoder is TinyVideo)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"audio_rate": 0, "audio_channels": 0, "audio_duration": 0.0}, "no sound track"),
+        ({"audio_duration": 1.0}, r"overlap for 1.00 s, less than 1.1 s: lower frames, step"),
+        ({"audio_start": 9.8, "audio_duration": 5.0}, "overlap for 0.20 s"),
+        ({"kind": "audio"}, "no video"),
+        ({"kind": "image"}, "no video"),
+    ],
+)
+def test_media_that_cannot_serve_are_refused_by_name(changes, reason):
+    with pytest.raises(MediaError, match=reason) as error:
+        task_of().plan(medium(**changes), generator(0, 0, 0))
+    assert error.value.stage == "plan"
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith("x.mp4: plan: ")
+
+
+def test_impossible_options_are_refused():
+    with pytest.raises(InputError, match="encoder of image"):
+        Synchrony(build_encoder(TinyVideo), build_encoder(TinyImage))
+    with pytest.raises(InputError, match="image or video"):
+        Synchrony(build_encoder(TinyAudio), build_encoder(TinyAudio))
+    with pytest.raises(InputError, match="longer than"):
+        task_of(seconds=0.3)
+    with pytest.raises(InputError, match="shift"):
+        task_of(shift=(0.0, 1.0))
+    with pytest.raises(InputError, match="shift"):
+        task_of(shift=(2.0, 1.0))
+    with pytest.raises(InputError, match="at least 2"):
+        task_of(frames=1)
+    with pytest.raises(InputError, match="moments"):
+        task_of(moments=0)
