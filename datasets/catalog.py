@@ -8,6 +8,7 @@ from ..modalities.child import Limits
 from ..modalities.media import Kind
 from .folder import Folder, nearest
 from .manifest import NAME as MANIFEST
+from .published import is_published, open_published
 from .source import Source, Subset
 from .storage import is_url
 from .synthetic import Synthetic
@@ -28,8 +29,9 @@ def open_source(
 
     Args:
         spec: "synthetic", "synthetic:train", "synthetic:test", or a path: a folder of media, an
-            index (.parquet), a folder of packs, also as a URL such as s3://bucket/packs. A
-            folder that is itself called so is written "./synthetic".
+            index (.parquet), a folder of packs, also as a URL such as s3://bucket/packs; or
+            a published data set, see `open_published`. A folder that is itself called so is
+            written "./synthetic".
         split: take only the examples of this split or fold.
         kind, table, fold: of a folder; see `Folder`.
         isolated: decode the files of a folder or an index in a child process, under these limits.
@@ -44,6 +46,11 @@ def open_source(
 def _open(
     spec: str, kind: Kind | None, table: str | None, fold: str | None, isolated: Limits | None
 ) -> Source:
+    given = [name for name, value in (("kind", kind), ("table", table), ("fold", fold)) if value]
+    if given and (spec in SYNTHETIC or is_published(spec)):
+        raise InputError(f"{spec}: {given[0]} applies to folders only; leave it out")
+    if is_published(spec):
+        return open_published(spec, isolated)
     if spec not in SYNTHETIC:
         path = Path(spec).expanduser()
         if is_url(spec) or (path / MANIFEST).is_file():
@@ -55,9 +62,6 @@ def _open(
 
             return Index(path, isolated=isolated)
         return Folder(path, table, kind=kind, fold=fold, isolated=isolated)
-    given = [name for name, value in (("kind", kind), ("table", table), ("fold", fold)) if value]
-    if given:
-        raise InputError(f"{spec}: {given[0]} applies to folders only; leave it out")
     return Synthetic(SYNTHETIC[spec])  # pyright: ignore[reportArgumentType]
 
 

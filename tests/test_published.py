@@ -1,0 +1,134 @@
+"""UCF101, HMDB51, Kinetics and Something-Something in made-up trees of their official form."""
+
+import json
+import logging
+
+import media_factory as make
+import pytest
+
+from pretexto.datasets.catalog import open_source
+from pretexto.errors import InputError
+from pretexto.evaluation.splits import splits
+from pretexto.modalities.media import Plan
+
+
+def touch(root, *names):
+    for name in names:
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+
+
+def facts(source):
+    rows = range(len(source))
+    return [
+        (source.name(i), source.classes[source.label(i)], source.group(i), source.split(i))
+        for i in rows
+    ]
+
+
+@pytest.fixture
+def ucf(tmp_path):
+    root = tmp_path / "ucf"
+    names = [f"{c}/v_{c}_g{g:02}_c01.avi" for c in ("Archery", "YoYo") for g in (1, 8)]
+    touch(root / "UCF-101", *names)
+    lists = root / "ucfTrainTestlist"
+    lists.mkdir()
+    (lists / "classInd.txt").write_text("1 Archery\r\n2 YoYo\r\n")
+    for k in (1, 2, 3):
+        train, test = (names[1::2], names[::2]) if k != 2 else (names[::2], names[1::2])
+        rows = [f"{n} {1 if n.startswith('A') else 2}\r\n" for n in train]
+        (lists / f"trainlist0{k}.txt").write_text("".join(rows))
+        (lists / f"testlist0{k}.txt").write_text("".join(f"{n}\r\n" for n in test))
+    return root
+
+
+def test_ucf101_has_its_official_splits_and_groups(ucf):
+    one, two = open_source(f"ucf101:{ucf}"), open_source(f"ucf101-2:{ucf}")
+    assert facts(one)[0] == (
+        "UCF-101/Archery/v_Archery_g08_c01.avi", "Archery", "Archery_g08", "train",
+    )  # fmt: skip
+    assert {f[2] for f in facts(one) if f[3] == "test"} == {"Archery_g01", "YoYo_g01"}
+    assert {f[2] for f in facts(two) if f[3] == "test"} == {"Archery_g08", "YoYo_g08"}
+    assert one.title == "UCF101 split 1"
+    assert splits(one)[0].test == (2, 3)
+
+
+def test_ucf101_is_read_where_it_lies(ucf):
+    file = ucf / "UCF-101/Archery/v_Archery_g08_c01.avi"
+    make.write(file, [make.card(7)] * 3, [0.0, 0.1, 0.2])
+    source = open_source(f"ucf101:{ucf}")
+    frames = source.read(0, Plan(times=(0.1,))).frames
+    assert make.spelled(frames[0].permute(1, 2, 0).numpy()) == 7
+
+
+def test_what_is_incomplete_or_wrong_is_named(ucf, tmp_path):
+    (ucf / "UCF-101/YoYo/v_YoYo_g01_c01.avi").unlink()
+    with pytest.raises(InputError, match=r"1 of the 4 files that UCF101 lists .*v_YoYo_g01"):
+        open_source(f"ucf101:{ucf}")
+    with pytest.raises(InputError, match="lists are not there; expected the folder ucfTrain"):
+        open_source(f"ucf101:{tmp_path}")
+    (ucf / "ucfTrainTestlist/testlist01.txt").write_text("../../v_YoYo_g01_c01.avi\n")
+    with pytest.raises(InputError, match="leads out of the folder"):
+        open_source(f"ucf101:{ucf}")
+    with pytest.raises(InputError, match="kind applies to folders only"):
+        open_source(f"ucf101:{ucf}", kind="video")
+
+
+def test_hmdb51_leaves_out_what_its_split_leaves_out(tmp_path):
+    touch(
+        tmp_path / "hmdb51_org", *(f"{c}/a #{k}.avi" for c in ("run", "sit up") for k in range(3))
+    )
+    lists = tmp_path / "testTrainMulti_7030_splits"
+    for label, marks in (("run", "120"), ("sit up", "012")):
+        rows = "".join(f"a #{k}.avi {mark} \n" for k, mark in enumerate(marks))
+        touch(lists, f"{label}_test_split3.txt")
+        (lists / f"{label}_test_split3.txt").write_text(rows)
+    source = open_source(f"hmdb51-3:{tmp_path}")
+    assert source.classes == ("run", "sit up")
+    assert [(f[0][11:], f[3]) for f in facts(source)] == [
+        ("run/a #0.avi", "train"),
+        ("run/a #1.avi", "test"),
+        ("sit up/a #1.avi", "train"),
+        ("sit up/a #2.avi", "test"),
+    ]
+    with pytest.raises(InputError, match="no files CLASS_test_split1"):
+        open_source(f"hmdb51:{tmp_path}")
+
+
+def test_kinetics_counts_the_videos_that_are_gone(tmp_path, caplog):
+    touch(
+        tmp_path, "train/cook egg/abc_000003_000013.mp4", "val/x-_y_000100_000110.mp4", "zzz.webm"
+    )
+    head = "label,youtube_id,time_start,time_end,split\n"
+    (tmp_path / "train.csv").write_text(
+        head + "cook egg,abc,3,13,train\njump,gone,1,11,train\njump,zzz,5,15,train\n"
+    )
+    (tmp_path / "val.csv").write_text(head + "jump,x-_y,100,110,validate\n")
+    with caplog.at_level(logging.WARNING):
+        source = open_source(f"kinetics:{tmp_path}")
+    assert facts(source) == [
+        ("train/cook egg/abc_000003_000013.mp4", "cook egg", "abc", "train"),
+        ("zzz.webm", "jump", "zzz", "train"),
+        ("val/x-_y_000100_000110.mp4", "jump", "x-_y", "val"),
+    ]
+    assert "1 listed videos are not there: gone_000001_000011" in caplog.text
+    (tmp_path / "val.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"val\.csv: a list of Kinetics has the columns"):
+        open_source(f"kinetics:{tmp_path}")
+
+
+def test_something_something_takes_templates_without_brackets(tmp_path):
+    touch(tmp_path, "20bn/12.webm", "20bn/7.webm")
+    for part, number in (("train", 12), ("validation", 7)):
+        record = {"id": str(number), "label": "lifting a cup", "template": "Lifting [something]"}
+        file = tmp_path / f"something-something-v2-{part}.json"
+        file.write_text(json.dumps([record]))
+    (tmp_path / "something-something-v2-labels.json").write_text("{}")
+    source = open_source(f"ssv2:{tmp_path}")
+    assert facts(source) == [
+        ("20bn/12.webm", "Lifting something", "20bn/12.webm", "train"),
+        ("20bn/7.webm", "Lifting something", "20bn/7.webm", "val"),
+    ]
+    with pytest.raises(InputError, match="no list"):
+        open_source(f"ssv2:{tmp_path / '20bn'}")
