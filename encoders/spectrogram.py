@@ -87,3 +87,43 @@ class LogMel(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             energy = self.get_buffer("filters") @ self.spectrum.magnitude(x).square()
             return energy.clamp(min=self.floor).log().unsqueeze(1)
+
+
+class MFCC(nn.Module):
+    """Mel-frequency cepstral coefficients: [B, 1, N] -> [B, 1, count, N / hop].
+
+    The first `count` coefficients of the orthonormal cosine transform (DCT-II) of `LogMel` along
+    its filters (Davis & Mermelstein 1980, IEEE TASSP 28(4)). The energies' logarithm is natural,
+    not in decibels. A waveform g times as loud has a first coefficient 2 √mels ln g higher, and
+    the same others.
+
+    Args:
+        rate: Hz of the waveform.
+        count: number of coefficients, at most `mels`.
+        mels: number of mel filters.
+        low: Hz of the lowest filter's lower edge.
+        floor: least energy of a filter.
+
+    Raises:
+        InputError: more coefficients than filters, or none.
+    """
+
+    def __init__(
+        self,
+        *,
+        rate: int,
+        count: int = 20,
+        mels: int = 64,
+        low: float = 50.0,
+        floor: float = 1e-8,
+    ):
+        super().__init__()
+        if not 1 <= count <= mels:
+            raise InputError(f"{mels} mel filters give 1 to {mels} coefficients, not {count}")
+        self.log_mel = LogMel(rate=rate, mels=mels, low=low, floor=floor)
+        basis = torchaudio.functional.create_dct(count, mels, norm="ortho")
+        self.register_buffer("basis", basis.T.contiguous(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return self.get_buffer("basis") @ self.log_mel(x)

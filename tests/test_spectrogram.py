@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.signal import get_window
 
-from pretexto.encoders.spectrogram import LogMel, LogSpectrogram
+from pretexto.encoders.spectrogram import MFCC, LogMel, LogSpectrogram
 from pretexto.errors import InputError
 
 RATE = 48000
@@ -116,3 +116,44 @@ def test_too_few_samples_are_refused():
     with pytest.raises(InputError, match="at least 257"):
         LogSpectrogram(**L3)(torch.zeros(1, 1, 256))
     assert LogSpectrogram(**L3)(torch.zeros(1, 1, 257)).shape[-1] == 1
+
+
+def test_mfcc_equals_the_cosine_transform_written_out():
+    """Sums of cosines over the filters in float64, and scipy's transform."""
+    from scipy.fft import dct
+
+    x, mels, count = noise(samples=16000), 40, 13
+    ours = MFCC(rate=16000, count=count, mels=mels)(x).double().numpy()
+    assert ours.shape == (2, 1, count, 100)
+    energy = LogMel(rate=16000, mels=mels)(x).double().numpy()
+    centre = np.arange(mels) + 0.5
+    for k in range(count):
+        scale = math.sqrt((1 if k == 0 else 2) / mels)
+        wave = scale * np.cos(math.pi * k * centre / mels)
+        expected = np.einsum("m,bcmt->bct", wave, energy)
+        np.testing.assert_allclose(ours[:, :, k], expected, atol=1e-3)
+    np.testing.assert_allclose(
+        ours, dct(energy, type=2, norm="ortho", axis=2)[:, :, :count], atol=1e-3
+    )
+
+
+def test_all_mfcc_hold_all_of_the_spectrogram():
+    """The transform is a rotation: it keeps squares and can be turned back."""
+    x = noise(samples=16000)
+    energy = LogMel(rate=16000)(x)
+    front = MFCC(rate=16000, count=64)
+    torch.testing.assert_close(front.get_buffer("basis").T @ front(x), energy, atol=1e-3, rtol=0)
+
+
+def test_gain_moves_the_first_mfcc_alone():
+    x, front = noise(samples=16000), MFCC(rate=16000, mels=64)
+    shift = front(3.0 * x) - front(x)
+    want = torch.zeros_like(shift)
+    want[:, :, 0] = 2 * math.sqrt(64) * math.log(3.0)
+    torch.testing.assert_close(shift, want, atol=5e-3, rtol=0)
+
+
+def test_more_coefficients_than_filters_are_refused():
+    for count in (0, 41):
+        with pytest.raises(InputError, match="40 mel filters give 1 to 40"):
+            MFCC(rate=16000, count=count, mels=40)

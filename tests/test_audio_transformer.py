@@ -1,0 +1,90 @@
+"""The patch transformer on sound: its positions, its patches and its attention."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pretexto.encoders.audio_transformer import AudioTransformer, positions
+from pretexto.errors import InputError
+
+RATE = 16000
+
+
+def noise(samples: int = RATE, batch: int = 2) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(0)
+    return torch.rand(batch, 1, samples, generator=rng) * 0.2 - 0.1
+
+
+def encoder(**options) -> AudioTransformer:
+    torch.manual_seed(0)
+    return AudioTransformer(**({"width": 24, "depth": 2} | options)).eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("seconds", "columns"), [(0.05, 1), (0.16, 1), (0.17, 2), (1.0, 7)])
+def test_sound_of_any_length_is_cut_into_patches(seconds, columns):
+    maps = encoder().maps(noise(round(seconds * RATE)))
+    assert list(maps) == ["patches", "block1", "block2"]
+    assert {m.shape for m in maps.values()} == {(2, 24, 4, columns)}
+
+
+@torch.no_grad()
+def test_patches_are_products_with_squares_of_the_spectrogram():
+    net, x = encoder(), noise()
+    mel = F.pad(net.normalize(net.spectrogram(x)), (0, 12))
+    weight = net.patches.weight.flatten(1)
+    want = weight @ mel[0, 0, 16:32, 48:64].flatten() + net.patches.bias
+    want = want + positions(4, 7, 24)[:, 1, 3]
+    torch.testing.assert_close(net.maps(x)["patches"][0, :, 1, 3], want, atol=1e-4, rtol=0)
+
+
+def test_positions_are_sines_of_row_and_column_and_all_differ():
+    made = positions(4, 100, 24)
+    assert made.shape == (24, 4, 100)
+    for k in range(6):
+        wave = 10000 ** (-k / 6)
+        assert float(made[k, 3, 7]) == pytest.approx(math.sin(3 * wave), abs=1e-5)
+        assert float(made[6 + k, 3, 7]) == pytest.approx(math.cos(3 * wave), abs=1e-5)
+        assert float(made[12 + k, 3, 7]) == pytest.approx(math.sin(7 * wave), abs=1e-5)
+        assert float(made[18 + k, 3, 7]) == pytest.approx(math.cos(7 * wave), abs=1e-5)
+    flat = made.flatten(1).T
+    apart = torch.cdist(flat, flat) + 9 * torch.eye(400)
+    assert apart.min() > 0.1
+
+
+@torch.no_grad()
+def test_a_block_equals_torchs_own_layer():
+    net = encoder()
+    block = net.blocks["block1"]
+    layer = torch.nn.TransformerEncoderLayer(
+        24, 3, 96, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+    )
+    layer.self_attn.in_proj_weight.copy_(block.queries_keys_values.weight)
+    layer.self_attn.in_proj_bias.copy_(block.queries_keys_values.bias)
+    layer.self_attn.out_proj.load_state_dict(block.out.state_dict())
+    layer.linear1.load_state_dict(block.hidden[0].state_dict())
+    layer.linear2.load_state_dict(block.hidden[2].state_dict())
+    layer.norm1.load_state_dict(block.norm1.state_dict())
+    layer.norm2.load_state_dict(block.norm2.state_dict())
+    x = torch.randn(2, 9, 24, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(block(x), layer(x), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_the_order_of_sounds_matters():
+    net = encoder()
+    for norm in (m for m in net.modules() if isinstance(m, torch.nn.LayerNorm)):
+        norm.weight.fill_(1.0)
+    x = noise(round(0.64 * RATE))
+    back = x.unflatten(2, (4, -1)).flip(2).flatten(2)
+    assert (net(x) - net(back)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "options", [{"mels": 60}, {"width": 30}, {"width": 28}, {"depth": 1}, {"patch": 0}]
+)
+def test_sizes_that_do_not_divide_are_refused(options):
+    with pytest.raises(InputError, match="no such transformer"):
+        encoder(**options)
