@@ -2,6 +2,7 @@
 
 pretexto show --config rotation --data my_images --out puzzle.png
 pretexto show --encoder runs/rotation --out answers.png
+pretexto show --motion film.mp4 --out motion.png   # where it moves, and what a task chooses there
 """
 
 from pathlib import Path
@@ -15,6 +16,11 @@ TAKES_KEYS = True
 def arguments(parser) -> None:
     parser.add_argument("--config", help="YAML file or shipped recipe; default: the run's own")
     parser.add_argument("--encoder", help="run folder: its trained task predicts")
+    parser.add_argument(
+        "--motion",
+        metavar="FILE",
+        help="draw this video's motion and the windows chosen in it (config: shuffle_learn)",
+    )
     parser.add_argument("--data", help="folder, file or `synthetic`; default: the config's")
     parser.add_argument("--split", help="use only this split or fold of the data")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
@@ -24,11 +30,19 @@ def arguments(parser) -> None:
 
 
 def run(args) -> int:
+    if args.motion and not args.encoder:
+        args.config = args.config or "shuffle_learn"
     if not (args.config or args.encoder):
-        raise InputError("show needs --config RECIPE or --encoder RUN")
+        raise InputError("show needs --config RECIPE, --encoder RUN or --motion FILE")
     if not Path(args.out).suffix == ".png":
         raise InputError(f"--out {args.out}: name a .png file")
     config = args.config or str(Path(args.encoder) / "config.yaml")
+    if args.motion:
+        from ..comparison.motion_picture import draw_motion
+
+        draw_motion(args.motion, _task(args, config)[0], Path(args.out), seed=args.seed)
+        print(args.out)
+        return 0
     task, source = _task_and_source(args, config)
     from ..comparison.pictures import draw_pictures, puzzles
 
@@ -41,10 +55,18 @@ def run(args) -> int:
 
 
 def _task_and_source(args, config: str):
+    from .pretrain import open_data
+
+    task, objects = _task(args, config)
+    return task, open_data(objects["data"], objects["split"], objects["kind"])
+
+
+def _task(args, config: str):
+    """The task, and everything else that the recipe names."""
     import torch
 
     from ..build import build, load_tree
-    from .pretrain import open_data, schema
+    from .pretrain import schema
 
     tree = load_tree(config, args.overrides)
     tree.setdefault("data", "synthetic:train")
@@ -57,4 +79,4 @@ def _task_and_source(args, config: str):
         from ..training.run import load_task
 
         load_task(objects["task"], Path(args.encoder))
-    return objects["task"], open_data(objects["data"], objects["split"], objects["kind"])
+    return objects["task"], objects

@@ -1,19 +1,23 @@
 """Pictures of puzzles: what is drawn is what the task showed."""
 
+import media_factory as make
 import numpy as np
 import pytest
 import torch
 from comparison_fakes import Films, turned
 from PIL import Image
 
+from pretexto.comparison import motion_picture
 from pretexto.comparison.evidence import nearest, save_thumbnails
 from pretexto.comparison.pictures import correct, draw_pictures, puzzles, save_image, to_pixels
 from pretexto.datasets.source import Subset
+from pretexto.encoders.image import TinyImage
 from pretexto.errors import InputError
 from pretexto.evaluation.features import Features
 from pretexto.evaluation.splits import Split
 from pretexto.modalities.media import MediaError
 from pretexto.modalities.view import View
+from pretexto.tasks.shuffle_learn import ShuffleLearn
 from pretexto.tasks.task import Picture, Step, Task
 
 RED, GREEN = torch.zeros(3, 8, 8), torch.zeros(3, 8, 8)
@@ -172,3 +176,23 @@ def test_thumbnails_are_central_squares_and_name_what_failed(tmp_path):
     text = (tmp_path / "thumbnails.json").read_text()
     assert "decode: torn" in text
     assert not (tmp_path / "4.jpg").exists()
+
+
+def test_the_motion_picture_shows_the_windows_of_the_moving_part(tmp_path, monkeypatch):
+    still, moving = [make.card(1)] * 20, [make.card(37 * k % 251) for k in range(20)]
+    film = make.write(tmp_path / "x.mp4", still + moving, [k / 10 for k in range(40)])
+    drawn = []
+    real = motion_picture._draw
+    monkeypatch.setattr(motion_picture, "_draw", lambda *a: [drawn.append(a), real(*a)])
+    task = ShuffleLearn(TinyImage(width=2), size=16, tau_min=0.2, tau_max=0.4)
+    motion_picture.draw_motion(film, task, tmp_path / "x.png")
+    assert Image.open(tmp_path / "x.png").size == (1100, 600)
+    _, info, chosen, name, _ = drawn[0]
+    assert name == "ShuffleLearn"
+    assert info.motion[3] > 10 * info.motion[0]
+    late = np.mean([times.mean() > 1.9 for times in chosen])
+    assert late > 0.9
+    picture = tmp_path / "still.png"
+    Image.fromarray(make.card(1)).save(picture)
+    with pytest.raises(InputError, match="this is none"):
+        motion_picture.draw_motion(picture, task, tmp_path / "x.png")
