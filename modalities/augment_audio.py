@@ -46,7 +46,7 @@ def apply_shift(audio: Tensor, shifts: Tensor) -> Tensor:
     """Sound [B, C, N] moved by a share [B] of its length; what leaves at one end enters at the
     other. Positive shifts make it later."""
     n = audio.shape[-1]
-    steps = (shifts.double() * n).round().long()
+    steps = (shifts * n).round().long()
     places = (torch.arange(n, device=audio.device) - steps[:, None]) % n
     return audio.gather(2, places[:, None].expand_as(audio))
 
@@ -149,16 +149,22 @@ def apply_mixup(audio: Tensor, mixes: Tensor) -> Tensor:
 
 def white(seeds: Tensor, samples: int) -> Tensor:
     """Uniform noise of root mean square 1 from integer seeds [B]: float32 [B, samples]."""
-    low = 0xFFFFFFFF
-    x = torch.arange(samples, device=seeds.device) * 0x9E3779B9 + _scrambled(seeds)[:, None]
-    return (_scrambled(x & low).double() / 2**31 - 1).float() * math.sqrt(3)
+    steps = torch.arange(samples, device=seeds.device) * 0x9E3779B9
+    x = _scrambled(steps + _scrambled(seeds.clone())[:, None])
+    # 24 bits are all that a float32 holds.
+    return (x >> 8).float().mul_(math.sqrt(3) / 2**23).sub_(math.sqrt(3))
 
 
 def _scrambled(x: Tensor) -> Tensor:
-    """32 bits to 32 bits, each of which depends on all; products stay below 2^63."""
+    """The lowest 32 bits to 32 bits, each of which depends on all; overwrites its argument."""
+    x &= 0xFFFFFFFF
     for _ in range(2):
-        x = ((x ^ (x >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
-    return x ^ (x >> 16)
+        # Factors of 32 and 27 bits: the product stays below 2^63.
+        x ^= x >> 16
+        x *= 0x45D9F3B
+        x &= 0xFFFFFFFF
+    x ^= x >> 16
+    return x
 
 
 def _inside(at: Tensor, masks: Tensor) -> Tensor:
