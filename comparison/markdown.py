@@ -1,8 +1,12 @@
 """results.md: the table as text."""
 
+from textwrap import shorten
+
 from .finding import finding
 from .lines import Line, Results
 from .words import clock, column_name, difference_text, estimate_text, over_text, percent
+
+_REASON = 60  # letters of a failure's reason in the table
 
 
 def markdown(results: Results) -> str:
@@ -48,15 +52,16 @@ def _table(results: Results) -> list[str]:
 
 def _row(results: Results, line: Line) -> list[str]:
     cells = [line.name]
+    reason = shorten(next(iter(line.failures.values()), ""), _REASON, placeholder=" …")
     for column in results.main:
         estimate = column.estimate(line.name)
-        failed = estimate is None and line.failures
-        reason = next(iter(line.failures.values()), "")
+        # Once is enough; the whole reason of each run stands below the table.
+        failed = estimate is None and reason and column is results.main[0]
         cells.append(f"failed: {reason}" if failed else estimate_text(estimate))
         own = line.kind == "random"
         cells.append("" if own else difference_text(column.difference(line.name, line.reference)))
     if not results.main and line.failures:
-        cells[0] += f" (failed: {next(iter(line.failures.values()))})"
+        cells[0] += f" (failed: {reason})"
     return [*cells, clock(line.seconds), f"{line.examples}" if line.examples else "–"]
 
 
