@@ -177,7 +177,7 @@ def test_moments_are_cut_where_their_boxes_say():
 
 
 def corner(plan: Plan) -> Sample:
-    """A disc that jumps to and fro in the lower right of a wide grey picture."""
+    """A disc that jumps back and forth in the lower right of a wide grey picture."""
     frames = torch.full((len(plan.times), 3, 40, 80), 90, dtype=torch.uint8)
     for k, frame in enumerate(frames):
         left = 62 + 6 * (k % 2)
