@@ -1,5 +1,6 @@
 """What the loaders of published data sets share: their folders and their lists."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,30 @@ def lines_of(file: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: the list cannot be read: {error}") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def table_of(file: Path, columns: Sequence[str], what: str) -> list[dict[str, str]]:
+    """The rows of a CSV list, columns in lower case.
+
+    Raises:
+        InputError: the file cannot be read, lacks one of these columns, or a cell of them is empty.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines, restval="")
+            reader.fieldnames = [(name or "").strip().lower() for name in reader.fieldnames or ()]
+            rows = [
+                {k: (v or "").strip() for k, v in row.items() if k in columns} for row in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file}: the list of {what} cannot be read: {error}") from error
+    for number, row in enumerate(rows, 2):
+        missing = [name for name in columns if not row.get(name)]
+        if missing:
+            raise InputError(f"{file}, line {number}: no {missing[0]}; a list of {what} has it")
+    if not rows:
+        raise InputError(f"{file}: the list of {what} is empty")
+    return rows
 
 
 def inside(root: Path, file: Path) -> str:
