@@ -60,6 +60,7 @@ def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) ->
         protocols=objects["protocols"],
         clips=objects["clips"],
         levels=objects["levels"],
+        tuning=objects["tuning"],
         jobs=jobs or min(2, os.cpu_count() or 1),
         command=shlex.join(["pretexto", *sys.argv[1:]]),
     )
@@ -73,6 +74,7 @@ def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) ->
 def schema() -> dict[str, Any]:
     """The keys of a comparison config and their types."""
     from ..datasets.source import Source
+    from ..evaluation.finetune import Tuning
     from ..modalities.media import Kind
     from ..modalities.view import View
     from ..tasks.task import Task
@@ -88,6 +90,7 @@ def schema() -> dict[str, Any]:
         "seeds": int,
         "clips": int,
         "levels": bool,
+        "tuning": Tuning,
         "trainer": TrainerArgs,
         "optimizer": OptimizerArgs,
     }

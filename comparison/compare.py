@@ -10,6 +10,7 @@ from ..datasets.source import Source
 from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..evaluation.evaluate import METHODS, count_classes, labelled
+from ..evaluation.finetune import Tuning
 from ..evaluation.protocol import environment
 from ..evaluation.splits import Split, splits
 from ..modalities.view import View
@@ -58,6 +59,7 @@ def compare(
     protocols: Sequence[str] = ("linear", "knn", "retrieval"),
     clips: int = 3,
     levels: bool = False,
+    tuning: Tuning | None = None,
     jobs: int = 1,
     supervised: Callable[[Encoder, int], Task] | None = None,
     command: str = "",
@@ -79,6 +81,8 @@ def compare(
         protocols: evaluation methods, see `evaluate`.
         clips: per medium, in evaluation.
         levels: evaluate every level of the encoders, not only their output.
+        tuning: how the protocol "finetune" trains; None: as `Tuning` has it. The untrained control
+            under it is training from scratch with the labels, for as long as the others are tuned.
         jobs: runs at a time, each in a process of its own if more than one.
         supervised: makes the supervised control, see `with_controls`.
         command: how to call this again, for the report.
@@ -101,6 +105,7 @@ def compare(
         protocols=tuple(protocols),
         clips=clips,
         levels=levels,
+        tuning=tuning or Tuning(),
         trainer=trainer,
         optimizer=optimizer or OptimizerArgs(),
         evidence=(first, 0),
@@ -116,6 +121,7 @@ def compare(
 def describe(setting: Setting, seeds: int) -> dict[str, Any]:
     """The plan as plain values: whatever the numbers depend on, and names for the report."""
     source = setting.source
+    tuned = {"tuning": asdict(setting.tuning)} if "finetune" in setting.protocols else {}
     return {
         "data": {
             "name": source.title or type(source).__name__,
@@ -129,6 +135,7 @@ def describe(setting: Setting, seeds: int) -> dict[str, Any]:
         "view": asdict(setting.view),
         "clips": setting.clips,
         "levels": setting.levels,
+        **tuned,
         "trainer": _budget(setting.trainer),
         "optimizer": asdict(setting.optimizer),
         "entries": {name: entry.describe() for name, entry in setting.entries.items()},

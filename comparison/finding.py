@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from .statistics import Column, Estimate
-from .words import column_name, difference_text, estimate_text, joined, percent
+from .words import column_name, control_text, difference_text, estimate_text, joined, percent
 
 
 def finding(
@@ -30,7 +30,7 @@ def finding(
     if math.isnan(gains[best].half):
         return _single(column, best, known[best], gains[best], reference[best], method)
     shown = [t for t in sorted(gains, key=lambda t: -gains[t].mean) if gains[t].sign > 0]
-    head = _head(best, known, gains, shown, method)
+    head = _head(best, known, gains, shown, method, control_text(column))
     return head, " ".join(_besides(column, best, known, gains, shown, supervised))
 
 
@@ -42,8 +42,8 @@ def _single(
     side = "above" if gain.mean >= 0 else "below"
     points = percent(abs(gain.mean))
     head = (
-        f"In a single run each, {best} stands {points} points {side} the same network "
-        f"untrained in {method}: {percent(own.mean)} % against {percent(control.mean)} %."
+        f"In a single run each, {best} stands {points} points {side} {control_text(column)} "
+        f"in {method}: {percent(own.mean)} % against {percent(control.mean)} %."
     )
     return head, "One run cannot tell how much of a difference is luck: give more seeds."
 
@@ -54,23 +54,21 @@ def _head(
     gains: Mapping[str, Estimate],
     shown: Sequence[str],
     method: str,
+    control: str,
 ) -> str:
     value, gain = estimate_text(known[best]), difference_text(gains[best])
     if best in shown:
         points = gain.lstrip("+")
-        return (
-            f"{best} leads with {value} % in {method}, "
-            f"{points} points above the same network untrained."
-        )
+        return f"{best} leads with {value} % in {method}, {points} points above {control}."
     if shown:
         other = shown[0]
         return (
-            f"{joined(shown)} {_beat(shown)} the untrained network in {method}; {best} has the "
+            f"{joined(shown)} {_beat(shown)} {control} in {method}; {best} has the "
             f"highest mean but varies too much to tell ({gain} points, {other} "
             f"{difference_text(gains[other])})."
         )
     return (
-        f"No task is shown to beat the same network untrained in {method}: the highest mean, "
+        f"No task is shown to beat {control} in {method}: the highest mean, "
         f"{best}, differs by {gain} points."
     )
 

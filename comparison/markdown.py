@@ -4,7 +4,15 @@ from textwrap import shorten
 
 from .finding import finding
 from .lines import Line, Results
-from .words import clock, column_name, difference_text, estimate_text, over_text, percent
+from .words import (
+    clock,
+    column_name,
+    difference_text,
+    estimate_text,
+    over_text,
+    percent,
+    tuned_text,
+)
 
 _REASON = 60  # letters of a failure's reason in the table
 
@@ -26,6 +34,7 @@ def markdown(results: Results) -> str:
         notes.append(
             "All values are percent; Δ is the difference to the untrained network, paired."
         )
+    notes.append(tuned_text(results.main))
     parts.append(" ".join(note for note in notes if note))
     failures = [
         f"- {run.words(folds=results.folds > 1)}: {reason}"

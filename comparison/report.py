@@ -26,6 +26,7 @@ from .words import (
     percent,
     plural,
     stamp_items,
+    tuned_text,
 )
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -76,6 +77,7 @@ def page_values(results: Results) -> dict[str, Any]:
         "columns": [_column(results, column) for column in results.main],
         "lines": [_line(results, line) for line in results.lines],
         "over": over_text(results.main, names, results.folds),
+        "tuned": tuned_text(results.main),
         "details": _details(results),
         "panels": [figures.panel(results, column) for column in results.main],
         "cost": figures.cost(results, first) if first else None,

@@ -45,6 +45,23 @@ def column_name(column: Column) -> tuple[str, str]:
     return title, metric + level
 
 
+def control_text(column: Column) -> str:
+    """What a task is compared with under this protocol."""
+    if column.stamp["method"] == "finetune":
+        return "the same network trained from scratch"
+    return "the same network untrained"
+
+
+def tuned_text(columns: Sequence[Column]) -> str:
+    """What the controls' rows mean under fine-tuning; empty without it."""
+    if all(column.stamp["method"] != "finetune" for column in columns):
+        return ""
+    return (
+        "Fine-tuned, the untrained network is training from scratch with labels, for as long as "
+        "the others are tuned, and the supervised control has learned from the labels twice."
+    )
+
+
 def over_text(columns: Sequence[Column], entries: Sequence[str], folds: int) -> str:
     """Over what the intervals are, in one sentence."""
     found = [e for c in columns for n in entries if (e := c.estimate(n)) is not None]

@@ -13,6 +13,7 @@ from ..datasets.source import Source, Subset
 from ..encoders.store import load_encoder, read_card, save_encoder
 from ..evaluation.control import random_init
 from ..evaluation.evaluate import evaluate
+from ..evaluation.finetune import Tuning
 from ..evaluation.splits import Split
 from ..modalities.view import View
 from ..training.args import TrainerArgs
@@ -37,6 +38,7 @@ class Setting:
         protocols: evaluation methods.
         clips: per medium, in evaluation.
         levels: evaluate every level of the encoders.
+        tuning: how to fine-tune, where that is a protocol.
         trainer, optimizer: of entries that bring none of their own.
         evidence: of which split and seed pictures and neighbours are kept.
     """
@@ -49,6 +51,7 @@ class Setting:
     protocols: tuple[str, ...]
     clips: int
     levels: bool
+    tuning: Tuning
     trainer: TrainerArgs
     optimizer: OptimizerArgs
     evidence: tuple[str, int]
@@ -134,6 +137,7 @@ def _rows(setting: Setting, run: Run, folder: Path) -> list[dict[str, Any]]:
         card=card if trained else None,
         run=folder if trained else None,
         seed=run.seed,
+        tuning=setting.tuning,
         **evaluation,
     )
     if (run.split, run.seed) == setting.evidence:

@@ -171,7 +171,7 @@ def test_the_headline_prefers_what_is_shown_to_what_is_high():
     head, _ = said(
         {"a": (0.9, 0.1, 0.95), "b": (0.5, 0.52, 0.51), "random-init": (0.30, 0.31, 0.32)}
     )
-    assert head.startswith("b beats the untrained network")
+    assert head.startswith("b beats the same network untrained")
     assert "a has the highest mean" in head
 
 
