@@ -54,6 +54,8 @@ class SpectrogramCNN(Encoder):
     Args:
         rate: Hz of the waveform; window and hop keep their milliseconds.
         width: channels of the first block (published: 64); `dim` is eight times as many.
+        floor: least magnitude before the logarithm; 1e-5 lies below the steps of 16 bit sound,
+            the reference code takes 1e-12.
 
     Raises:
         InputError: width below 1, or an input that is not float [B, 1, N].
@@ -61,13 +63,14 @@ class SpectrogramCNN(Encoder):
 
     modality = "audio"
 
-    def __init__(self, *, rate: int = 48000, width: int = 64):
+    def __init__(self, *, rate: int = 48000, width: int = 64, floor: float = 1e-5):
         super().__init__()
         check_width(width)
         self.rate, self.dim = rate, 8 * width
         window = round(0.010 * rate)
         n_fft = 1 << (window - 1).bit_length()
-        self.spectrogram = LogSpectrogram(n_fft=n_fft, window=window, hop=round(0.005 * rate))
+        hop = round(0.005 * rate)
+        self.spectrogram = LogSpectrogram(n_fft=n_fft, window=window, hop=hop, floor=floor)
         self.stages = l3_tower(1, width)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:

@@ -9,15 +9,32 @@ from ..errors import InputError
 from ..modalities.augment import apply_gain, draw_gain
 from ..modalities.draw import uniform
 from ..modalities.jitter import apply_colour, draw_colour
-from ..modalities.media import AudioSpan, MediaError, MediaInfo, Plan, Sample
+from ..modalities.media import AudioSpan, MediaInfo, Plan, Sample
 from ..modalities.view import View
 from .clips import canvas, clip_times, clip_view, cut, draw_view, embed, square
 from .heads import Comparison, Fusion
+from .marks import beside_pictures, file_marks
 from .metrics import accuracy, weighted_mean
+from .pairs import beside_others, beside_the_other_moment, each_once
 from .show import best, film, spectrogram
+from .sounds import (
+    SILENT,
+    SOUND,
+    audible_with_picture,
+    change_sound,
+    draw_sound,
+    loudness,
+    need_length,
+    room_tone,
+    silence,
+    sound_view,
+    stacked,
+)
 from .task import Batch, Guard, Picture, Step, Task
 
 NAMES = ("sound of another video", "sound of this video")
+MOMENTS = ("sound of another moment", "sound of this moment")
+REACH = 10  # lengths of the sound within which the other moment of a video starts
 
 
 class AudioVisual(Task):
@@ -25,9 +42,13 @@ class AudioVisual(Task):
     arXiv:1705.08168, section 2).
 
     A frame, or a clip, from inside a second of sound makes a pair that belongs together; the
-    same picture with the sound of another video of the batch makes one that does not. Every
-    picture and every sound stands as often as any other in both kinds of pairs, so that neither
-    alone tells the answer. Nothing is encoded twice.
+    same picture with another sound makes one that does not. Every picture and every sound stands
+    as often as any other in both kinds of pairs, so that neither alone tells the answer. Nothing
+    is encoded twice.
+
+    Negatives are sounds of other videos in the batch, which is a random sample of them. `hard`
+    takes the sound of another second of the same video instead, at most 10 s away: whatever
+    picture and sound of one file share then tells nothing, and a still picture is of little use.
 
     The paper's head sees the two vectors side by side (`compare=False`). With tiny encoders in
     the synthetic world it stood at chance after 220 steps in two seeds of three; a head that
@@ -41,16 +62,24 @@ class AudioVisual(Task):
         step: seconds between the frames of a clip.
         seconds: length of the sound.
         scale: least and greatest share of the area that the random crop keeps.
+        ratio: least and greatest width / height of the crop.
         flip: mirror left and right half of the time.
         colour: change brightness by up to 1/8 and saturation by up to 1/2.
         hidden: width of the hidden layer of the head.
         compare: show the head the product and the difference of both vectors beside them.
-        gain: change the loudness of each sound by up to 10 %.
+        gain: change the loudness of each sound by up to 10 %, as published.
         negatives: sounds of other videos that each picture is paired with, at most all others of
             the batch; together they weigh as much as its own.
+        sampled: as published, each picture and each sound of a batch stands in one pair alone,
+            half of them with their own, half with that of a random other.
+        hard: negatives are other moments of the same video; one pair of moments of each.
+        level: give each sound a loudness of its own, which the paper does not.
+        equalise: change the colouring of each sound by up to 12 decibels, nor this.
+        heard: leave silent sounds out; otherwise a silent video is known by its silence.
 
     Raises:
-        InputError: an encoder that does not hear, no negatives, or a clip longer than the sound.
+        InputError: an encoder that does not hear, no negatives, options that exclude each other,
+            or a clip longer than the sound.
     """
 
     def __init__(
@@ -63,34 +92,40 @@ class AudioVisual(Task):
         step: float = 0.1,
         seconds: float = 1.0,
         scale: tuple[float, float] = (0.5, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
         flip: bool = True,
         colour: bool = True,
         hidden: int = 128,
         compare: bool = True,
         gain: bool = True,
         negatives: int = 1,
+        sampled: bool = False,
+        hard: bool = False,
+        level: bool = False,
+        equalise: bool = False,
+        heard: bool = True,
     ):
         super().__init__()
-        if audio_encoder.modality != "audio":
-            raise InputError(
-                f"audio_encoder must hear, but {type(audio_encoder).__name__} is an encoder of "
-                f"{audio_encoder.modality}"
-            )
-        if negatives < 1:
-            raise InputError(f"negatives is a number of sounds from 1 on, got {negatives}")
+        _check(negatives, sampled, hard)
         self.view = clip_view(encoder, size, frames, step)
+        self.sound = sound_view(audio_encoder, seconds)
         if not self.view.span < seconds:
             raise InputError(
                 f"a clip of {self.view.span:g} s does not fit into {seconds:g} s of sound: lower "
                 "frames or step, or raise seconds"
             )
-        self.sound = View("audio", seconds=seconds, rate=audio_encoder.rate)
-        self.scale, self.flip, self.colour, self.gain = scale, flip, colour, gain
-        self.negatives = negatives
+        self.scale, self.ratio, self.flip, self.colour = scale, ratio, flip, colour
+        self.gain, self.level, self.equalise, self.heard = gain, level, equalise, heard
+        self.negatives, self.sampled, self.hard = negatives, sampled, hard
         self.encoder, self.audio_encoder = encoder, audio_encoder
         head = Comparison if compare else Fusion
         self.head = head(encoder.dim, audio_encoder.dim, 2, hidden=hidden)
-        self.guards = (Guard("gain", "loudness of the recording", gain, loudness),)
+        self.guards = (
+            Guard("level", "loudness beside a kind of picture", level, pair_loudness),
+            Guard("equalise", "room and microphone beside a camera", equalise, pair_room_tone),
+            Guard("heard", "silence beside a kind of picture", heard, pair_silence),
+            Guard("hard", "codec, resolution and data set, of one file", hard, pair_marks),
+        )
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -101,24 +136,20 @@ class AudioVisual(Task):
         return {self.view.modality: self.view, "audio": self.sound}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        if not info.has_video:
-            raise MediaError(info.path, "plan", "no video: this task pairs picture and sound")
-        if not info.has_audio:
-            reason = "no sound track: leave the file out or choose a task that needs no sound"
-            raise MediaError(info.path, "plan", reason)
-        first, last = _overlap(info)
+        first, last = audible_with_picture(info)
         seconds = self.sound.seconds
-        if last - first < seconds:
-            reason = (
-                f"picture and sound overlap for {max(last - first, 0):.2f} s, less than "
-                f"{seconds:g} s: lower seconds or leave the file out"
-            )
-            raise MediaError(info.path, "plan", reason)
-        heard = uniform(rng, first, last - seconds)
-        seen = uniform(rng, heard, heard + seconds - self.view.span)
+        need_length(info, last - first, seconds * (2 if self.hard else 1), "lower seconds")
+        apart = (
+            uniform(rng, seconds, min(REACH * seconds, last - first - seconds))
+            if self.hard
+            else 0.0
+        )
+        early = uniform(rng, first, last - seconds - apart)
+        moments = (early, early + apart) if self.hard else (early,)
+        seen = [uniform(rng, m, m + seconds - self.view.span) for m in moments]
         return Plan(
-            times=clip_times(self.view, seen),
-            audio=AudioSpan(heard, seconds, self.sound.rate),
+            times=tuple(t for start in seen for t in clip_times(self.view, start)),
+            audio=AudioSpan(early, apart + seconds, self.sound.rate),
             short_side=canvas(self.view.size),
             past_end="repeat",
         )
@@ -126,31 +157,44 @@ class AudioVisual(Task):
     def example(self, sample: Sample, rng: Generator) -> Batch:
         assert sample.audio is not None
         brightness, saturation = (1 / 8, 1 / 2) if self.colour else (0.0, 0.0)
-        return {
+        mono = sample.audio.mean(0, keepdim=True)
+        made = {
             "frames": square(sample, canvas(self.view.size), rng),
-            "audio": sample.audio.mean(0, keepdim=True),
-            **draw_view(rng, self.scale, self.flip),
+            "audio": mono,
+            **draw_view(rng, self.scale, self.flip, self.ratio),
             "colour": draw_colour(rng, brightness=brightness, saturation=saturation),
             "gain": draw_gain(rng, 0.1 if self.gain else 0.0),
+            **draw_sound(rng, level=self.level, equalise=self.equalise),
         }
+        if self.sampled:
+            made["order"] = torch.tensor(uniform(rng))
+        if self.hard:
+            samples = round(self.sound.seconds * self.sound.rate)
+            made["audio"] = torch.stack([mono[:, :samples], mono[:, -samples:]])
+            again = draw_sound(rng, level=self.level, equalise=self.equalise)
+            made |= stacked([{k: made[k] for k in again}, again]) if again else {}
+        return made
 
     def augment(self, batch: Batch) -> Batch:
         inputs = apply_colour(cut(batch["frames"], batch, self.view.size), batch["colour"])
-        own = torch.arange(len(inputs), device=inputs.device)
-        count = min(self.negatives, max(len(own) - 1, 1))
-        picture = own.repeat(count)
-        other = torch.cat([own.roll(-k) for k in range(1, count + 1)])
-        # A batch of one video, or one that holds a video twice, has pairs that cannot be asked.
-        names = batch.get("index", own)
-        possible = (names[picture] != names[other]).float() / count
-        return {
-            "inputs": inputs,
-            "audio": apply_gain(batch["audio"], batch["gain"]),
-            "picture": torch.cat([own, picture]),
-            "sound": torch.cat([own, other]),
-            "target": torch.cat([torch.ones_like(own), torch.zeros_like(other)]),
-            "weight": torch.cat([torch.ones_like(possible[: len(own)]), possible]),
-        }
+        raw, drawn = batch["audio"], {k: batch[k] for k in SOUND if k in batch}
+        gain = batch["gain"]
+        names = batch.get("index", torch.arange(len(raw), device=raw.device))
+        if self.hard:
+            # Both moments of a video share crop, colour and gain.
+            inputs = inputs.unflatten(2, (2, -1)).transpose(1, 2).flatten(0, 1)
+            raw, drawn = raw.flatten(0, 1), {k: v.flatten(0, 1) for k, v in drawn.items()}
+            gain = gain.repeat_interleave(2)
+        loud = raw.square().mean((1, 2)) >= SILENT**2
+        audible = loud if self.heard else torch.ones_like(loud)
+        sound = change_sound(apply_gain(raw, gain), drawn, self.sound.rate)
+        if self.hard:
+            pairs = beside_the_other_moment(audible)
+        elif self.sampled:
+            pairs = each_once(names, audible, batch["order"])
+        else:
+            pairs = beside_others(names, audible, self.negatives)
+        return {"inputs": inputs, "audio": sound, **pairs}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         seen, heard = embed(self.encoder, batch["inputs"]), self.audio_encoder(batch["audio"])
@@ -158,25 +202,43 @@ class AudioVisual(Task):
         target = batch["target"]
         loss = weighted_mean(F.cross_entropy(logits, target, reduction="none"), batch["weight"])
         metrics = {"accuracy": accuracy(logits, target, batch["weight"])}
-        return Step(loss, metrics, lambda: _pictures(batch, logits, self.sound.rate))
+        names = MOMENTS if self.hard else NAMES
+        return Step(loss, metrics, lambda: _pictures(batch, logits, self.sound.rate, names))
 
 
-def loudness(batch: Batch) -> Tensor:
-    """Log root mean square of the sound of each pair: [2B, 1]."""
-    power = batch["audio"].square().mean((1, 2)).clamp_min(1e-10)
-    return (power.log() / 2)[batch["sound"], None]
+def pair_loudness(batch: Batch) -> Tensor:
+    """Log root mean square of each pair's sound beside what its picture is like: [P, 3]."""
+    return beside_pictures(batch, loudness(batch["audio"]))
 
 
-def _overlap(info: MediaInfo) -> tuple[float, float]:
-    """Seconds at which both picture and sound start and end."""
-    last = min(info.duration, info.audio_start + info.audio_duration)
-    return max(info.audio_start, 0.0), last
+def pair_silence(batch: Batch) -> Tensor:
+    """Silent share of each counting pair's sound beside what its picture is like: [P, 3]."""
+    counts = (batch["weight"] > 0).float()[:, None]
+    return beside_pictures(batch, silence(batch["audio"])) * counts
 
 
-def _pictures(batch: Batch, logits: Tensor, rate: int) -> list[Picture]:
-    pairs = len(logits)
-    own = int(batch["target"].sum())
-    chosen = [0, own, 1, own + 1] if pairs >= 4 else list(range(pairs))
+def pair_room_tone(batch: Batch) -> Tensor:
+    """Room tone of each pair's sound beside what its picture is like: [P, 24]."""
+    return beside_pictures(batch, room_tone(batch["audio"]))
+
+
+def pair_marks(batch: Batch) -> Tensor:
+    """What coding and resolution leave in each pair's picture and in its sound: [P, 9]."""
+    return file_marks(batch["inputs"], batch["audio"], batch["picture"], batch["sound"])
+
+
+def _check(negatives: int, sampled: bool, hard: bool) -> None:
+    if negatives < 1:
+        raise InputError(f"negatives is a number of sounds from 1 on, got {negatives}")
+    if sampled and hard:
+        raise InputError("sampled takes sounds of other videos, hard of the same: choose one")
+    if negatives > 1 and (sampled or hard):
+        raise InputError(f"there is one negative for each picture here, not {negatives}")
+
+
+def _pictures(batch: Batch, logits: Tensor, rate: int, names: tuple[str, ...]) -> list[Picture]:
+    right, wrong = (batch["target"] == 1).nonzero()[:2, 0], (batch["target"] == 0).nonzero()[:2, 0]
+    chosen = torch.stack([right, wrong], 1).flatten() if len(right) == len(wrong) else right
     return [
         Picture(
             images=[
@@ -184,8 +246,8 @@ def _pictures(batch: Batch, logits: Tensor, rate: int) -> list[Picture]:
                 spectrogram(batch["audio"][batch["sound"][i]], rate),
             ],
             captions=["seen", "heard (time to the right, pitch upwards)"],
-            answer=NAMES[int(batch["target"][i])],
-            prediction=best(logits[i], NAMES),
+            answer=names[int(batch["target"][i])],
+            prediction=best(logits[i], names),
         )
-        for i in chosen
+        for i in chosen.tolist()
     ]

@@ -70,9 +70,15 @@ def square(sample: Sample, side: int, rng: Generator) -> Tensor:
     return frames[..., top : top + side, left : left + side].transpose(0, 1).contiguous()
 
 
-def draw_view(rng: Generator, scale: tuple[float, float], flip: bool) -> Batch:
+def draw_view(
+    rng: Generator,
+    scale: tuple[float, float],
+    flip: bool,
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Batch:
     """Crop box and mirroring of one view, for `cut`."""
-    return {"box": draw_crop(rng, scale=scale), "flip": draw_flip(rng, 0.5 if flip else 0.0)}
+    box = draw_crop(rng, scale=scale, ratio=ratio)
+    return {"box": box, "flip": draw_flip(rng, 0.5 if flip else 0.0)}
 
 
 def cut(frames: Tensor, drawn: Batch, size: int) -> Tensor:

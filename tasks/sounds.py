@@ -190,6 +190,19 @@ def room_tone(x: Tensor) -> Tensor:
     return quiet - quiet.mean(1, keepdim=True)
 
 
+def bandwidth(x: Tensor) -> Tensor:
+    """Share of half the rate up to which float [B, 1, N] holds anything: [B, 1], 0 for silence.
+
+    Above it no 64th of the spectrum comes within 60 decibels of the strongest one. A codec, or the
+    rate at which a file was made, cuts there, alike in all of the file.
+    """
+    power = torch.fft.rfft(x[:, 0].float()).abs().square()
+    bands = torch.stack([band.mean(1) for band in power.tensor_split(64, 1)], 1)
+    filled = bands > 1e-6 * bands.amax(1, keepdim=True).clamp_min(1e-12)
+    top = torch.arange(1, 65, device=x.device) * filled
+    return top.amax(1, keepdim=True) / 64
+
+
 def pair_loudness(batch: Batch) -> Tensor:
     """Of both views side by side: [B, 2]."""
     return torch.cat([loudness(batch["first"]), loudness(batch["second"])], 1)
