@@ -1,0 +1,78 @@
+"""Videos whose colours and tones spell which video and which second they are, for pair tasks."""
+
+import math
+
+import torch
+from task_kit import build_encoder, collate
+from torch import Tensor
+
+from pretexto.encoders.audio import TinyAudio
+from pretexto.encoders.video import TinyVideo
+from pretexto.modalities.draw import generator
+from pretexto.modalities.media import MediaInfo, Plan, Sample
+from pretexto.tasks.audio_visual import AudioVisual
+
+SECONDS = 10.0
+
+
+def medium(**changes) -> MediaInfo:
+    fields = {
+        "path": "x.mp4", "kind": "video", "duration": SECONDS, "fps": 25.0, "frames": 250,
+        "height": 40, "width": 40, "audio_rate": 44100, "audio_channels": 2,
+        "audio_duration": SECONDS,
+    }  # fmt: skip
+    return MediaInfo(**(fields | changes))
+
+
+def coded(i: int, plan: Plan) -> Sample:
+    """Red and the tone's octave tell the video; green and the tone's offset tell the time."""
+    times = torch.tensor(plan.times, dtype=torch.float64)
+    frames = torch.zeros(len(times), 3, 40, 40)
+    frames[:, 0] = 25 * i + 20
+    frames[:, 1] = (times / SECONDS * 250).float()[:, None, None]
+    span = plan.audio
+    assert span is not None
+    t = span.start + torch.arange(span.samples, dtype=torch.float64) / span.rate
+    # A chirp: 600 Hz apart for each video, and 20 Hz up each second.
+    tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))
+    return Sample(frames.to(torch.uint8), times, tone.float().expand(2, -1), span.rate)
+
+
+def task_of(encoder=TinyVideo, **options) -> AudioVisual:
+    easy = {"size": 32, "colour": False}
+    return AudioVisual(build_encoder(encoder), build_encoder(TinyAudio), **(easy | options))
+
+
+def drawn(task: AudioVisual, count: int = 8, seed: int = 0, make=coded) -> dict[str, Tensor]:
+    made = []
+    for i in range(count):
+        rng = generator(seed, 0, i)
+        example = task.example(make(i, task.plan(medium(), rng)), rng)
+        made.append({**example, "index": torch.tensor(i)})
+    return collate(made)
+
+
+def frequency(audio: Tensor, rate: int) -> Tensor:
+    """Mean frequency of each sound [B, 1, N] in Hz."""
+    power = torch.fft.rfft(audio[:, 0].double()).abs().square()
+    hertz = torch.fft.rfftfreq(audio.shape[-1], 1 / rate, dtype=torch.float64)
+    return (power @ hertz) / power.sum(1)
+
+
+def heard(audio: Tensor, rate: int) -> tuple[Tensor, Tensor]:
+    """Video and middle second that each sound spells."""
+    tone = frequency(audio, rate)
+    video = (tone / 600).floor() - 1
+    return video.long(), (tone - 600 * (video + 1)) / 20
+
+
+def seen(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Video and seconds [B, T] that each clip spells."""
+    video = ((inputs[:, 0].mean((1, 2, 3)) * 255 - 20) / 25).round().long()
+    return video, inputs[:, 1].mean((2, 3)) * 255 / 250 * SECONDS
+
+
+def spelled(data: dict[str, Tensor], rate: int = 16000) -> Tensor:
+    """1 where picture and sound of a pair tell the same video."""
+    picture, sound = seen(data["inputs"])[0], heard(data["audio"], rate)[0]
+    return (picture[data["picture"]] == sound[data["sound"]]).long()
