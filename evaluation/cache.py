@@ -21,8 +21,9 @@ from .loading import ClipSet
 if TYPE_CHECKING:
     from .features import Features
 
-FORMAT = 1
+FORMAT = 2
 PEEKED = 8
+_PER_EXAMPLE = ("counts", "labels", "indices")
 
 
 def weights_hash(encoder: Encoder) -> str:
@@ -65,12 +66,12 @@ def _peek(reading: ClipSet) -> str:
 def save_features(file: Path, features: "Features") -> None:
     """Writes the file whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {f"level/{k}": v.contiguous() for k, v in features.values.items()}
-    tensors |= {"labels": features.labels, "indices": features.indices}
+    tensors = {f"level/{k}": v.contiguous() for k, v in features.vectors.items()}
+    tensors |= {name: getattr(features, name) for name in _PER_EXAMPLE}
     failed = [
         [i, *why] for i, why in zip(features.unreadable_indices, features.unreadable, strict=True)
     ]
-    notes = {"levels": json.dumps(list(features.values)), "unreadable": json.dumps(failed)}
+    notes = {"levels": json.dumps(list(features.vectors)), "unreadable": json.dumps(failed)}
     handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
     os.close(handle)
     try:
@@ -89,17 +90,16 @@ def load_features(file: Path, reading: ClipSet) -> dict[str, Any] | None:
         with safe_open(file, "pt") as stored:
             notes = stored.metadata()
             levels = json.loads(notes["levels"])
-            values = {k: stored.get_tensor(f"level/{k}") for k in levels}
-            labels, indices = stored.get_tensor("labels"), stored.get_tensor("indices")
+            vectors = {k: stored.get_tensor(f"level/{k}") for k in levels}
+            others = {name: stored.get_tensor(name) for name in _PER_EXAMPLE}
             failed = json.loads(notes["unreadable"])
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError):
         return None
     if any(isinstance(reading[i][1], Tensor) for i, _, _ in failed):
         return None
     return {
-        "values": values,
-        "labels": labels,
-        "indices": indices,
+        "vectors": vectors,
+        **others,
         "unreadable": tuple((name, reason) for _, name, reason in failed),
         "unreadable_indices": tuple(i for i, _, _ in failed),
     }

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..datasets.source import Source, Subset
 from ..encoders.encoder import Encoder
@@ -133,32 +132,30 @@ def _place(device: str) -> str:
 
 
 def _by_level(
-    probe: Callable[..., ByLevel], features: Features, source: Source, cut: Split, device: str
+    probe: Callable[[Features, Split, Source], ByLevel],
+    features: Features,
+    source: Source,
+    cut: Split,
+    device: str,
 ) -> ByLevel:
     kept = features.indices.tolist()
     part = cut.positions(kept)
     if not part.train or not part.test:
         raise InputError(f"split {cut.name}: no example of train or of test could be read")
-    vectors = {level: x.to(device) for level, x in features.values.items()}
-    return probe(vectors, features.labels.to(device), part, Subset(source, kept))
+    return probe(features.to(device), part, Subset(source, kept))
 
 
-def _probe(
-    method: str, vectors: dict[str, Tensor], y: Tensor, split: Split, source: Source, *, seed: int
-) -> ByLevel:
-    classes = count_classes(source)
-    if method == "lowshot":
-        few = partial(lowshot, grouped=source, seed=seed)
-        return {level: few(x, y, split, classes) for level, x in vectors.items()}
-    score = {"linear": linear, "knn": knn, "retrieval": retrieval}[method]
-    return {level: score(x, y, split, classes) for level, x in vectors.items()}
+def _probe(method: str, features: Features, split: Split, source: Source, *, seed: int) -> ByLevel:
+    y, classes = features.labels, count_classes(source)
+    if method in ("knn", "retrieval"):
+        nearest = {"knn": knn, "retrieval": retrieval}[method]
+        return {level: nearest(x, y, split, classes) for level, x in features.values.items()}
+    few = partial(lowshot, grouped=source, seed=seed)
+    learn = partial(linear if method == "linear" else few, counts=features.counts)
+    return {level: learn(x, y, split, classes) for level, x in features.vectors.items()}
 
 
 def _tuned(
-    tune: Callable[..., list[Outcome]],
-    _: dict[str, Tensor],
-    y: Tensor,
-    split: Split,
-    source: Source,
+    tune: Callable[..., list[Outcome]], _: Features, split: Split, source: Source
 ) -> ByLevel:
     return {EMBEDDING: tune(source=source, split=split, classes=count_classes(source))}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,19 +24,37 @@ class Features:
     """What an encoder makes of a source.
 
     Attributes:
-        values: by level, shallow to deep, float32 [N, D]; the last is "embedding", the encoder's
-            output. Each is the mean over clips, crops and positions.
+        vectors: by level, shallow to deep, float32 [V, D]: one row for each clip and crop, example
+            after example. The last is "embedding", the encoder's output; the others are means
+            over positions.
+        counts: int64 [N], how many rows each example has.
         labels: int64 [N], -1 without label.
         indices: int64 [N], the examples' numbers in the source, ascending.
         unreadable: (name, reason) of each example that was dropped.
         unreadable_indices: their numbers in the source, in the same order.
     """
 
-    values: dict[str, Tensor]
+    vectors: dict[str, Tensor]
+    counts: Tensor
     labels: Tensor
     indices: Tensor
     unreadable: tuple[tuple[str, str], ...] = ()
     unreadable_indices: tuple[int, ...] = ()
+
+    @property
+    def values(self) -> dict[str, Tensor]:
+        """By level float32 [N, D], the mean over each example's clips and crops."""
+        sizes = self.counts.tolist()
+        return {
+            level: torch.stack([part.mean(0) for part in x.split(sizes)])
+            for level, x in self.vectors.items()
+        }
+
+    def to(self, device: str | torch.device) -> "Features":
+        """The same on another device, but for the numbers of the examples."""
+        vectors = {level: x.to(device) for level, x in self.vectors.items()}
+        counts, labels = self.counts.to(device), self.labels.to(device)
+        return replace(self, vectors=vectors, counts=counts, labels=labels)
 
 
 def extract(
@@ -138,6 +156,7 @@ def _extract(
 ) -> Features:
     batches = loader(reading, batch_size, workers, pin=device.type == "cuda")
     indices: list[int] = []
+    sizes: list[int] = []
     parts: dict[str, list[Tensor]] = {}
     failed: list[tuple[int, str]] = []
     for numbers, counts, stack, failures in progress(batches, len(batches), "features"):
@@ -145,15 +164,16 @@ def _extract(
         if stack is None:
             continue
         indices += numbers
+        sizes += counts
         for level, x in encode(encoder, stack, batch_size, device, levels).items():
-            means = torch.stack([part.mean(0) for part in x.split(counts)])
-            parts.setdefault(level, []).append(means.cpu())
+            parts.setdefault(level, []).append(x.cpu())
     source = reading.source
     if not indices:
         first = f"; the first: {source.name(failed[0][0])}: {failed[0][1]}" if failed else ""
         raise InputError(f"none of {len(source)} examples could be read{first}")
     return Features(
-        values={level: _finite(torch.cat(xs), level) for level, xs in parts.items()},
+        vectors={level: _finite(torch.cat(xs), level) for level, xs in parts.items()},
+        counts=torch.tensor(sizes),
         labels=torch.tensor([source.label(i) for i in indices]),
         indices=torch.tensor(indices),
         unreadable=tuple((source.name(i), reason) for i, reason in failed),

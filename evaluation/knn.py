@@ -51,7 +51,11 @@ def votes(
 
 
 def knn(x: Tensor, y: Tensor, split: Split, classes: int) -> list[Outcome]:
-    """Top-1 and mean per-class accuracy of test examples among train and validation examples."""
+    """Top-1 and mean per-class accuracy of test examples among train and validation examples.
+
+    Args:
+        x: float32 [N, D], one row per example: the mean over its clips and crops.
+    """
     learnt, test = torch.tensor(split.train + split.val), torch.tensor(split.test)
     predicted = votes(x[test], x[learnt], y[learnt], classes).argmax(1)
     counts = confusion(predicted, y[test], classes).cpu()

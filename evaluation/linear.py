@@ -4,8 +4,13 @@ The protocol of Alain & Bengio 2016 (arXiv:1610.01644) and Zhang et al. 2016 (ar
 section 3.2): what a linear classifier can read off each level. The strength of the L2 penalty is
 picked on validation examples and the classifier is then fitted again on train and validation
 together; test examples take part in nothing but the final score.
+
+Every clip and crop of an example is learnt from; to judge an example, the class probabilities of
+all of its clips and crops are averaged (Simonyan & Zisserman 2014, arXiv:1406.2199, section 5; on
+sound Arandjelović & Zisserman 2017, arXiv:1705.08168, section 4.2).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -45,7 +50,13 @@ class Classifier:
         return ((x - self.mean) / self.scale) @ self.weight.T + self.bias
 
 
-def fit(x: Tensor, y: Tensor, classes: int, strengths: Sequence[float]) -> list[Classifier]:
+def fit(
+    x: Tensor,
+    y: Tensor,
+    classes: int,
+    strengths: Sequence[float],
+    shares: Tensor | None = None,
+) -> list[Classifier]:
     """Minimises mean cross-entropy + strength / 2 · ‖W‖² for each strength, in the given order.
 
     The bias is free. Each fit starts where the previous one ended: the problem is convex, so
@@ -54,8 +65,13 @@ def fit(x: Tensor, y: Tensor, classes: int, strengths: Sequence[float]) -> list[
     Args:
         x: float32 [N, D]; y: int64 [N] in 0 … classes-1.
         strengths: positive.
+        shares: float32 [N], of each row in the mean, and in the features' mean and deviation;
+            they add up to 1. None: equal ones.
     """
-    mean, scale = x.mean(0), x.std(0, unbiased=False)
+    if shares is None:
+        shares = x.new_full((len(x),), 1 / len(x))
+    mean = shares @ x
+    scale = (shares @ (x - mean).square()).sqrt()
     # A feature that is constant up to rounding carries nothing; dividing would blow up the noise.
     scale = torch.where(scale > 1e-6 * (mean.abs() + 1e-12), scale, torch.ones_like(scale))
     z = (x - mean) / scale
@@ -65,7 +81,7 @@ def fit(x: Tensor, y: Tensor, classes: int, strengths: Sequence[float]) -> list[
     out = []
     for strength in strengths:
         with _threads(1 if z.numel() * classes < SMALL else torch.get_num_threads()):
-            weight, bias = _minimise(z, target, strength, weight, bias)
+            weight, bias = _minimise(z, target, shares, strength, weight, bias)
         full = z.new_zeros(classes, z.shape[1]).index_copy(0, present, weight)
         offset = z.new_full((classes,), -torch.inf).index_copy(0, present, bias)
         out.append(Classifier(mean, scale, full, offset))
@@ -73,7 +89,7 @@ def fit(x: Tensor, y: Tensor, classes: int, strengths: Sequence[float]) -> list[
 
 
 def _minimise(
-    z: Tensor, y: Tensor, strength: float, weight: Tensor, bias: Tensor
+    z: Tensor, y: Tensor, shares: Tensor, strength: float, weight: Tensor, bias: Tensor
 ) -> tuple[Tensor, Tensor]:
     """L-BFGS, driven by scipy; the arithmetic of each step stays on the device of z."""
     from scipy.optimize import minimize
@@ -83,8 +99,9 @@ def _minimise(
         log_p = F.log_softmax(z @ weight.T + bias, 1)
         own = log_p.gather(1, y[:, None])
         # Summed in double precision: the line search compares nearly equal losses.
-        value = strength / 2 * weight.double().square().sum() - own.double().mean()
-        slope = log_p.exp().scatter_add_(1, y[:, None], own.new_full(own.shape, -1)) / len(z)
+        value = strength / 2 * weight.double().square().sum() - own[:, 0].double() @ shares.double()
+        slope = log_p.exp().scatter_add_(1, y[:, None], own.new_full(own.shape, -1))
+        slope *= shares[:, None]
         gradient = torch.cat([slope.T @ z + strength * weight, slope.sum(0)[:, None]], 1)
         return value.item(), gradient.double().cpu().numpy().ravel()
 
@@ -129,51 +146,109 @@ def tune(
     split: Split,
     classes: int,
     strengths: Sequence[float] = STRENGTHS,
+    *,
+    counts: Tensor | None = None,
 ) -> Probe:
     """Picks the strength on split.val and fits on train and val; never looks at split.test.
 
     Equal accuracies are told apart by the validation loss. Without validation examples the
     strength is 0.01.
 
+    Args:
+        x, y, split, counts: see `linear`.
+
     Raises:
         InputError: fewer than two classes to learn.
     """
-    train, val = torch.tensor(split.train), torch.tensor(split.val, dtype=torch.long)
-    if len(y[train].unique()) < 2:
+    if len(y[torch.tensor(split.train)].unique()) < 2:
         raise InputError(f"split {split.name}: the training part holds fewer than two classes")
-    if not len(val):
-        return Probe(fit(x[train], y[train], classes, [UNTUNED])[0], UNTUNED, None)
-    tried = fit(x[train], y[train], classes, strengths)
-    scored = [_score(classifier, x[val], y[val]) for classifier in tried]
+    if not split.val:
+        return Probe(_learn(x, y, split.train, classes, [UNTUNED], counts)[0], UNTUNED, None)
+    tried = _learn(x, y, split.train, classes, strengths, counts)
+    truth = y[torch.tensor(split.val)]
+    scored = [_score(averaged(one, x, split.val, counts), truth) for one in tried]
     best = max(range(len(tried)), key=lambda k: scored[k])
-    both = torch.cat([train, val])
+    both = split.train + split.val
     # The way through the grid is kept: weak penalties are reached much sooner from strong ones.
-    final = fit(x[both], y[both], classes, strengths[: best + 1])[-1]
+    final = _learn(x, y, both, classes, strengths[: best + 1], counts)[-1]
     return Probe(final, strengths[best], scored[best][0])
 
 
-def _score(classifier: Classifier, x: Tensor, y: Tensor) -> tuple[float, float]:
-    scores = classifier.scores(x)
+def _learn(
+    x: Tensor,
+    y: Tensor,
+    examples: Sequence[int],
+    classes: int,
+    strengths: Sequence[float],
+    counts: Tensor | None,
+) -> list[Classifier]:
+    """Fits on every clip and crop of these examples; each example weighs the same."""
+    rows, sizes = _rows(x, examples, counts)
+    labels = y[torch.tensor(examples)].repeat_interleave(sizes)
+    shares = (1 / (len(sizes) * sizes.to(x.dtype))).repeat_interleave(sizes)
+    return fit(x[rows], labels, classes, strengths, shares)
+
+
+def _rows(x: Tensor, examples: Sequence[int], counts: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Which rows of x belong to these examples, example after example, and how many to each."""
+    chosen = torch.tensor(examples, device=x.device)
+    if counts is None:
+        return chosen, torch.ones_like(chosen)
+    sizes = counts[chosen]
+    shift = (counts.cumsum(0) - counts)[chosen] - (sizes.cumsum(0) - sizes)
+    return torch.arange(int(sizes.sum()), device=x.device) + shift.repeat_interleave(sizes), sizes
+
+
+def averaged(
+    classifier: Classifier, x: Tensor, examples: Sequence[int], counts: Tensor | None = None
+) -> Tensor:
+    """Logarithms [n, K] of the class probabilities of these examples, each the mean over its rows.
+
+    Args:
+        x, counts: see `linear`.
+    """
+    rows, sizes = _rows(x, examples, counts)
+    # In logarithms, where unlikely classes keep their order.
+    each = classifier.scores(x[rows]).log_softmax(1).split(sizes.tolist())
+    return torch.stack([part.logsumexp(0) - math.log(len(part)) for part in each])
+
+
+def _score(scores: Tensor, y: Tensor) -> tuple[float, float]:
     known = torch.isfinite(scores.gather(1, y[:, None])[:, 0])
     loss = F.cross_entropy(scores[known], y[known]).item() if known.any() else 0.0
     return accuracy(scores.argmax(1), y), -loss
 
 
-def linear(x: Tensor, y: Tensor, split: Split, classes: int) -> list[Outcome]:
+def linear(
+    x: Tensor, y: Tensor, split: Split, classes: int, *, counts: Tensor | None = None
+) -> list[Outcome]:
     """Top-1, top-5 (from ten classes on) and mean per-class accuracy on split.test.
 
     Args:
-        x: features float32 [N, D], on any device; y: labels int64 [N] on the same one.
-        split: positions in x.
+        x: features float32 [V, D], example after example, on any device.
+        y: labels int64 [N] on the same one.
+        split: numbers of examples.
+        counts: int64 [N], rows of x that belong to each example; None: one to each.
     """
     grid = f"{STRENGTHS[0]:g} … {STRENGTHS[-1]:g}"
-    recipe = f"standardised, logistic regression, L2 picked on val from {grid}, refit on train+val"
-    return probe_outcomes(x, y, split, classes, recipe)
+    recipe = (
+        f"standardised, logistic regression on every clip and crop, L2 picked on val from {grid}, "
+        "refit on train+val, probabilities averaged"
+    )
+    return probe_outcomes(x, y, split, classes, recipe, counts=counts)
 
 
-def probe_outcomes(x: Tensor, y: Tensor, split: Split, classes: int, recipe: str) -> list[Outcome]:
+def probe_outcomes(
+    x: Tensor,
+    y: Tensor,
+    split: Split,
+    classes: int,
+    recipe: str,
+    *,
+    counts: Tensor | None = None,
+) -> list[Outcome]:
     """Tunes a probe on the split and scores it on its test part."""
-    probe = tune(x, y, split, classes)
-    scores = probe.classifier.scores(x[torch.tensor(split.test)])
+    probe = tune(x, y, split, classes, counts=counts)
+    scores = averaged(probe.classifier, x, split.test, counts)
     found = outcomes(scores, y, split, classes, recipe)
     return [replace(o, validation=probe.validation, strength=probe.strength) for o in found]

@@ -40,13 +40,21 @@ def name_of(amount: float | int) -> str:
 
 
 def lowshot(
-    x: Tensor, y: Tensor, split: Split, classes: int, *, grouped: Source, seed: int
+    x: Tensor,
+    y: Tensor,
+    split: Split,
+    classes: int,
+    *,
+    grouped: Source,
+    seed: int,
+    counts: Tensor | None = None,
 ) -> list[Outcome]:
     """The linear probe's outcomes for each amount.
 
     Args:
-        split: positions in x; its train and val together are the pool that is drawn from.
-        grouped: groups and labels by position in x.
+        x, y, counts: see `linear`.
+        split: numbers of examples; its train and val together are the pool that is drawn from.
+        grouped: groups and labels by number of example.
         seed: of the draw.
     """
     out = []
@@ -54,6 +62,9 @@ def lowshot(
     for amount in AMOUNTS:
         train, val = carve(grouped, draw_few(y, pool, amount, seed), seed)
         part = Split(split.name, train, val, split.test)
-        recipe = f"linear probe on {name_of(amount)} of train+val, L2 picked within these"
-        out += probe_outcomes(x, y, part, classes, recipe)
+        recipe = (
+            f"linear probe on {name_of(amount)} of train+val, L2 picked within these, "
+            "probabilities of clips and crops averaged"
+        )
+        out += probe_outcomes(x, y, part, classes, recipe, counts=counts)
     return out

@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 
 import evaluation_fakes as fakes
 import pytest
@@ -121,6 +122,21 @@ def test_short_media_and_images_have_one_clip_only():
     assert clip_starts(VIDEO, short, 10) == (0.0,)
     assert clip_starts(IMAGE, MediaInfo("a", "image"), 10) == (0.0,)
     assert len(clip_starts(IMAGE, MediaInfo("a", "video", duration=3), 10)) == 10
+
+
+def test_every_clip_and_crop_has_its_row_and_short_media_fewer():
+    class TwoLengths(fakes.Clock):
+        def info(self, i):
+            return replace(super().info(i), duration=2.301 if i else 0.2)
+
+    found = extract(fakes.ClipColour(), TwoLengths([0, 1], width=17), VIDEO, clips=2, crops=3)
+    assert found.counts.tolist() == [3, 6]
+    rows = found.vectors["embedding"]
+    torch.testing.assert_close(rows[:3].mean(0), found.values["embedding"][0])
+    torch.testing.assert_close(rows[3:].mean(0), found.values["embedding"][1])
+    # Green is the column: crops begin at 0, 4 and 9 of 17. Red is the time: clips at 0 and 2 s.
+    assert (rows[:, 1] / 1.5).tolist() == pytest.approx([3.5, 7.5, 12.5] * 3, abs=1e-3)
+    assert (rows[3:, 0] / 1.5).tolist() == pytest.approx([1.5] * 3 + [21.5] * 3, abs=1e-3)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from pretexto.errors import InputError
 from pretexto.evaluation.knn import knn, neighbours, votes
-from pretexto.evaluation.linear import STRENGTHS, UNTUNED, fit, linear, tune
+from pretexto.evaluation.linear import STRENGTHS, UNTUNED, Classifier, averaged, fit, linear, tune
 from pretexto.evaluation.lowshot import draw_few, lowshot, name_of
 from pretexto.evaluation.metrics import confusion, guess, mean_class, per_class, top_k
 from pretexto.evaluation.retrieval import blind_recall, recalls, retrieval
@@ -155,6 +155,39 @@ def test_a_probe_is_deterministic_and_leaves_the_random_state():
     assert torch.equal(tune(x, y, thirds(80), 3).classifier.weight,
                        tune(x, y, thirds(80), 3).classifier.weight)  # fmt: skip
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_probabilities_of_clips_are_averaged_by_hand():
+    one = Classifier(torch.zeros(1), torch.ones(1), torch.tensor([[1.0], [0.0]]), torch.zeros(2))
+    # The odds of class 0 are e to the feature: probabilities 1/2, 3/4, 9/10 and 1/11.
+    x = torch.tensor([1.0, 3.0, 9.0, 0.1]).log()[:, None]
+    first, second = averaged(one, x, [0, 2], torch.tensor([2, 1, 1])).exp()[:, 0].tolist()
+    assert first == pytest.approx((1 / 2 + 3 / 4) / 2)
+    assert second == pytest.approx(1 / 11)
+    assert averaged(one, x, [3, 1]).exp()[:, 0].tolist() == pytest.approx([1 / 11, 3 / 4])
+    never = Classifier(one.mean, one.scale, one.weight, torch.tensor([0.0, -torch.inf]))
+    assert averaged(never, x, [0], torch.tensor([4])).exp().tolist() == [[1, 0]]
+
+
+def test_an_example_weighs_the_same_however_many_clips_it_has():
+    x, y = blobs(80, 3, 6, spread=2.0)
+    counts = torch.arange(80) % 4 + 1
+    many = x.repeat_interleave(counts, 0)
+    one, several = tune(x, y, thirds(80), 3), tune(many, y, thirds(80), 3, counts=counts)
+    assert several.strength == one.strength
+    torch.testing.assert_close(several.classifier.weight, one.classifier.weight, atol=2e-3, rtol=0)
+    torch.testing.assert_close(several.classifier.mean, one.classifier.mean)
+
+
+def test_many_noisy_clips_tell_more_than_one():
+    x, y = blobs(240, 4, 8, spread=0.0)
+    rng = torch.Generator().manual_seed(1)
+    clips = x.repeat_interleave(5, 0) + 3 * torch.randn(1200, 8, generator=rng)
+    one = by_metric(linear(clips[::5], y, thirds(240), 4))["top1"]
+    five = by_metric(linear(clips, y, thirds(240), 4, counts=torch.full((240,), 5)))["top1"]
+    assert (five.n_train, five.n_val, five.n_test) == (one.n_train, one.n_val, one.n_test)
+    # Measured over eight seeds of the noise: 0.37 to 0.57 against 0.68 to 0.85, 0.13 and more apart.
+    assert five.value > one.value + 0.1
 
 
 def test_weighted_votes_worked_by_hand():

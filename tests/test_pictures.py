@@ -146,7 +146,8 @@ def test_neighbours_are_the_nearest_of_the_training_part():
     x = torch.stack([angles.cos(), angles.sin()], 1)
     # Example 3 could not be read: positions and numbers differ.
     numbers = torch.tensor([0, 1, 2, 4, 5, 6, 7])
-    features = Features({"embedding": x}, torch.tensor([0, 0, 1, 1, 1, 0, 1]), numbers)
+    labels = torch.tensor([0, 0, 1, 1, 1, 0, 1])
+    features = Features({"embedding": x}, torch.ones_like(labels), labels, numbers)
     split = Split("test", train=(0, 1, 2, 3, 4), val=(5,), test=(6, 7))
     first, second = nearest(features, split)
     assert first == {"query": 6, "hits": [1, 2, 0, 4, 5]}
