@@ -5,11 +5,14 @@
 
 Media with `train` and `test` splits use them; named folds are cross-validated; anything else is
 cut into group-disjoint folds. Rows are appended to RUN/results.jsonl.
+
+    pretexto evaluate linear --encoder runs/shuffle --data my_videos --confusion confusion.png
 """
 
 from dataclasses import replace
 from pathlib import Path
 
+from ..errors import InputError
 from .pretrain import KINDS, open_data
 
 METHODS = ("linear", "knn", "retrieval", "lowshot", "finetune")
@@ -24,6 +27,9 @@ def arguments(parser) -> None:
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--modality", help="which encoder of the run; default: its main one")
     parser.add_argument("--out", help="rows are appended here; default: RUN/results.jsonl")
+    parser.add_argument(
+        "--confusion", metavar="FILE.png", help="draw which class is taken for which"
+    )
     parser.add_argument("--clips", type=int, default=3, help="clips per medium (default 3)")
     parser.add_argument("--crops", type=int, default=1, choices=(1, 3), help="crops per clip")
     parser.add_argument("--size", type=int, help="pixels; default: as in pretraining")
@@ -43,6 +49,7 @@ def run(args) -> int:
     from ..encoders.store import read_card
     from ..evaluation.finetune import Tuning
 
+    _check_picture(args)
     tuning = Tuning(
         epochs=args.epochs, lr=args.lr, batch_size=args.batch_size, flip=not args.no_flip
     )
@@ -62,14 +69,40 @@ def run(args) -> int:
         workers=args.workers,
         device=args.device,
         tuning=tuning,
+        confusion=Path(args.confusion) if args.confusion else None,
     )
     return 0
 
 
+def _check_picture(args) -> None:
+    """Refuses a picture that could not be drawn, before anything is computed."""
+    if not args.confusion:
+        return
+    if not args.confusion.endswith(".png"):
+        raise InputError(f"--confusion {args.confusion}: name a .png file")
+    if not set(args.methods) & {"linear", "knn", "finetune"}:
+        raise InputError(
+            f"--confusion: {', '.join(args.methods)} names no classes; add linear, knn or finetune"
+        )
+
+
 def evaluate_run(
-    run: Path, methods, *, data, out: Path, modality=None, view_changes=None, seed=0, **how
+    run: Path,
+    methods,
+    *,
+    data,
+    out: Path,
+    modality=None,
+    view_changes=None,
+    seed=0,
+    confusion: Path | None = None,
+    **how,
 ) -> None:
-    """Evaluates a run's encoder and its untrained twin; prints the table, appends the rows."""
+    """Evaluates a run's encoder and its untrained twin; prints the table, appends the rows.
+
+    Args:
+        confusion: a PNG of which class is taken for which is written here.
+    """
     from ..encoders.store import load_encoder, read_card
     from ..evaluation.evaluate import evaluate, print_rows, random_init, write_rows
     from ..modalities.view import View
@@ -84,3 +117,8 @@ def evaluate_run(
     write_rows(rows, out)
     print_rows(rows)
     print(f"rows: {out}")
+    if confusion:
+        from ..evaluation.confusion_picture import draw_confusions
+
+        draw_confusions(rows, confusion)
+        print(f"confusions: {confusion}")

@@ -1,7 +1,7 @@
 """The report's charts as plain values: positions in percent, texts and colours."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .charts import Axis, around, around_log, path, thin
@@ -9,6 +9,7 @@ from .history import History
 from .lines import Line, Results
 from .plan import Run
 from .statistics import Column, Estimate
+from .store import Row
 from .words import clock, column_name, estimate_text, tick_text
 
 Figure = dict[str, Any]
@@ -124,16 +125,20 @@ def _curve(name: str, runs: list[tuple[Run, History]]) -> Figure:
     }
 
 
+def rows_of(results: Results, column: Column) -> Iterator[Row]:
+    """The finished rows of a protocol, of the encoders' output."""
+    for row in results.rows:
+        if row["status"] == "done" and row["level"] == "embedding":
+            stamp = {k: v for k, v in row["stamp"].items() if k not in ("split", "split_hash")}
+            if stamp == column.stamp:
+                yield row
+
+
 def per_class(results: Results, column: Column) -> Figure | None:
     """Mean accuracy of each class over an entry's runs, in the first protocol that knows it."""
     totals: dict[str, dict[str, list[float]]] = {}
-    for row in results.rows:
-        if row["status"] != "done" or row["level"] != "embedding" or not row.get("per_class"):
-            continue
-        stamp = {k: v for k, v in row["stamp"].items() if k not in ("split", "split_hash")}
-        if stamp != column.stamp:
-            continue
-        for name, value in row["per_class"].items():
+    for row in rows_of(results, column):
+        for name, value in (row.get("per_class") or {}).items():
             if value is not None:
                 totals.setdefault(row["entry"], {}).setdefault(name, []).append(value)
     classes = list(dict.fromkeys(c for by_class in totals.values() for c in by_class))

@@ -11,6 +11,7 @@ from .. import __version__
 from ..datasets.source import Source
 from ..modalities.view import View
 from . import figures
+from .confusion import confusions
 from .evidence import read_evidence, save_thumbnails
 from .finding import finding
 from .lines import Line, Results, load_results
@@ -91,6 +92,7 @@ def page_values(results: Results) -> dict[str, Any]:
         "puzzles": _puzzles(results),
         "sheets": _neighbours(results),
         "classes": figures.per_class(results, first) if first else None,
+        "confusions": confusions(results, first) if first else None,
         "unreadable": _unreadable(results),
         "stamps": [(" ".join(column_name(c)), stamp_items(c.stamp)) for c in results.main],
         **_closing(results),

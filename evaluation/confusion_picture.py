@@ -46,13 +46,14 @@ def draw_confusions(rows: Sequence[Row], out: Path) -> None:
 
 
 def _chosen(rows: Sequence[Row]) -> list[Row]:
-    """Of each method and encoder the row over all splits."""
-    found: dict[tuple[str, str, str], Row] = {}
+    """Of each method (its first recipe) and encoder the row over all splits."""
+    found: dict[tuple[str, str], Row] = {}
     for row in rows:
         if row.confusion is None or row.level != EMBEDDING:
             continue
-        key = (row.stamp.method, row.stamp.recipe, row.encoder)
-        if key not in found or row.stamp.split.startswith(MEAN):
+        key = (row.stamp.method, row.encoder)
+        known = found.setdefault(key, row)
+        if row.stamp.recipe == known.stamp.recipe and row.stamp.split.startswith(MEAN):
             found[key] = row
     return list(found.values())
 
@@ -92,4 +93,6 @@ def _draw(axes: Any, row: Row) -> None:
     for (i, j), share in np.ndenumerate(shares):
         if share >= 0.005:
             ink = "white" if share > 0.55 else "#1c2024"
-            axes.text(j, i, f"{100 * share:.0f}", ha="center", va="center", color=ink, fontsize=size)
+            axes.text(
+                j, i, f"{100 * share:.0f}", ha="center", va="center", color=ink, fontsize=size
+            )

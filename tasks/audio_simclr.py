@@ -11,6 +11,7 @@ from ..modalities.view import View
 from .contrast import nt_xent
 from .heads import projector
 from .sounds import (
+    CODEC,
     change_sound,
     draw_sound,
     of_view,
@@ -96,6 +97,7 @@ class AudioSimCLR(Task):
             Guard("equalise", tone, equalise, pair_room_tone),
             Guard("skip_silence", "silence at the ends", skip_silence, pair_silence),
         )
+        self.audits = (CODEC,)
 
     @property
     def encoders(self) -> dict[str, Encoder]:

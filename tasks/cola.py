@@ -9,6 +9,7 @@ from ..modalities.media import MediaInfo, Plan, Sample
 from ..modalities.view import View
 from .contrast import match
 from .sounds import (
+    CODEC,
     change_sound,
     draw_sound,
     of_view,
@@ -75,6 +76,7 @@ class COLA(Task):
             Guard("equalise", tone, equalise, pair_room_tone),
             Guard("skip_silence", "silence at the ends", skip_silence, pair_silence),
         )
+        self.audits = (CODEC,)
 
     @property
     def encoders(self) -> dict[str, Encoder]:

@@ -1,5 +1,6 @@
 """Which sound goes with which clip? Choose among all of the batch, both ways."""
 
+import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
@@ -12,6 +13,7 @@ from ..modalities.view import View
 from .clips import canvas, clip_times, clip_view, cut, draw_view, embed, square
 from .contrast import info_nce, nt_xent
 from .heads import projector
+from .marks import file_marks
 from .show import film, spectrogram
 from .sounds import (
     audible_with_picture,
@@ -24,7 +26,7 @@ from .sounds import (
     sound_view,
     stacked,
 )
-from .task import Batch, Guard, Picture, Step, Task
+from .task import Audit, Batch, Guard, Picture, Step, Task
 
 
 class CrossModal(Task):
@@ -108,6 +110,15 @@ class CrossModal(Task):
         self.guards = (
             Guard("level", "loudness of the recording", level, heard_loudness),
             Guard("equalise", tone, equalise, heard_room_tone),
+        )
+        self.audits = (
+            Audit(
+                "file",
+                "codec, resolution and data set, of which picture and sound of a file bear marks",
+                "take one data set at a time, or AudioVisual(hard=True) or Synchrony, whose "
+                "negatives are of the same video",
+                shared_marks,
+            ),
         )
 
     @property
@@ -196,6 +207,14 @@ def heard_loudness(batch: Batch) -> Tensor:
 def heard_room_tone(batch: Batch) -> Tensor:
     """Of each sound: [B, 8]."""
     return room_tone(batch["audio"])
+
+
+def shared_marks(batch: Batch) -> Tensor:
+    """Marks of the file in both sides of B pairs that belong together, and of B that do not:
+    [2B, 9]."""
+    own = torch.arange(len(batch["inputs"]), device=batch["inputs"].device)
+    picture, sound = own.repeat(2), torch.cat([own, own.roll(-1)])
+    return file_marks(batch["inputs"], batch["audio"], picture, sound)
 
 
 def _pictures(batch: Batch, seen: Tensor, heard: Tensor, rate: int) -> list[Picture]:

@@ -10,7 +10,7 @@ from ..modalities.draw import integer, uniform
 from ..modalities.media import AudioSpan, MediaError, MediaInfo, Plan
 from ..modalities.view import View
 from .show import spectrogram
-from .task import Batch, Picture
+from .task import Audit, Batch, Picture
 
 SILENT = 1e-3  # root mean square below which a stretch counts as silence: -60 dB
 EQUALISE = 12.0  # decibels by which colouring changes at most
@@ -216,6 +216,20 @@ def pair_silence(batch: Batch) -> Tensor:
 def pair_room_tone(batch: Batch) -> Tensor:
     """Of both views side by side: [B, 16]."""
     return torch.cat([room_tone(batch["first"]), room_tone(batch["second"])], 1)
+
+
+def pair_bandwidth(batch: Batch) -> Tensor:
+    """Of both views side by side: [B, 2]."""
+    return torch.cat([bandwidth(batch["first"]), bandwidth(batch["second"])], 1)
+
+
+# No task on sound alone can hide where a codec cuts, short of cutting all files there.
+CODEC = Audit(
+    "codec",
+    "the band that a file fills, which goes with its codec and its data set",
+    "take an encoder of a lower rate, at which all files fill the band, or one data set at a time",
+    pair_bandwidth,
+)
 
 
 def pair_pictures(batch: Batch, likeness: Tensor, rate: int) -> list[Picture]:

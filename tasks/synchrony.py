@@ -60,7 +60,8 @@ class Synchrony(Task):
         colour: change brightness by up to 1/8 and saturation by up to 1/2.
         hidden: width of the hidden layer of the head.
         easy: also pair each clip with a sound of the next video in the batch; these negatives
-            weigh as much as the shifted ones, both together as much as the pairs in step.
+            weigh as much as the shifted ones, both together as much as the pairs in step. Codec,
+            resolution and data set, which picture and sound of a file share, then tell them.
         level: give each stretch of sound a loudness of its own; otherwise loud may be taken to
             go with fast.
         heard: leave pairs out whose video is silent in one of both stretches; otherwise silence

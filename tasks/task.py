@@ -63,6 +63,23 @@ class Guard:
     probe: Callable[[Batch], Tensor]
 
 
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A shortcut that a task cannot take away, because all that it reads of a file has it.
+
+    Attributes:
+        name: a word for it.
+        cue: the shortcut, in words.
+        remedy: what can be done about the data, in words.
+        probe: from a batch (after `augment`) the cue alone, [B, F] or [P, F].
+    """
+
+    name: str
+    cue: str
+    remedy: str
+    probe: Callable[[Batch], Tensor]
+
+
 class Task(nn.Module, ABC):
     """A pretext task: what to read, the puzzle made of it, and the loss.
 
@@ -75,10 +92,12 @@ class Task(nn.Module, ABC):
         phases: names of alternating optimisation phases, each with its own optimiser; empty for
             the ordinary case.
         guards: the shortcut counter-measures, on or off.
+        audits: shortcuts without a counter-measure, to be looked for in the data.
     """
 
     phases: tuple[str, ...] = ()
     guards: tuple[Guard, ...] = ()
+    audits: tuple[Audit, ...] = ()
 
     @property
     @abstractmethod
