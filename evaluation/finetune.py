@@ -20,7 +20,7 @@ from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..modalities.view import View, as_float
 from ..progress import progress
-from .loading import ClipSet, Readings, loader, training_loader
+from .loading import GAIN, ClipSet, Readings, loader, training_loader
 from .metrics import Outcome, outcomes
 from .splits import Split
 
@@ -34,7 +34,7 @@ class Tuning:
         batch_size: examples per step.
         lr: greatest learning rate of AdamW, reached after a tenth of the steps; then a cosine.
         weight_decay: of AdamW.
-        scale: least and greatest share of the area that a random crop keeps.
+        scale: least and greatest share of the area that a random crop keeps; of pictures only.
         flip: mirror left and right half of the time; turn it off where a class is a direction.
 
     Raises:
@@ -57,14 +57,15 @@ class Tuning:
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise InputError(f"the learning rate must be above 0, got {self.lr}")
 
-    @property
-    def recipe(self) -> str:
+    def recipe(self, modality: str) -> str:
         """The stamp: like stamps are comparable, unlike ones are not."""
         flip = "mirrored" if self.flip else "not mirrored"
+        seen = f"crops of {self.scale[0]:g} … {self.scale[1]:g} of the area, {flip}"
+        heard = f"gain {1 - GAIN:g} … {1 + GAIN:g}"
         return (
             f"all weights, AdamW lr {self.lr:g} decay {self.weight_decay:g}, warm-up and cosine, "
-            f"{self.epochs} epochs of train+val, batch {self.batch_size}, random clips, crops of "
-            f"{self.scale[0]:g} … {self.scale[1]:g} of the area, {flip}, scores averaged"
+            f"{self.epochs} epochs of train+val, batch {self.batch_size}, random clips, "
+            f"{heard if modality == 'audio' else seen}, scores averaged"
         )
 
 
@@ -100,7 +101,7 @@ def finetune(
     tested = ClipSet(Subset(source, list(split.test)), view, clips, crops)
     scores = _scores(model, tested, tuning.batch_size, workers)
     labels = torch.tensor([source.label(i) for i in range(len(source))], device=place)
-    return outcomes(scores, labels, split, classes, tuning.recipe)
+    return outcomes(scores, labels, split, classes, tuning.recipe(view.modality))
 
 
 def _train(model: nn.Module, readings: Readings, tuning: Tuning, workers: int) -> None:

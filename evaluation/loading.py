@@ -8,10 +8,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..datasets.source import Source
-from ..modalities.augment import apply_crop, draw_crop, draw_flip
+from ..modalities.augment import apply_crop, apply_gain, draw_crop, draw_flip, draw_gain
 from ..modalities.draw import generator, permutation, uniform
 from ..modalities.media import AudioSpan, MediaError, MediaInfo, Plan, Sample
 from ..modalities.view import View, as_float, encoder_input
+
+GAIN = 0.5  # greatest share by which the loudness of sound changes in training
 
 
 def clip_starts(view: View, info: MediaInfo, clips: int) -> tuple[float, ...]:
@@ -127,8 +129,8 @@ def loader(clips: ClipSet, batch_size: int, workers: int, pin: bool) -> DataLoad
 class Readings(Dataset):
     """Random clips and crops to learn from: (epoch, i) gives (input, label) or (None, reason).
 
-    Pictures come as float32 [3, (T,) size, size] in [0, 1], sound as [1, N]. What is drawn depends
-    on seed, epoch and i alone.
+    Pictures come as float32 [3, (T,) size, size] in [0, 1], sound as [1, N] in [-1, 1] at a random
+    gain. What is drawn depends on seed, epoch and i alone.
 
     Args:
         scale, flip: see `modalities.augment.draw_crop` and `draw_flip`.
@@ -152,7 +154,9 @@ class Readings(Dataset):
             x = encoder_input(self.view, self.source.read(i, plan))
         except MediaError as error:
             return None, str(error)
-        if self.view.modality != "audio":
+        if self.view.modality == "audio":
+            x = apply_gain(x[None], draw_gain(rng, GAIN)[None])[0]
+        else:
             box, flip = draw_crop(rng, scale=self.scale), draw_flip(rng, 0.5 if self.flip else 0.0)
             x = apply_crop(as_float(x)[None], box[None], flip[None], self.view.size)[0]
         return x, self.source.label(i)
