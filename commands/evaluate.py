@@ -100,11 +100,14 @@ def evaluate_run(
 ) -> None:
     """Evaluates a run's encoder and its untrained twin; prints the table, appends the rows.
 
+    Encoders of sound also stand beside the log-mel floor.
+
     Args:
         confusion: a PNG of which class is taken for which is written here.
     """
     from ..encoders.store import load_encoder, read_card
     from ..evaluation.evaluate import evaluate, print_rows, random_init, write_rows
+    from ..evaluation.floor import FLOOR, LogMelFloor, floor_methods
     from ..modalities.view import View
 
     card = read_card(run, modality)
@@ -114,6 +117,10 @@ def evaluate_run(
     control = random_init(encoder, seed=seed)
     rows = evaluate(methods, encoder, data, view, card=card, run=run, seed=seed, **how)
     rows += evaluate(methods, control, data, view, card=None, run=None, seed=seed, **how)
+    if view.modality == "audio":
+        floor, how["levels"] = LogMelFloor(rate=view.rate), False
+        plain = floor_methods(methods)
+        rows += evaluate(plain, floor, data, view, card={"task": FLOOR}, seed=seed, **how)
     write_rows(rows, out)
     print_rows(rows)
     print(f"rows: {out}")

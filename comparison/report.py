@@ -102,8 +102,9 @@ def page_values(results: Results) -> dict[str, Any]:
 def _opening(results: Results, first: Column | None) -> dict[str, Any]:
     plan, tasks = results.plan, results.tasks
     supervised = next((x.name for x in results.controls if x.kind == "supervised"), "")
+    floor = next((x.name for x in results.controls if x.kind == "floor"), "")
     headline, lede = finding(
-        first, [t.name for t in tasks], {t.name: t.reference for t in tasks}, supervised
+        first, [t.name for t in tasks], {t.name: t.reference for t in tasks}, supervised, floor
     )
     done = sum(len(line.histories) for line in results.lines)
     total = len(plan["entries"]) * len(plan["splits"]) * plan["seeds"]

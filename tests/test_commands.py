@@ -51,13 +51,17 @@ def pretrain(data, out, *more, config="rotation"):
 def test_evaluation_stands_beside_an_untrained_twin(trained, videos, tmp_path, capsys):
     out = tmp_path / "rows.jsonl"
     words = ["evaluate", "linear", "knn", "retrieval", "--encoder", str(trained), "--data"]
-    assert cli.main([*words, str(videos), "--out", str(out), "--clips", "1", "--workers", "0"]) == 0
+    words += [str(videos), "--confusion", str(tmp_path / "confused.png")]
+    assert cli.main([*words, "--out", str(out), "--clips", "1", "--workers", "0"]) == 0
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     for method in ("linear", "knn", "retrieval"):
         own = [r for r in rows if r["stamp"]["method"] == method]
         assert {r["task"] for r in own} == {ROTATION, "random-init"}
         assert all(r["n_test"] == 8 for r in own)
     assert "random-init" in capsys.readouterr().out
+    # Two methods with confusions downwards, the run and its twin across.
+    picture = Image.open(tmp_path / "confused.png")
+    assert min(picture.size) > 400
 
 
 def test_a_run_shows_its_puzzles_and_answers(trained, tmp_path):
