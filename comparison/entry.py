@@ -9,13 +9,14 @@ import torch
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
+from ..evaluation.floor import LogMelFloor
 from ..modalities.view import View
 from ..tasks.supervised import Supervised
 from ..tasks.task import Task
 from ..training.args import TrainerArgs
 from ..training.optim import OptimizerArgs
 
-RANDOM, SUPERVISED = "random-init", "supervised"
+RANDOM, SUPERVISED, FLOOR = "random-init", "supervised", "log-mel-floor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Entry:
         build: makes the task anew; called after seeding, so that each seed has weights of its
             own. A function of a module or a `functools.partial` of one, because it travels to
             worker processes.
-        kind: "task", or which control it is; a "random" entry is evaluated without training.
+        kind: "task", or which control it is; a "random" entry is evaluated without training, and
+            a "floor" is statistics of the sound in place of its encoder.
         trainer: in place of the comparison's, for this entry alone.
         optimizer: likewise.
         config: class_path and init_args of the task, as the report shows them; may be None.
@@ -34,7 +36,7 @@ class Entry:
     """
 
     build: Callable[[], Task]
-    kind: Literal["task", "supervised", "random"] = "task"
+    kind: Literal["task", "supervised", "random", "floor"] = "task"
     trainer: TrainerArgs | None = None
     optimizer: OptimizerArgs | None = None
     config: Mapping[str, Any] | None = None
@@ -70,11 +72,13 @@ def with_controls(
 ) -> dict[str, Entry]:
     """The entries, and for each different encoder among them the two controls.
 
+    Sound has a third one, the log-mel floor.
+
     Args:
         classes: number of labels.
         view: what every encoder is evaluated with.
         supervised: makes the supervised control of a fresh encoder and the number of classes;
-            None: `Supervised` on the comparison's view. There is none for sound.
+            None: `Supervised` on the comparison's view.
 
     Raises:
         InputError: a name that is taken, or an entry without an encoder of the view's modality.
@@ -82,7 +86,7 @@ def with_controls(
     kinds: dict[str, tuple[str, Entry]] = {}
     found: dict[str, Entry] = {}
     for name, entry in entries.items():
-        if name.startswith((RANDOM, SUPERVISED)):
+        if name.startswith((RANDOM, SUPERVISED, FLOOR)):
             raise InputError(f"entry {name!r}: that name belongs to a control; choose another")
         try:
             encoder = build_encoder(entry.build, view)
@@ -95,9 +99,13 @@ def with_controls(
     for suffix, entry in kinds.values():
         # No argument of an entry's own: a control has the comparison's budget.
         control = Entry(partial(_control, entry.build, view, classes, make), "supervised")
-        if view.modality in ("image", "video"):
+        if view.modality in ("image", "video", "audio"):
             found[SUPERVISED + suffix] = replace(control, reference=RANDOM + suffix)
         found[RANDOM + suffix] = Entry(entry.build, "random", reference=RANDOM + suffix)
+    if view.modality == "audio":
+        what = {"class_path": f"{LogMelFloor.__module__}.{LogMelFloor.__qualname__}"}
+        first = next(iter(entries.values()))
+        found[FLOOR] = Entry(first.build, "floor", config=what)
     return found
 
 
@@ -126,6 +134,8 @@ def _control(
 
 
 def _supervised(encoder: Encoder, classes: int, *, view: View) -> Task:
+    if view.modality == "audio":
+        return Supervised(encoder, classes, seconds=view.seconds)
     return Supervised(encoder, classes, size=view.size, frames=view.frames, step=view.step)
 
 

@@ -8,7 +8,11 @@ from .words import column_name, control_text, difference_text, estimate_text, jo
 
 
 def finding(
-    column: Column | None, tasks: Sequence[str], reference: Mapping[str, str], supervised: str
+    column: Column | None,
+    tasks: Sequence[str],
+    reference: Mapping[str, str],
+    supervised: str,
+    floor: str = "",
 ) -> tuple[str, str]:
     """Headline and what belongs beside it.
 
@@ -17,6 +21,7 @@ def finding(
         tasks: names of the pretext tasks.
         reference: by task the name of its untrained control.
         supervised: name of the supervised control, "" if there is none.
+        floor: name of the floor, likewise.
     """
     known = {t: e for t in tasks if column and (e := column.estimate(t)) is not None}
     if column is None or not known:
@@ -31,7 +36,8 @@ def finding(
         return _single(column, best, known[best], gains[best], reference[best], method)
     shown = [t for t in sorted(gains, key=lambda t: -gains[t].mean) if gains[t].sign > 0]
     head = _head(best, known, gains, shown, method, control_text(column))
-    return head, " ".join(_besides(column, best, known, gains, shown, supervised))
+    said = _besides(column, best, known, gains, shown)
+    return head, " ".join([*said, *_controls(column, best, supervised, floor)])
 
 
 def _single(
@@ -79,7 +85,6 @@ def _besides(
     known: Mapping[str, Estimate],
     gains: Mapping[str, Estimate],
     shown: Sequence[str],
-    supervised: str,
 ) -> list[str]:
     said = []
     if len(gains) > 1 and shown:
@@ -97,9 +102,21 @@ def _besides(
         said.append(
             f"The lead over {others[0]}, {difference_text(lead)} points, is within the interval."
         )
-    control = column.estimate(supervised) if supervised else None
-    if control is not None:
-        said.append(f"Labels with the same budget give {estimate_text(control)} %.")
+    return said
+
+
+def _controls(column: Column, best: str, supervised: str, floor: str) -> list[str]:
+    said = []
+    labels, plain = column.estimate(supervised), column.estimate(floor)
+    if labels is not None:
+        said.append(f"Labels with the same budget give {estimate_text(labels)} %.")
+    if plain is not None:
+        # The floor does not vary with the seed; only its folds have an interval.
+        points = difference_text(column.difference(best, floor))
+        said.append(
+            f"Statistics of the spectrogram, without a network, give {percent(plain.mean)} %; "
+            f"{best} differs from that by {points} points."
+        )
     return said
 
 

@@ -20,7 +20,7 @@ class Line:
 
     Attributes:
         name: of the entry.
-        kind: "task", "supervised" or "random".
+        kind: "task", "supervised", "random" or "floor".
         reference: name of its untrained control.
         hue: the CSS colour that stands for it everywhere.
         histories: by run, of those that have finished.
@@ -114,7 +114,7 @@ def load_results(out: Path) -> Results:
 
 
 def _lines(out: Path, plan: dict[str, Any], rows: Sequence[Row]) -> list[Line]:
-    order = {"task": 0, "supervised": 1, "random": 2}
+    order = {"task": 0, "supervised": 1, "random": 2, "floor": 3}
     entries = sorted(plan["entries"].items(), key=lambda item: order[item[1]["kind"]])
     return [_line(out, plan, rows, name, k) for k, (name, _) in enumerate(entries)]
 

@@ -22,8 +22,9 @@ def markdown(results: Results) -> str:
     first = results.main[0] if results.main else None
     tasks = results.tasks
     supervised = next((x.name for x in results.controls if x.kind == "supervised"), "")
+    floor = next((x.name for x in results.controls if x.kind == "floor"), "")
     headline, lede = finding(
-        first, [t.name for t in tasks], {t.name: t.reference for t in tasks}, supervised
+        first, [t.name for t in tasks], {t.name: t.reference for t in tasks}, supervised, floor
     )
     parts = [f"# {results.plan['data']['name']}: {headline}"]
     parts += [lede] if lede else []

@@ -14,6 +14,7 @@ from ..encoders.store import load_encoder, read_card, save_encoder
 from ..evaluation.control import random_init
 from ..evaluation.evaluate import evaluate
 from ..evaluation.finetune import Tuning
+from ..evaluation.floor import FLOOR, LogMelFloor, floor_methods
 from ..evaluation.splits import Split
 from ..modalities.view import View
 from ..training.args import TrainerArgs
@@ -102,7 +103,8 @@ def work(setting: Setting, run: Run) -> None:
 def _rows(setting: Setting, run: Run, folder: Path) -> list[dict[str, Any]]:
     entry, split = setting.entries[run.entry], setting.splits[run.split]
     task = seeded(entry.build, run.seed)
-    trained = entry.kind != "random"
+    trained = entry.kind in ("task", "supervised")
+    floor = entry.kind == "floor"
     if trained:
         # Lightning takes seconds to load, and a parent of workers never trains.
         from ..training.pretrain import pretrain
@@ -119,22 +121,23 @@ def _rows(setting: Setting, run: Run, folder: Path) -> list[dict[str, Any]]:
         encoder = load_encoder(folder, setting.view.modality)
     else:
         encoder = random_init(main_encoder(task, setting.view), seed=run.seed)
-        card = {"task": "random-init", "steps": 0, "seed": run.seed}
+        encoder = LogMelFloor(rate=setting.view.rate) if floor else encoder
+        card = {"task": FLOOR if floor else "random-init", "steps": 0, "seed": run.seed}
         save_encoder(folder, encoder, setting.view, card)
     card = read_card(folder, setting.view.modality)
     cache = folder / "features"
     evaluation = {
         "clips": setting.clips,
         "workers": setting.trainer.workers_per_device,
-        "levels": setting.levels,
+        "levels": setting.levels and not floor,
         "cache": cache,
     }
     rows = evaluate(
-        setting.protocols,
+        floor_methods(setting.protocols) if floor else setting.protocols,
         encoder,
         Fold(setting.source, split),
         setting.view,
-        card=card if trained else None,
+        card=card if trained or floor else None,
         run=folder if trained else None,
         seed=run.seed,
         tuning=setting.tuning,
