@@ -26,12 +26,13 @@ NAMES = ("backwards", "forwards")
 class ArrowOfTime(Task):
     """The arrow of time (Wei et al. 2018, CVPR, "Learning and Using the Arrow of Time").
 
-    Half of the clips are shown backwards. Smoke, falling and people's acts tell which; so do
-    things that no viewer looks at, and the paper finds that networks take those first: black bars
-    round the picture that are not quite black, and camera work. Here bars are cut away, frames
-    get the same mean colour, detail finer than two pixels, where the quality of compression
-    shows, is averaged away, and clips without visible motion have no weight. The direction in
-    which cameras pan and zoom is not hidden; the paper stabilises the picture against it.
+    Every clip is shown forwards and backwards, two examples of one batch that differ in nothing
+    but their direction; without `pairs` a coin chooses one. Smoke, falling and people's acts tell
+    which; so do things that no viewer looks at, and the paper finds that networks take those
+    first: black bars round the picture that are not quite black, and camera work. Here bars are
+    cut away, frames get the same mean colour, detail finer than two pixels, where the quality of
+    compression shows, is averaged away, and clips without visible motion have no weight. The
+    direction in which cameras pan and zoom is not hidden; the paper stabilises against it.
 
     The paper looks at optical flow in ten or more stretches; this one at the pixels of one clip
     from a stretch with much motion, chosen as Shuffle and Learn does (arXiv:1603.08561). An image
@@ -48,6 +49,7 @@ class ArrowOfTime(Task):
         flip: mirror left and right half of the time.
         colour: strength of the colour change that all frames share, 0 for none.
         hidden: width of a hidden layer in the head, 0 for a linear one.
+        pairs: both directions of each medium, in place of one of them.
         motion: choose the stretch by the motion in it, where that is known; otherwise uniformly.
         bars: cut away bars that stay dark along the borders.
         level: give all frames of a clip the same mean colour.
@@ -67,6 +69,7 @@ class ArrowOfTime(Task):
         flip: bool = True,
         colour: float = 0.2,
         hidden: int = 0,
+        pairs: bool = True,
         motion: bool = True,
         bars: bool = True,
         level: bool = True,
@@ -78,8 +81,8 @@ class ArrowOfTime(Task):
         if self.view.frames < 2 or step <= 0:
             raise InputError("a direction takes frames=2 or more and a step above 0 s")
         self.similar, self.scale, self.flip, self.colour = similar, scale, flip, colour
-        self.motion, self.bars, self.level = motion, bars, level
-        self.soften, self.moving = soften, moving
+        self.pairs, self.motion, self.bars = pairs, motion, bars
+        self.level, self.soften, self.moving = level, soften, moving
         self.encoder = encoder
         seen = self.view.frames if encoder.modality == "image" else 1
         self.head = classifier(seen * encoder.dim, 2, hidden)
@@ -114,29 +117,33 @@ class ArrowOfTime(Task):
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
         assert sample.times is not None
-        shown = without_bars(sample) if self.bars else sample
-        clip = square(shown, canvas(self.view.size), rng)
+        lit = without_bars(sample) if self.bars else sample
+        clip = square(lit, canvas(self.view.size), rng)
         still = float(apart(clip.transpose(0, 1))[0].max()) <= self.similar
-        forwards, s = coin(rng), self.colour
-        times = sample.times.float()
+        shown, s = [0, 1] if self.pairs else [int(coin(rng))], self.colour
         return {
-            "clip": clip if forwards else clip.flip(1),
-            "times": times if forwards else times.flip(0),
-            "target": torch.tensor(int(forwards)),
-            "weight": torch.tensor(float(not (self.moving and still))),
+            "clip": clip,
+            "times": sample.times.float(),
+            "target": torch.tensor(shown),
+            "weight": torch.full((len(shown),), float(not (self.moving and still))),
             "box": draw_crop(rng, scale=self.scale),
             "flip": draw_flip(rng, 0.5 if self.flip else 0.0),
             "colour": draw_colour(rng, brightness=s, contrast=s, saturation=s, hue=s / 4),
         }
 
     def augment(self, batch: Batch) -> Batch:
+        """Turns the clips of all media as their answers say: inputs [B · K, 3, T, H, W]."""
         x = apply_colour(cut(batch["clip"], batch, self.view.size), batch["colour"])
         if self.soften:
             x = coarse(x.flatten(1, 2)).view_as(x)
         if self.level:
             x = levelled(x.transpose(1, 2).unsqueeze(3)).squeeze(3).transpose(1, 2)
-        kept = {k: batch[k] for k in ("target", "weight", "times")}
-        return {"inputs": x, **kept}
+        return {
+            "inputs": _directed(x, batch["target"], 2),
+            "times": _directed(batch["times"], batch["target"], 1),
+            "target": batch["target"].flatten(),
+            "weight": batch["weight"].flatten(),
+        }
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         target, weight = batch["target"], batch["weight"]
@@ -144,6 +151,13 @@ class ArrowOfTime(Task):
         loss = weighted_mean(F.cross_entropy(logits, target, reduction="none"), weight)
         metrics = {"accuracy": accuracy(logits, target, weight), "rejected": 1 - weight.mean()}
         return Step(loss, metrics, lambda: _pictures(batch, logits))
+
+
+def _directed(x: Tensor, forwards: Tensor, time: int) -> Tensor:
+    """[B, …] in the K directions that `forwards` [B, K] says for each, 1 as it is: [B · K, …]."""
+    both = torch.stack([x.flip(time), x], 1)
+    rows = torch.arange(len(x), device=x.device)[:, None]
+    return both[rows, forwards].flatten(0, 1)
 
 
 def border(batch: Batch) -> Tensor:
