@@ -1,5 +1,6 @@
 """What a scan found, in lines that a person can act on."""
 
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,9 @@ class Report:
         unmatched: files that only the table has.
         misnamed: files whose names are no text, which no index can hold.
         seconds: of all readable media together.
+        loudness: decibels relative to full scale, of readable files with sound.
+        silent: those of them that lie below -60 dB from beginning to end.
+        mute: number of readable videos without a sound track.
     """
 
     out: str
@@ -41,6 +45,9 @@ class Report:
     unmatched: list[str] = field(default_factory=list)
     misnamed: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    loudness: array = field(default_factory=lambda: array("f"))
+    silent: list[str] = field(default_factory=list)
+    mute: int = 0
 
     def add(self, row: dict[str, Any], place: dict[str, Any], original: str) -> None:
         """Counts one row of the index."""
@@ -54,6 +61,10 @@ class Report:
         self.seconds += row["duration"]
         if place["label"] is not None:
             self.labels[place["label"]] += 1
+        if row["loudness"] is not None:
+            self.loudness.append(row["loudness"])
+            self.silent += [name] if row["silence"] == 1 else []
+        self.mute += row["kind"] == "video" and not row["audio_rate"]
         if row["corrupt"]:
             self.damaged.append((row["corrupt"], name, row["reason"]))
 
@@ -61,6 +72,7 @@ class Report:
         """The summary; every file in the quarantine has its line."""
         kinds = ", ".join(f"{n} {kind}" for kind, n in self.kinds.most_common()) or "nothing"
         lines = [f"readable: {kinds} ({self.seconds / 3600:.2f} h), {len(self.labels)} labels"]
+        lines += self._sound()
         for status, count in Counter(status for _, status, _ in self.bad).most_common():
             lines.append(f"{status}: {count} files; {_ADVICE[status]}")
             lines += [f"  {n}: {why}" for n, s, why in self.bad if s == status]
@@ -85,6 +97,23 @@ class Report:
             names = ", ".join(self.misnamed[:_MOST])
             lines.append(f"names that are not UTF-8: {len(self.misnamed)} files; rename: {names}")
         return [printable(line) for line in [*lines, f"index: {self.out}"]]
+
+    def _sound(self) -> list[str]:
+        """How loud the sound is, what is silent, and how many videos have none."""
+        if not self.loudness:
+            return []
+        known = sorted(self.loudness)
+        low, middle, high = (known[round(q * (len(known) - 1))] for q in (0.05, 0.5, 0.95))
+        without = f"; {self.mute} videos without sound" if self.mute else ""
+        lines = [
+            f"sound: {len(known)} files, {middle:.0f} dB in the middle, "
+            f"{low:.0f} to {high:.0f} dB from 5 to 95 %{without}"
+        ]
+        if self.silent:
+            more = " …" if len(self.silent) > _MOST else ""
+            names = ", ".join(self.silent[:_MOST])
+            lines.append(f"silent: {len(self.silent)} files are silent throughout: {names}{more}")
+        return lines
 
 
 def printable(text: str) -> str:

@@ -137,9 +137,10 @@ class Motion:
 
 @dataclass(slots=True)
 class Loudness:
-    """Mean power of the sound and how much of it is silent."""
+    """Mean power of the sound, as the mean of its channels, and how much of it is silent."""
 
     _resampler: Any = None
+    _layout: Any = None  # of the first frame
     _power: list[float] = field(default_factory=list)
     _rest: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
@@ -149,14 +150,18 @@ class Loudness:
 
         frame.pts = None
         if self._resampler is None:
-            self._resampler = AudioResampler("flt", "mono", _RATE)
+            self._layout = frame.layout
+            self._resampler = AudioResampler("flt", self._layout.name, _RATE)
         try:
             parts = self._resampler.resample(frame)
         except ValueError:  # the stream changed its rate or layout
-            self._resampler = AudioResampler("flt", "mono", _RATE)
+            self._resampler = AudioResampler("flt", self._layout.name, _RATE)
             parts = self._resampler.resample(frame)
+        # Encoders hear the mean of all channels; FFmpeg's mono weighs them.
+        channels = self._layout.nb_channels
+        mono = (part.to_ndarray().reshape(-1, channels).mean(1) for part in parts)
         block = _RATE // 10
-        wave = np.concatenate([self._rest, *(p.to_ndarray().reshape(-1) for p in parts)])
+        wave = np.concatenate([self._rest, *mono])
         whole = len(wave) // block * block
         self._power += np.square(wave[:whole].reshape(-1, block)).mean(1).tolist()
         self._rest = wave[whole:]

@@ -20,6 +20,7 @@ from .sounds import (
     pair_room_tone,
     pair_silence,
     plan_stretches,
+    silent_share,
     sound_view,
     stacked,
     two_stretches,
@@ -141,4 +142,4 @@ class AudioSimCLR(Task):
             a, b = (F.normalize(x.detach(), dim=1) for x in (first, second))
             return pair_pictures(batch, a @ b.T, self.view.rate)
 
-        return Step(loss, {"accuracy": found}, pictures)
+        return Step(loss, {"accuracy": found, "silent": silent_share(batch)}, pictures)

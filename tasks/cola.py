@@ -18,6 +18,7 @@ from .sounds import (
     pair_room_tone,
     pair_silence,
     plan_stretches,
+    silent_share,
     sound_view,
     stacked,
     two_stretches,
@@ -110,4 +111,4 @@ class COLA(Task):
             likeness = queries.detach() @ second.detach().T
             return pair_pictures(batch, likeness, self.view.rate)
 
-        return Step(loss, {"accuracy": found}, pictures)
+        return Step(loss, {"accuracy": found, "silent": silent_share(batch)}, pictures)

@@ -178,6 +178,12 @@ def silence(x: Tensor) -> Tensor:
     return (blocks.square().mean(3) < SILENT**2).float().mean(2)
 
 
+def silent_share(batch: Batch) -> Tensor:
+    """Share of the views "first" and "second", [B, 1, N] each, that are silent throughout."""
+    both = torch.cat([batch["first"], batch["second"]])
+    return (both.square().mean((1, 2)) < SILENT**2).float().mean()
+
+
 def room_tone(x: Tensor) -> Tensor:
     """Log energy, in eight bands up to half the rate, of the quietest tenth: [B, 8] of [B, 1, N].
 

@@ -12,6 +12,8 @@ from ..modalities.media import MediaError
 from ..tasks.task import Task
 from .data import Lost
 
+Found = Lost | tuple[bool, bool]  # why an example is lost, or what is odd about its sound
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -21,11 +23,15 @@ class Verdict:
         looked_at: how many examples.
         unsuitable: those that the task cannot use, such as clips without sound.
         unreadable: those that nobody could use.
+        narrow: how many have sound of a lower rate than the task hears.
+        surround: how many have sound of more than two channels.
     """
 
     looked_at: int
     unsuitable: list[Lost] = field(default_factory=list)
     unreadable: list[Lost] = field(default_factory=list)
+    narrow: int = 0
+    surround: int = 0
 
 
 def look(
@@ -42,18 +48,24 @@ def look(
     count = min(n, most)
     chosen = [k * n // count for k in range(count)]
 
-    def judge(i: int) -> Lost | None:
+    def judge(i: int) -> Found:
         try:
-            task.plan(source.info(i), draw.generator(seed, 0, i))
+            info = source.info(i)
+            plan = task.plan(info, draw.generator(seed, 0, i))
         except MediaError as error:
             return Lost(i, source.name(i), error.stage, error.reason)
-        return None
+        if plan.audio is None:
+            return False, False
+        return info.audio_rate < plan.audio.rate, info.audio_channels > 2
 
-    verdict = Verdict(count)
-    for lost in _progress(_in_threads(judge, chosen), count, say):
-        if lost is not None:
-            (verdict.unsuitable if lost.stage == "plan" else verdict.unreadable).append(lost)
-    return verdict
+    unsuitable, unreadable, odd = [], [], []
+    for found in _progress(_in_threads(judge, chosen), count, say):
+        if isinstance(found, Lost):
+            (unsuitable if found.stage == "plan" else unreadable).append(found)
+        else:
+            odd.append(found)
+    narrow, surround = (sum(column) for column in zip(*odd, strict=True)) if odd else (0, 0)
+    return Verdict(count, unsuitable, unreadable, narrow, surround)
 
 
 def refuse_unsuitable(verdict: Verdict, task: Task) -> None:
@@ -85,7 +97,17 @@ def in_words(verdict: Verdict, task: Task) -> str:
     return f"{type(task).__name__} cannot use {count}: {first}{more}"
 
 
-def _in_threads(judge: Callable[[int], Lost | None], chosen: list[int]) -> Iterator[Lost | None]:
+def sound_in_words(verdict: Verdict) -> str:
+    """What is odd about the sound that the task will hear; empty if nothing is."""
+    said = []
+    if verdict.narrow:
+        said.append(f"{verdict.narrow} of a lower rate than the encoder's (no high frequencies)")
+    if verdict.surround:
+        said.append(f"{verdict.surround} of more than two channels (all are averaged)")
+    return f"sound of {verdict.looked_at} examples: {', '.join(said)}" if said else ""
+
+
+def _in_threads(judge: Callable[[int], Found], chosen: list[int]) -> Iterator[Found]:
     pool = ThreadPoolExecutor(8)
     try:
         yield from pool.map(judge, chosen)
@@ -93,9 +115,7 @@ def _in_threads(judge: Callable[[int], Lost | None], chosen: list[int]) -> Itera
         pool.shutdown(cancel_futures=True)
 
 
-def _progress(
-    results: Iterator[Lost | None], count: int, say: Callable[[str], None]
-) -> Iterator[Lost | None]:
+def _progress(results: Iterator[Found], count: int, say: Callable[[str], None]) -> Iterator[Found]:
     last = time.monotonic() - 8  # a first line after two seconds
     for done, result in enumerate(results):
         if time.monotonic() - last > 10:

@@ -18,7 +18,7 @@ from .export import export
 from .journal import Journal
 from .module import Pretraining
 from .optim import OptimizerArgs
-from .preflight import in_words, look, refuse_too_few, refuse_unsuitable
+from .preflight import in_words, look, refuse_too_few, refuse_unsuitable, sound_in_words
 from .quiet import on_interrupt, quiet
 from .record import describe
 from .run import RunFolder
@@ -100,6 +100,8 @@ def _begin(
         refuse_unsuitable(verdict, task)
     elif verdict.unsuitable:
         display.say(f"left out: {in_words(verdict, task)}")
+    if odd := sound_in_words(verdict):
+        display.say(odd)
     (folder.path / "unreadable.jsonl").unlink(missing_ok=True)
     unreadable = Unreadable(folder.path / "unreadable.jsonl", len(source), trainer.max_unreadable)
     for lost in verdict.unreadable[:5]:
