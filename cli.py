@@ -15,6 +15,7 @@ from .errors import InputError
 # `arguments(parser)` and `run(args)`; none imports torch before `run`, so help stays instant.
 COMMANDS = {
     "demo": "pretrain, evaluate and compare on the embedded synthetic world, into report.html",
+    "fetch": "download UCF101 or HMDB51, check it and unpack it as it is read",
     "index": "scan media into an index; quarantine what cannot be read, with the reason",
     "pack": "transcode an index into packs that load an order of magnitude faster",
     "pretrain": "one pretraining run → a run folder",
