@@ -3,6 +3,8 @@
 pretexto show --config rotation --data my_images --out puzzle.png
 pretexto show --encoder runs/rotation --out answers.png
 pretexto show --motion film.mp4 --out motion.png   # where it moves, and what a task chooses there
+pretexto show --sound runs/audio_visual --data my_videos --out where.png   # where a sound is
+pretexto show --matches runs/audio_visual --data my_videos --out found.png   # sound → clips
 """
 
 from pathlib import Path
@@ -21,6 +23,12 @@ def arguments(parser) -> None:
         metavar="FILE",
         help="draw this video's motion and the windows chosen in it (config: shuffle_learn)",
     )
+    parser.add_argument(
+        "--sound", metavar="RUN", help="draw where in the picture this run finds each sound"
+    )
+    parser.add_argument(
+        "--matches", metavar="RUN", help="draw the clips that this run finds for each sound"
+    )
     parser.add_argument("--data", help="folder, file or `synthetic`; default: the config's")
     parser.add_argument("--split", help="use only this split or fold of the data")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
@@ -32,8 +40,12 @@ def arguments(parser) -> None:
 def run(args) -> int:
     if args.motion and not args.encoder:
         args.config = args.config or "shuffle_learn"
+    if args.sound or args.matches:
+        args.encoder = args.sound or args.matches
     if not (args.config or args.encoder):
-        raise InputError("show needs --config RECIPE, --encoder RUN or --motion FILE")
+        raise InputError(
+            "show needs --config RECIPE, --encoder RUN, --motion FILE, --sound RUN or --matches RUN"
+        )
     if not Path(args.out).suffix == ".png":
         raise InputError(f"--out {args.out}: name a .png file")
     config = args.config or str(Path(args.encoder) / "config.yaml")
@@ -44,6 +56,13 @@ def run(args) -> int:
         print(args.out)
         return 0
     task, source = _task_and_source(args, config)
+    if args.sound or args.matches:
+        from ..comparison.sound_picture import draw_matches, draw_sounds
+
+        draw = draw_sounds if args.sound else draw_matches
+        draw(task, source, Path(args.out), count=args.count, seed=args.seed)
+        print(args.out)
+        return 0
     from ..comparison.pictures import draw_pictures, puzzles
 
     draw_pictures(

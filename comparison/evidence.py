@@ -20,6 +20,7 @@ from ..modalities.view import View
 from ..tasks.show import spectrogram
 from ..tasks.task import Task
 from .pictures import correct, puzzles, save_image
+from .sound_evidence import save_sounds
 from .store import write_json
 
 if TYPE_CHECKING:
@@ -36,14 +37,17 @@ def save_evidence(
     task: Task | None,
     evaluation: Mapping[str, Any],
 ) -> None:
-    """Writes RUN/evidence: pictures of test examples with predictions, and neighbours.
+    """Writes RUN/evidence: pictures of test examples with predictions, neighbours, and what a
+    task on picture and sound made of both.
 
     Args:
         task: the trained one; None for a control that was not trained.
         evaluation: how features are extracted, with the cache they lie in.
     """
     if task is not None:
-        _save_puzzles(task, Subset(setting.source, split.test), folder / "evidence")
+        test = Subset(setting.source, split.test)
+        _save_puzzles(task, test, folder / "evidence")
+        save_sounds(task, test, folder / "evidence")
     arguments = {k: evaluation[k] for k in ("clips", "workers", "levels", "cache")}
     from .work import Fold
 

@@ -90,6 +90,7 @@ def page_values(results: Results) -> dict[str, Any]:
             if (plots := figures.curves(line))
         ],
         "puzzles": _puzzles(results),
+        "sounds": _sounds(results),
         "sheets": _neighbours(results),
         "classes": figures.per_class(results, first) if first else None,
         "confusions": confusions(results, first) if first else None,
@@ -234,6 +235,27 @@ def _puzzles(results: Results) -> list[dict[str, Any]]:
             | {"examples": examples, "compact": all(e["total"] <= 2.5 for e in examples)}
         )
     return shown
+
+
+def _sounds(results: Results) -> list[dict[str, Any]]:
+    """Maps and matches of the tasks that pair pictures with sounds."""
+    shown = []
+    for line in results.tasks:
+        folder = _first_run(results, line).folder(results.out)
+        found = read_evidence(folder, "sounds")
+        if found is None:
+            continue
+        shown.append(
+            {"name": line.name, "hue": line.hue, "kind": line.kind}
+            | {"note": found["note"], "of": found["of"]}
+            | {"maps": [_example(folder / "evidence", one) for one in found["maps"]]}
+            | {"matches": [_matches(folder / "evidence", one) for one in found["matches"]]}
+        )
+    return shown
+
+
+def _matches(folder: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**cell, "src": data_uri(folder / cell["file"])} for cell in row["cells"]]
 
 
 def _example(folder: Path, example: dict[str, Any]) -> dict[str, Any]:

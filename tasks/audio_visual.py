@@ -197,13 +197,34 @@ class AudioVisual(Task):
         return {"inputs": inputs, "audio": sound, **pairs}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
-        seen, heard = embed(self.encoder, batch["inputs"]), self.audio_encoder(batch["audio"])
+        seen, heard = self.see(batch["inputs"]), self.hear(batch["audio"])
         logits = self.head(seen[batch["picture"]], heard[batch["sound"]])
         target = batch["target"]
         loss = weighted_mean(F.cross_entropy(logits, target, reduction="none"), batch["weight"])
         metrics = {"accuracy": accuracy(logits, target, batch["weight"])}
         names = MOMENTS if self.hard else NAMES
         return Step(loss, metrics, lambda: _pictures(batch, logits, self.sound.rate, names))
+
+    def see(self, clips: Tensor) -> Tensor:
+        return embed(self.encoder, clips)
+
+    def hear(self, sounds: Tensor) -> Tensor:
+        return self.audio_encoder(sounds)
+
+    def agree(self, seen: Tensor, heard: Tensor) -> Tensor:
+        no, yes = self.head(seen, heard).unbind(1)
+        return yes - no
+
+
+    def see(self, clips: Tensor) -> Tensor:
+        return embed(self.encoder, clips)
+
+    def hear(self, sounds: Tensor) -> Tensor:
+        return self.audio_encoder(sounds)
+
+    def agree(self, seen: Tensor, heard: Tensor) -> Tensor:
+        no, yes = self.head(seen, heard).unbind(1)
+        return yes - no
 
 
 def pair_loudness(batch: Batch) -> Tensor:

@@ -179,24 +179,27 @@ class CrossModal(Task):
         return change_sound(batch["audio"], of_view(batch, k), self.sound.rate)
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
-        seen, heard = self._seen(batch["inputs"]), self._heard(batch["audio"])
+        seen, heard = self.see(batch["inputs"]), self.hear(batch["audio"])
         loss, found = info_nce(seen, heard, self.temperature)
         metrics = {"accuracy": found}
         if self.within_picture:
-            again = self._seen(batch["inputs_again"])
+            again = self.see(batch["inputs_again"])
             term, metrics["picture_accuracy"] = nt_xent(seen, again, self.temperature)
             loss = loss + self.within_picture * term
         if self.within_sound:
-            again = self._heard(batch["audio_again"])
+            again = self.hear(batch["audio_again"])
             term, metrics["sound_accuracy"] = nt_xent(heard, again, self.temperature)
             loss = loss + self.within_sound * term
         return Step(loss, metrics, lambda: _pictures(batch, seen, heard, self.sound.rate))
 
-    def _seen(self, clip: Tensor) -> Tensor:
-        return self.projectors["picture"](embed(self.encoder, clip))
+    def see(self, clips: Tensor) -> Tensor:
+        return self.projectors["picture"](embed(self.encoder, clips))
 
-    def _heard(self, audio: Tensor) -> Tensor:
-        return self.projectors["sound"](self.audio_encoder(audio))
+    def hear(self, sounds: Tensor) -> Tensor:
+        return self.projectors["sound"](self.audio_encoder(sounds))
+
+    def agree(self, seen: Tensor, heard: Tensor) -> Tensor:
+        return F.cosine_similarity(seen, heard)
 
 
 def heard_loudness(batch: Batch) -> Tensor:

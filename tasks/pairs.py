@@ -5,10 +5,37 @@ and "sound" int64 [P], which of the batch; "target" int64 [P], 1 where they belo
 "weight" float32 [P], 0 for pairs that cannot be asked.
 """
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor
 
+from ..modalities.view import View
 from .task import Batch
+
+
+@runtime_checkable
+class Pairing(Protocol):
+    """A task that says how well a picture and a sound belong together.
+
+    Attributes:
+        view: of the pictures, and `sound` of the sounds.
+    """
+
+    view: View
+    sound: View
+
+    def see(self, clips: Tensor) -> Tensor:
+        """Features of pictures, float [B, 3, T, H, W] in [0, 1]: [B, D]."""
+        ...
+
+    def hear(self, sounds: Tensor) -> Tensor:
+        """Features of sounds, float [B, 1, N] in [-1, 1]: [B, E]."""
+        ...
+
+    def agree(self, seen: Tensor, heard: Tensor) -> Tensor:
+        """How well rows of features belong together, the more the better: [B]."""
+        ...
 
 
 def beside_others(names: Tensor, audible: Tensor, count: int) -> Batch:

@@ -167,13 +167,33 @@ class Synchrony(Task):
         }
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
-        seen = _in_order(self.encoder, batch["inputs"], self.moments)
-        heard = _in_order(self.audio_encoder, batch["audio"], self.moments)
+        seen, heard = self.see(batch["inputs"]), self.hear(batch["audio"])
         logits = self.head(seen[batch["picture"]], heard[batch["sound"]])
         target = batch["target"]
         loss = weighted_mean(F.cross_entropy(logits, target, reduction="none"), batch["weight"])
         metrics = {"accuracy": accuracy(logits, target, batch["weight"])}
         return Step(loss, metrics, lambda: _pictures(batch, logits, self.sound.rate))
+
+    def see(self, clips: Tensor) -> Tensor:
+        return _in_order(self.encoder, clips, self.moments)
+
+    def hear(self, sounds: Tensor) -> Tensor:
+        return _in_order(self.audio_encoder, sounds, self.moments)
+
+    def agree(self, seen: Tensor, heard: Tensor) -> Tensor:
+        no, yes = self.head(seen, heard).unbind(1)
+        return yes - no
+
+
+    def see(self, clips: Tensor) -> Tensor:
+        return _in_order(self.encoder, clips, self.moments)
+
+    def hear(self, sounds: Tensor) -> Tensor:
+        return _in_order(self.audio_encoder, sounds, self.moments)
+
+    def agree(self, seen: Tensor, heard: Tensor) -> Tensor:
+        no, yes = self.head(seen, heard).unbind(1)
+        return yes - no
 
 
 def _pairs(names: Tensor, audible: Tensor, easy: bool) -> Batch:
