@@ -216,17 +216,6 @@ class AudioVisual(Task):
         return yes - no
 
 
-    def see(self, clips: Tensor) -> Tensor:
-        return embed(self.encoder, clips)
-
-    def hear(self, sounds: Tensor) -> Tensor:
-        return self.audio_encoder(sounds)
-
-    def agree(self, seen: Tensor, heard: Tensor) -> Tensor:
-        no, yes = self.head(seen, heard).unbind(1)
-        return yes - no
-
-
 def pair_loudness(batch: Batch) -> Tensor:
     """Log root mean square of each pair's sound beside what its picture is like: [P, 3]."""
     return beside_pictures(batch, loudness(batch["audio"]))

@@ -185,17 +185,6 @@ class Synchrony(Task):
         return yes - no
 
 
-    def see(self, clips: Tensor) -> Tensor:
-        return _in_order(self.encoder, clips, self.moments)
-
-    def hear(self, sounds: Tensor) -> Tensor:
-        return _in_order(self.audio_encoder, sounds, self.moments)
-
-    def agree(self, seen: Tensor, heard: Tensor) -> Tensor:
-        no, yes = self.head(seen, heard).unbind(1)
-        return yes - no
-
-
 def _pairs(names: Tensor, audible: Tensor, easy: bool) -> Batch:
     """Which clip [P] meets which sound [P], the answers, and what each pair weighs.
 
