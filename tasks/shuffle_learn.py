@@ -12,6 +12,7 @@ from ..modalities.jitter import apply_colour, draw_colour
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
 from ..modalities.view import View
 from .clips import canvas, clip_times, clip_view, cut, embed, embed_grid, square
+from .cues import between, fine_detail
 from .heads import classifier, shared_layer
 from .metrics import accuracy, balanced_accuracy, weighted_mean
 from .show import best, film
@@ -58,6 +59,8 @@ class ShuffleLearn(Task):
             0: the encoder's vector, which is the mean over all places.
         level: give the moments of a tuple the same mean colour, so that fading tells nothing
             (not in the paper).
+        moving: leave tuples out of the loss whose middle looks like another moment. In still scenes
+            only compression changes from frame to frame, and tells the order.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class ShuffleLearn(Task):
         motion: bool = True,
         level: bool = True,
         grid: int = 0,
+        moving: bool = True,
     ):
         super().__init__()
         if not 0 < tau_min <= tau_max:
@@ -90,14 +94,16 @@ class ShuffleLearn(Task):
         self.view = clip_view(encoder, size, frames, step)
         self.near, self.far, self.positives, self.similar = tau_min, tau_max, positives, similar
         self.scale, self.flip, self.colour = scale, flip, colour
-        self.motion, self.level, self.compare = motion, level, compare
+        self.motion, self.level, self.compare, self.moving = motion, level, compare, moving
         self.encoder = encoder
         self.grid = grid
         self.place = shared_layer(encoder.dim * grid * grid, hidden) if grid else None
         width = hidden if grid else encoder.dim
         self.head = classifier((6 if compare else 3) * width, 2, hidden)
-        cue = "fading, or exposure that drifts with time"
-        self.guards = (Guard("level", cue, level, drift),)
+        self.guards = (
+            Guard("level", "fading, or exposure that drifts with time", level, drift),
+            Guard("moving", "compression noise, where nothing else changes", moving, noise),
+        )
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -150,7 +156,7 @@ class ShuffleLearn(Task):
         first, second = (4, 0) if later else (0, 4)
         middle = 2 if positive else first if apart[first] or not apart[second] else second
         order = [3, middle, 1] if reverse else [1, middle, 3]
-        return order, int(positive), float(apart[0] or apart[4])
+        return order, int(positive), float(apart[0] or apart[4] or not self.moving)
 
     def augment(self, batch: Batch) -> Batch:
         _, v, _, t, *_ = batch["moments"].shape
@@ -187,6 +193,11 @@ def drift(batch: Batch) -> Tensor:
     first, middle, last = batch["inputs"].mean((3, 4, 5)).unbind(1)
     turn = (middle - first) * (last - middle)
     return turn / (turn.abs() + 1e-8)
+
+
+def noise(batch: Batch) -> Tensor:
+    """Which moment is between the others in fine noise, 0 where nothing is asked: [B, 3]."""
+    return between(fine_detail(batch["inputs"])) * batch["weight"][:, None]
 
 
 def _levelled(x: Tensor) -> Tensor:

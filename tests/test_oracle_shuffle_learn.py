@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from planted import noisy, probed
 from scipy.stats import chisquare
 from sklearn.linear_model import LogisticRegression
 from task_kit import build_encoder, collate
@@ -240,6 +241,19 @@ def test_fading_gives_the_order_away_only_without_the_guard():
     assert scores[False] > 0.95
     # 200 answers, half of each kind: chance is 0.5 with a deviation of 0.036.
     assert abs(scores[True] - 0.5) < 0.15
+
+
+def test_compression_noise_gives_the_order_away_only_without_the_guard():
+    """Films in which nothing changes but fine noise, of up to 2.2 levels, that grows with time."""
+    options = {"size": 28, "similar": 0.03, "scale": (1.0, 1.0), "positives": 0.5, "tau_min": 1.5}
+    scores = {}
+    for on in (True, False):
+        task = task_of(**options, moving=on)
+        scores[on] = probed(task, "moving", noisy, 240)
+    # Measured over four seeds: 0.99 to 1 without the guard, 0.45 to 0.53 with it.
+    assert scores[False] > 0.9
+    # 120 answers, half of each kind: chance is 0.5 with a deviation of 0.046.
+    assert scores[True] < 0.65
 
 
 def test_pictures_and_impossible_options_are_refused():
