@@ -19,7 +19,7 @@ COMMANDS = {
     "index": "scan media into an index; quarantine what cannot be read, with the reason",
     "pack": "transcode an index into packs that load an order of magnitude faster",
     "pretrain": "one pretraining run → a run folder",
-    "evaluate": "rows for a pretrained encoder: linear, knn, retrieval or lowshot",
+    "evaluate": "rows for a pretrained encoder: linear, knn, retrieval, lowshot or finetune",
     "compare": "tasks × seeds beside random-init and supervised controls → report.html",
     "show": "a picture of what a task sees, asks and predicts",
     "doctor": "versions, devices, codecs, decoders, and what is wrong with them",

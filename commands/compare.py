@@ -28,6 +28,7 @@ def arguments(parser) -> None:
     parser.add_argument("--seeds", type=int, help="runs per task; default: the config's")
     parser.add_argument("--clips", type=int, help="per medium, in evaluation; default likewise")
     parser.add_argument("--tasks", help="only these of the config, comma-separated")
+    parser.add_argument("--protocols", help="of evaluation, comma-separated; default: the config's")
     parser.add_argument("--jobs", type=int, help="runs at a time; default: one per core, at most 2")
 
 
@@ -36,6 +37,8 @@ def run(args) -> int:
     for key in ("data", "kind", "seeds", "clips"):
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)
+    if args.protocols:
+        tree["protocols"] = args.protocols.split(",")
     if args.tasks:
         tree["tasks"] = _only(tree.get("tasks", {}), args.tasks.split(","))
     out = Path(args.out or Path("runs") / Path(args.config).stem)

@@ -5,6 +5,7 @@ import json
 import comparison_fakes as fakes
 import pytest
 
+from pretexto import cli
 from pretexto.build import build
 from pretexto.commands import compare as command
 from pretexto.comparison import work
@@ -102,6 +103,15 @@ def test_interrupted_while_tuning_it_goes_on_without_pretraining_again(done, tmp
         for rows in (whole.rows, done.rows)
     ]
     assert values[0] == values[1]
+
+
+def test_the_command_takes_protocols_and_tuning(monkeypatch, tmp_path):
+    got = {}
+    monkeypatch.setattr(command, "compare_from", lambda tree, *_: got.update(tree) or 0)
+    words = ["--config", "four_tasks", "--protocols", "knn,finetune", "--tuning.epochs", "5"]
+    assert cli.main(["compare", *words, "--out", str(tmp_path)]) == 0
+    assert got["protocols"] == ["knn", "finetune"]
+    assert got["tuning"] == {"epochs": 5}
 
 
 def test_the_config_of_a_comparison_says_how_to_tune():
