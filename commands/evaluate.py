@@ -35,6 +35,7 @@ def arguments(parser) -> None:
     parser.add_argument("--size", type=int, help="pixels; default: as in pretraining")
     parser.add_argument("--frames", type=int, help="frames per clip; default: as in pretraining")
     parser.add_argument("--step", type=float, help="seconds between frames; default likewise")
+    parser.add_argument("--seconds", type=float, help="length of a stretch of sound; likewise")
     parser.add_argument("--levels", action="store_true", help="also probe every layer")
     parser.add_argument("--epochs", type=int, default=30, help="of finetune (default 30)")
     parser.add_argument("--lr", type=float, default=1e-3, help="of finetune (default 0.001)")
@@ -53,7 +54,8 @@ def run(args) -> int:
     tuning = Tuning(
         epochs=args.epochs, lr=args.lr, batch_size=args.batch_size, flip=not args.no_flip
     )
-    view = {k: v for k in ("size", "frames", "step") if (v := getattr(args, k)) is not None}
+    changes = ("size", "frames", "step", "seconds")
+    view = {k: v for k in changes if (v := getattr(args, k)) is not None}
     read_card(Path(args.encoder), args.modality)  # before any data is looked at
     evaluate_run(
         Path(args.encoder),

@@ -2,6 +2,7 @@
 
 import json
 
+import media_factory as make
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from scipy.signal import stft
 from sound_fakes import Tones
 from task_kit import build_encoder
 
+from pretexto.cli import main
 from pretexto.commands.evaluate import evaluate_run
 from pretexto.datasets.catalog import open_source
 from pretexto.encoders.audio import TinyAudio
@@ -55,6 +57,20 @@ def test_it_stands_in_the_same_column_as_the_encoders_of_sound(tmp_path, capsys)
     assert len({r["stamp_hash"] for r in column}) == 1
     assert {r["level"] for r in mean if r["task"] == FLOOR} == {"embedding"}
     assert "log-mel floor" in capsys.readouterr().out
+
+
+def test_stretches_can_be_as_long_as_the_sounds(tmp_path):
+    for k in range(6):
+        path = tmp_path / "media" / "ab"[k % 2] / f"{k}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = 0.1 * np.random.default_rng(k).normal(size=(1, 16000))
+        make.write(path, sound=noise.astype(np.float32), rate=16000, sound_codec="pcm_s16le")
+    run = tmp_path / "run"
+    save_encoder(run, build_encoder(TinyAudio), VIEW, {"task": "cola"})
+    words = ["--encoder", str(run), "--data", str(tmp_path / "media"), "--workers", "0"]
+    assert main(["evaluate", "knn", *words, "--seconds", "1.0", "--clips", "1"]) == 0
+    rows = [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
+    assert {row["stamp"]["view"]["seconds"] for row in rows} == {1.0}
 
 
 def test_it_tells_pitches_apart():
