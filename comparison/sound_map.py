@@ -16,7 +16,7 @@ from .sound_scene import STRIP, Scene, shown
 GRID = 8
 _SOFT = 1.0  # deviation of a cover, in cells
 _BLUR = 0.2  # deviation of the blur, in sides of the picture
-_CHUNK = 64
+_CHUNK = 16  # clips encoded at once
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """The synthetic world held in memory, and a bare training loop, for tests of learning."""
 
 import functools
+from collections.abc import Callable
 
 import torch
 from task_kit import collate
@@ -27,6 +28,7 @@ class Memory:
         self.infos = [source.info(i) for i in range(len(source))]
         self.labels = [source.label(i) for i in range(len(source))]
         self._clips = [source.read(i, _everything(info)) for i, info in enumerate(self.infos)]
+        self._small: dict[tuple[int, int], Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.infos)
@@ -36,14 +38,17 @@ class Memory:
         times = torch.tensor(plan.times, dtype=torch.float64)
         shown = torch.searchsorted(clip.times, times + 1e-6, right=True).sub(1)
         shown = shown.clamp(0, len(clip.times) - 1)
-        frames = clip.frames[shown]
-        if plan.short_side:
-            frames = resize(frames, plan.short_side)
+        frames = self._resized(i, plan.short_side)[shown] if plan.short_side else clip.frames[shown]
         if plan.audio is None:
             return Sample(frames, clip.times[shown])
         first = round(plan.audio.start * clip.audio_rate)
         audio = clip.audio[:, first : first + plan.audio.samples]
         return Sample(frames, clip.times[shown], audio, clip.audio_rate)
+
+    def _resized(self, i: int, side: int) -> Tensor:
+        if (i, side) not in self._small:
+            self._small[i, side] = resize(self._clips[i].frames, side)
+        return self._small[i, side]
 
 
 def _everything(info: MediaInfo) -> Plan:
@@ -54,6 +59,10 @@ def _everything(info: MediaInfo) -> Plan:
 @functools.cache
 def world(split: str, scenes: int, **options: bool) -> Memory:
     return Memory(split, scenes, **options)
+
+
+def as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return batch
 
 
 def batch_of(
@@ -69,9 +78,19 @@ def batch_of(
 
 
 def train(
-    task: Task, memory: Memory, *, steps: int, seed: int, size: int = 32, lr: float = 4e-3
+    task: Task,
+    memory: Memory,
+    *,
+    steps: int,
+    seed: int,
+    size: int = 32,
+    lr: float = 4e-3,
+    change: Callable = as_it_is,
 ) -> None:
-    """AdamW with a one-cycle learning rate, every epoch in a new order."""
+    """AdamW with a one-cycle learning rate, every epoch in a new order.
+
+    `change` is done to each batch before the task sees it.
+    """
     optimizer = torch.optim.AdamW(task.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     rng, order = torch.Generator().manual_seed(seed), []
@@ -79,7 +98,7 @@ def train(
         if len(order) < size:
             order = torch.randperm(len(memory), generator=rng).tolist()
         members, order = order[:size], order[size:]
-        step = task(batch_of(task, memory, members, seed, k))
+        step = task(change(batch_of(task, memory, members, seed, k)))
         optimizer.zero_grad()
         step.loss.backward()
         optimizer.step()
@@ -88,7 +107,13 @@ def train(
 
 @torch.no_grad()
 def held_out(
-    task: Task, memory: Memory, *, rounds: int = 4, size: int = 24, seed: int = 99
+    task: Task,
+    memory: Memory,
+    *,
+    rounds: int = 4,
+    size: int = 24,
+    seed: int = 99,
+    change: Callable = as_it_is,
 ) -> float:
     """Mean of the first metric over batches of unseen scenes."""
     task.eval()
@@ -97,7 +122,7 @@ def held_out(
         rng = torch.Generator().manual_seed(epoch)
         order = torch.randperm(len(memory), generator=rng).tolist()
         for at in range(0, len(order) - size + 1, size):
-            step = task(batch_of(task, memory, order[at : at + size], seed, epoch))
+            step = task(change(batch_of(task, memory, order[at : at + size], seed, epoch)))
             scores.append(float(next(iter(step.metrics.values()))))
     task.train()
     return sum(scores) / len(scores)
