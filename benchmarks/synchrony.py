@@ -3,13 +3,13 @@
     python benchmarks/synchrony.py [--data PATH] [--steps 300] [--seeds 3] [--picture FILE.png]
 
 Faces are cut out by one window for all clips (the corpus is framed alike), as work on lips does
-(Chung & Zisserman 2016). Trains `synchrony` on the clips of one talker and of two thirds of the others, asks on the rest, and
-turns round so that every other talker is held out once. A question is one clip with the sound of
-its own moment or of another moment of the same clip; half of the answers are "in step". The
-interval is over held-out talkers (Student's t on each one's mean over seeds and draws). Beside it
-stand the same networks before training. The picture shows where held-out talkers' sound is. A pack
-of the clips (`pretexto pack --short-side 128`) saves most of the time. Results go to
-benchmarks/results/synchrony.json.
+(Chung & Zisserman 2016). Trains `synchrony` on the clips of one talker and of two thirds of the
+others, asks on the rest, and turns round so that every other talker is held out once. A question
+is one clip with the sound of its own moment or of another moment of the same clip; half of the
+answers are "in step". The interval is over held-out talkers (Student's t on each one's mean over
+seeds and draws). Beside it stand the same networks before training. The picture shows where
+held-out talkers' sound is. A pack of the clips (`pretexto pack --short-side 128`) saves most of
+the time. Results go to benchmarks/results/synchrony.json.
 """
 
 import argparse

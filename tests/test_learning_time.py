@@ -12,6 +12,9 @@ from small_world import as_it_is, held_out, train, world
 from torch import Tensor
 
 from pretexto.encoders.video import TinyVideo
+from pretexto.modalities.draw import generator, integer, uniform
+from pretexto.modalities.image import resize
+from pretexto.modalities.media import MediaInfo, Plan, Sample
 from pretexto.tasks.arrow_of_time import ArrowOfTime
 from pretexto.tasks.clip_order import ClipOrder
 from pretexto.tasks.pace import Pace
@@ -75,3 +78,42 @@ def score(
     seen, unseen = (world(part, scenes=scenes, **options) for part in ("train", "test"))
     train(task, seen, steps=steps, seed=seed, lr=2e-3, change=change)
     return held_out(task, unseen, change=change)
+
+
+class Falls:
+    """Bodies that fall, faster and faster, once a second, before still noise of their own.
+
+    Without `gravity` half of the films run backwards. Unseen media have other numbers.
+    """
+
+    def __init__(self, count: int, first: int = 0, gravity: bool = True):
+        about = MediaInfo(
+            "x.mp4", "video", duration=4.0, fps=25, frames=100, height=40, width=40
+        )  # fmt: skip
+        self.first, self.gravity = first, gravity
+        self.infos, self.labels = [about] * count, [0] * count
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def read(self, i: int, plan: Plan) -> Sample:
+        rng = generator(self.first, 0, i)
+        ground = 0.4 * torch.rand(3, 40, 40, generator=rng)
+        body = 0.5 + 0.5 * torch.rand(3, 1, 1, generator=rng)
+        left, began = integer(rng, 30), uniform(rng, 0.0, 1.0)
+        frames = ground.repeat(len(plan.times), 1, 1, 1)
+        for frame, t in zip(frames, plan.times, strict=True):
+            phase = (began + t) % 1.0
+            if i % 2 and not self.gravity:
+                phase = 1.0 - phase
+            top = int(32 * phase**2)
+            frame[:, top : top + 8, left : left + 8] = body
+        shown = resize((255 * frames).byte(), plan.short_side or 40)
+        return Sample(shown, torch.tensor(plan.times).double())
+
+
+def falling_score(seed: int, *, gravity: bool = True, change: Callable = as_it_is) -> float:
+    torch.manual_seed(seed)
+    task = ArrowOfTime(TinyVideo(width=8), size=32, frames=8, step=0.04, scale=(0.8, 1.0))
+    train(task, Falls(128, 1000 * seed, gravity), steps=100, seed=seed, lr=2e-3, change=change)
+    return held_out(task, Falls(96, 1000 * seed + 500, gravity), change=change)
