@@ -1,6 +1,7 @@
 """Spectrograms of a batch of waveforms, on the batch's device."""
 
 import torch
+import torch.nn.functional as F
 import torchaudio
 from torch import Tensor, nn
 
@@ -26,35 +27,32 @@ class LogSpectrogram(nn.Module):
     def __init__(self, *, n_fft: int, window: int, hop: int, floor: float = 1e-5):
         super().__init__()
         self.n_fft, self.hop, self.floor = n_fft, hop, floor
-        self.register_buffer("window", torch.hann_window(window), persistent=False)
+        # In the middle of the transform, as torch.stft puts it.
+        before = (n_fft - window) // 2
+        taper = F.pad(torch.hann_window(window), (before, n_fft - window - before))
+        self.register_buffer("taper", taper, persistent=False)
 
-    def magnitude(self, x: Tensor) -> Tensor:
-        """|STFT|, [B, n_fft/2 + 1, N / hop].
+    def power(self, x: Tensor) -> Tensor:
+        """|STFT|², [B, n_fft/2 + 1, N / hop].
 
         Raises:
             InputError: at most n_fft/2 samples, which cannot be mirrored at their ends.
         """
-        window = self.get_buffer("window")
-        if x.shape[-1] <= self.n_fft // 2:
+        half = self.n_fft // 2
+        if x.shape[-1] <= half:
             raise InputError(
-                f"{x.shape[-1]} samples are too few for a spectrogram; give at least "
-                f"{self.n_fft // 2 + 1}"
+                f"{x.shape[-1]} samples are too few for a spectrogram; give at least {half + 1}"
             )
-        spectrum = torch.stft(
-            # Half precision has no Fourier transform on CPUs and too few digits for a logarithm.
-            x.flatten(0, 1).float(),
-            self.n_fft,
-            self.hop,
-            len(window),
-            window,
-            center=True,
-            return_complex=True,
-        )
-        return spectrum.abs()[..., : max(x.shape[-1] // self.hop, 1)]
+        # Half precision has no Fourier transform on CPUs and too few digits for a logarithm.
+        mirrored = F.pad(x.flatten(0, 1).float(), (half, half), mode="reflect")
+        frames = mirrored.unfold(-1, self.n_fft, self.hop)[:, : max(x.shape[-1] // self.hop, 1)]
+        spectrum = torch.fft.rfft(frames * self.get_buffer("taper"))
+        # Measured on a CPU: with torch.stft and abs() the whole of LogMel takes twice as long.
+        return spectrum.real.square().addcmul(spectrum.imag, spectrum.imag).transpose(1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            return self.magnitude(x).clamp(min=self.floor).log().unsqueeze(1)
+            return self.power(x).clamp(min=self.floor**2).log().mul(0.5).unsqueeze(1)
 
 
 class LogMel(nn.Module):
@@ -85,7 +83,7 @@ class LogMel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            energy = self.get_buffer("filters") @ self.spectrum.magnitude(x).square()
+            energy = self.get_buffer("filters") @ self.spectrum.power(x)
             return energy.clamp(min=self.floor).log().unsqueeze(1)
 
 
