@@ -33,7 +33,7 @@ class Comparison:
     """What a comparison came to.
 
     Attributes:
-        out: its folder, with results.jsonl, results.md and report.html.
+        out: its folder, with results.jsonl, results.md, table.json and report.html.
         rows: all rows, failures among them.
         failed: the runs that failed, with the reason; empty if all went well.
     """

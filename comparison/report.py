@@ -1,4 +1,4 @@
-"""results.md and report.html: what a comparison found, on pages that need nothing else."""
+"""report.html, results.md and table.json: what a comparison found."""
 
 import base64
 import json
@@ -18,6 +18,8 @@ from .lines import Line, Results, load_results
 from .markdown import markdown
 from .plan import Run
 from .statistics import Column, Estimate
+from .store import write_json
+from .table import table
 from .words import (
     clock,
     column_name,
@@ -34,7 +36,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(out: str | Path, *, source: Source | None = None) -> Path:
-    """Writes OUT/results.md and OUT/report.html from the files of a comparison.
+    """Writes OUT/table.json, OUT/results.md and OUT/report.html from the files of a comparison.
 
     Args:
         out: folder of the comparison.
@@ -55,6 +57,7 @@ def write_report(out: str | Path, *, source: Source | None = None) -> Path:
         view = View(**results.plan["view"])
         wanted = _indices(sheet["rows"] for sheet in _sheets(results))
         save_thumbnails(source, view, wanted, out / "thumbnails")
+    write_json(out / "table.json", table(results))
     (out / "results.md").write_text(markdown(results))
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

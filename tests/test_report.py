@@ -276,6 +276,15 @@ def test_the_table_as_text(folder):
     assert any("failed: the loss is no number" in line for line in lines)
 
 
+def test_the_table_as_numbers(folder):
+    entries = json.loads((folder / "table.json").read_text())["entries"]
+    (cell,) = [v for k, v in entries["alpha"].items() if k.startswith("linear")]
+    assert (cell["mean"], cell["half"], cell["over"], len(cell["values"])) == (60, 2.48, "seeds", 3)
+    assert (cell["more than untrained"]["mean"], cell["more than untrained"]["half"]) == (30, 4.3)
+    assert entries["alpha"]["examples"] == 200
+    assert "more than untrained" not in str(entries["random-init"])
+
+
 def test_a_folder_without_a_comparison_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no comparison"):
         write_report(tmp_path)
