@@ -11,6 +11,7 @@ from pretexto.encoders.video import TinyVideo
 from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaInfo, Plan, Sample
 from pretexto.tasks.audio_visual import AudioVisual
+from pretexto.tasks.task import Task
 
 SECONDS = 10.0
 
@@ -43,11 +44,13 @@ def task_of(encoder=TinyVideo, **options) -> AudioVisual:
     return AudioVisual(build_encoder(encoder), build_encoder(TinyAudio), **(easy | options))
 
 
-def drawn(task: AudioVisual, count: int = 8, seed: int = 0, make=coded) -> dict[str, Tensor]:
+def drawn(
+    task: Task, count: int = 8, seed: int = 0, *, info: MediaInfo | None = None, make=coded
+) -> dict[str, Tensor]:
     made = []
     for i in range(count):
         rng = generator(seed, 0, i)
-        example = task.example(make(i, task.plan(medium(), rng)), rng)
+        example = task.example(make(i, task.plan(info or medium(), rng)), rng)
         made.append({**example, "index": torch.tensor(i)})
     return collate(made)
 
@@ -59,7 +62,7 @@ def frequency(audio: Tensor, rate: int) -> Tensor:
     return (power @ hertz) / power.sum(1)
 
 
-def heard(audio: Tensor, rate: int) -> tuple[Tensor, Tensor]:
+def heard(audio: Tensor, rate: int = 16000) -> tuple[Tensor, Tensor]:
     """Video and middle second that each sound spells."""
     tone = frequency(audio, rate)
     video = (tone / 600).floor() - 1

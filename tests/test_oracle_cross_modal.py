@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from small_world import held_out, train
-from task_kit import build_encoder, collate
+from spelled_pairs import drawn, heard, medium, seen
+from task_kit import build_encoder
 from torch import Tensor
 
 from pretexto.encoders.audio import TinyAudio
@@ -14,62 +15,17 @@ from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
 from pretexto.modalities.draw import generator
-from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.modalities.media import MediaError, Plan, Sample
 from pretexto.tasks.contrast import info_nce, match, nt_xent
 from pretexto.tasks.cross_modal import CrossModal
 
-SECONDS, RATE = 10.0, 16000
-
-
-def medium(**changes) -> MediaInfo:
-    fields = {
-        "path": "x.mp4", "kind": "video", "duration": SECONDS, "fps": 25.0, "frames": 250,
-        "height": 40, "width": 40, "audio_rate": 44100, "audio_channels": 2,
-        "audio_duration": SECONDS,
-    }  # fmt: skip
-    return MediaInfo(**(fields | changes))
-
-
-def coded(i: int, plan: Plan) -> Sample:
-    """Red and the tone's octave tell the video; green and the tone's offset tell the time."""
-    times = torch.tensor(plan.times, dtype=torch.float64)
-    frames = torch.zeros(len(times), 3, 40, 40)
-    frames[:, 0] = 25 * i + 20
-    frames[:, 1] = (times / SECONDS * 250).float()[:, None, None]
-    span = plan.audio
-    assert span is not None
-    t = span.start + torch.arange(span.samples, dtype=torch.float64) / span.rate
-    tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))
-    return Sample(frames.to(torch.uint8), times, tone.float().expand(2, -1), span.rate)
+RATE = 16000
 
 
 def task_of(encoder=TinyVideo, **options) -> CrossModal:
     """Clips and sounds that stay as they are, so that they can be read."""
     easy = {"size": 32, "colour": False, "masks": 0, "equalise": False}
     return CrossModal(build_encoder(encoder), build_encoder(TinyAudio), **(easy | options))
-
-
-def drawn(task: CrossModal, count: int = 8, seed: int = 0) -> dict[str, Tensor]:
-    made = []
-    for i in range(count):
-        rng = generator(seed, 0, i)
-        made.append(task.example(coded(i, task.plan(medium(), rng)), rng))
-    return collate(made)
-
-
-def heard(audio: Tensor) -> tuple[Tensor, Tensor]:
-    """Video and middle second that each sound [B, 1, N] spells."""
-    power = torch.fft.rfft(audio[:, 0].double()).abs().square()
-    hertz = torch.fft.rfftfreq(audio.shape[-1], 1 / RATE, dtype=torch.float64)
-    tone = (power @ hertz) / power.sum(1)
-    video = (tone / 600).floor() - 1
-    return video.long(), (tone - 600 * (video + 1)) / 20
-
-
-def seen(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Video and seconds [B, T] that each clip spells."""
-    video = ((inputs[:, 0].mean((1, 2, 3)) * 255 - 20) / 25).round().long()
-    return video, inputs[:, 1].mean((2, 3)) * 255 / 250 * SECONDS
 
 
 def vectors(n: int, dim: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:

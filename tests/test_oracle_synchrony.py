@@ -1,12 +1,12 @@
 """Synchrony on colours and tones that spell the video and the time."""
 
-import math
-
 import pytest
+import spelled_pairs
 import torch
 from sklearn.linear_model import LogisticRegression
 from small_world import held_out, train, world
-from task_kit import build_encoder, collate
+from spelled_pairs import SECONDS, coded, drawn, medium, seen
+from task_kit import build_encoder
 from torch import Tensor
 
 from pretexto.encoders.audio import TinyAudio
@@ -14,33 +14,11 @@ from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
 from pretexto.modalities.draw import generator
-from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.modalities.media import MediaError, Plan, Sample
 from pretexto.tasks.metrics import accuracy
 from pretexto.tasks.synchrony import Synchrony
 
-SECONDS, RATE = 10.0, 16000
-
-
-def medium(**changes) -> MediaInfo:
-    fields = {
-        "path": "x.mp4", "kind": "video", "duration": SECONDS, "fps": 25.0, "frames": 250,
-        "height": 40, "width": 40, "audio_rate": 44100, "audio_channels": 2,
-        "audio_duration": SECONDS,
-    }  # fmt: skip
-    return MediaInfo(**(fields | changes))
-
-
-def coded(i: int, plan: Plan) -> Sample:
-    """Red and the tone's octave tell the video; green and the tone's offset tell the time."""
-    times = torch.tensor(plan.times, dtype=torch.float64)
-    frames = torch.zeros(len(times), 3, 40, 40)
-    frames[:, 0] = 25 * i + 20
-    frames[:, 1] = (times / SECONDS * 250).float()[:, None, None]
-    span = plan.audio
-    assert span is not None
-    t = span.start + torch.arange(span.samples, dtype=torch.float64) / span.rate
-    tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))
-    return Sample(frames.to(torch.uint8), times, tone.float().expand(2, -1), span.rate)
+RATE = 16000
 
 
 def task_of(encoder=TinyVideo, **options) -> Synchrony:
@@ -48,29 +26,10 @@ def task_of(encoder=TinyVideo, **options) -> Synchrony:
     return Synchrony(build_encoder(encoder), build_encoder(TinyAudio), **(easy | options))
 
 
-def drawn(task: Synchrony, count: int = 8, seed: int = 0, info=None, make=coded):
-    made = []
-    for i in range(count):
-        rng = generator(seed, 0, i)
-        example = task.example(make(i, task.plan(info or medium(), rng)), rng)
-        made.append({**example, "index": torch.tensor(i)})
-    return collate(made)
-
-
 def heard(audio: Tensor) -> tuple[Tensor, Tensor]:
     """Video and middle second that each sound [B, 1, N] spells."""
-    # A window with soft ends: otherwise a short tone's energy leaks far from its pitch.
-    power = torch.fft.rfft(audio[:, 0].double() * torch.hann_window(audio.shape[-1])).abs() ** 2
-    hertz = torch.fft.rfftfreq(audio.shape[-1], 1 / RATE, dtype=torch.float64)
-    tone = (power @ hertz) / power.sum(1)
-    video = (tone / 600).floor() - 1
-    return video.long(), (tone - 600 * (video + 1)) / 20
-
-
-def seen(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Video and seconds [B, T] that each clip spells."""
-    video = ((inputs[:, 0].mean((1, 2, 3)) * 255 - 20) / 25).round().long()
-    return video, inputs[:, 1].mean((2, 3)) * 255 / 250 * SECONDS
+    # Soft ends: otherwise a short tone's energy leaks far from its pitch.
+    return spelled_pairs.heard(audio * torch.hann_window(audio.shape[-1]))
 
 
 def spelled(data: dict[str, Tensor]) -> Tensor:
