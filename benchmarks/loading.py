@@ -331,13 +331,10 @@ def worker(folder: Path, name: str, plan: tuple, seconds: float) -> float:
 
 def machine() -> str:
     """The machine in words."""
-    names = [x.split(":")[1].strip() for x in cpuinfo() if x.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
-
-
-def cpuinfo() -> list[str]:
     path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [x.split(":")[1].strip() for x in lines if x.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 def versions() -> dict[str, str]:

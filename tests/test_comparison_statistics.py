@@ -1,0 +1,161 @@
+"""The arithmetic of comparisons by hand, and the sentence that it comes to."""
+
+import math
+
+import pytest
+
+from pretexto.comparison.finding import finding
+from pretexto.comparison.statistics import columns, main_columns
+
+
+def row(entry, seed, value, *, fold="test", level="embedding", best=None, chance=0.25, **stamp):
+    """A finished row with a stamp of few fields."""
+    full = {"method": "linear", "metric": "top1", "recipe": "r", "data": "d", "split": fold}
+    return {
+        "status": "done",
+        "entry": entry,
+        "run_seed": seed,
+        "fold": fold,
+        "value": value,
+        "level": level,
+        "best": best,
+        "chance": chance,
+        "stamp": {**full, "split_hash": f"hash of {fold}", **stamp},
+    }
+
+
+# The arithmetic
+
+
+def test_mean_and_interval_over_seeds_by_hand():
+    found = columns([row("a", s, v) for s, v in enumerate((0.5, 0.6, 0.7))])
+    (column,) = found
+    e = column.estimate("a")
+    assert (e.n, e.over) == (3, "seeds")
+    assert e.mean == pytest.approx(0.6)
+    # t(0.975, 2) = 4.30265; deviation 0.1; 4.30265 · 0.1 / √3
+    assert e.half == pytest.approx(0.248414, abs=1e-6)
+    assert column.chance == 0.25
+    assert column.estimate("b") is None
+
+
+def test_a_difference_is_paired_by_seed():
+    task = [row("a", s, v) for s, v in enumerate((0.50, 0.60, 0.70))]
+    control = [row("random-init", s, v) for s, v in enumerate((0.40, 0.45, 0.50))]
+    (column,) = columns(task + control)
+    gain = column.difference("a", "random-init")
+    # 0.10, 0.15, 0.20: deviation 0.05, so half of the interval above's half.
+    assert gain.mean == pytest.approx(0.15)
+    assert gain.half == pytest.approx(0.124207, abs=1e-6)
+    assert gain.sign == 1
+    assert column.difference("random-init", "a").sign == -1
+
+
+def test_a_difference_takes_only_what_both_have():
+    task = [row("a", s, 0.5 + s / 10) for s in range(3)]
+    (column,) = columns([*task, row("random-init", 2, 0.4)])
+    assert column.difference("a", "random-init").values == pytest.approx((0.3,))
+
+
+def test_each_seed_counts_as_the_mean_over_its_folds():
+    values = {(0, "x"): 0.2, (0, "y"): 0.4, (1, "x"): 0.5, (1, "y"): 0.9}
+    (column,) = columns([row("a", s, v, fold=f) for (s, f), v in values.items()])
+    assert column.estimate("a").values == pytest.approx((0.3, 0.7))
+    assert column.estimate("a").mean == pytest.approx(0.5)
+
+
+def test_one_seed_gives_an_interval_over_folds_and_says_so():
+    (column,) = columns([row("a", 0, v, fold=f) for f, v in (("x", 0.2), ("y", 0.4))])
+    e = column.estimate("a")
+    assert (e.over, e.n, e.mean) == ("folds", 2, pytest.approx(0.3))
+    # t(0.975, 1) = 12.7062; deviation 0.141421; over √2: 12.7062 · 0.1
+    assert e.half == pytest.approx(1.27062, abs=1e-5)
+
+
+def test_one_run_has_no_interval():
+    (column,) = columns([row("a", 0, 0.4)])
+    assert math.isnan(column.estimate("a").half)
+    assert column.difference("a", "a").sign == 0
+
+
+def test_a_seed_that_lacks_a_fold_is_left_out_of_the_mean():
+    rows = [row("a", s, v, fold=f) for s, f, v in ((0, "x", 0.2), (0, "y", 0.4), (1, "x", 0.9))]
+    (column,) = columns(rows)
+    assert column.estimate("a").mean == pytest.approx(0.3)
+
+
+def test_equal_differences_are_not_taken_for_certainty():
+    rows = [row(e, s, v) for s in (0, 1) for e, v in (("a", 0.5), ("r", 0.25))]
+    (column,) = columns(rows)
+    assert column.difference("a", "r").half == 0
+    assert column.difference("a", "r").sign == 0
+
+
+@pytest.mark.parametrize("change", ["recipe", "data", "metric", "method", "split_hash"])
+def test_rows_with_unlike_stamps_are_never_in_one_column(change):
+    found = columns([row("a", 0, 0.5), row("b", 0, 0.6, **{change: "another"})])
+    assert len(found) == 2
+    assert [c.estimate("a") is None for c in found] == [False, True]
+    assert [c.estimate("b") is None for c in found] == [True, False]
+
+
+def test_folds_share_a_column_though_their_splits_differ():
+    assert len(columns([row("a", 0, 0.5, fold="x"), row("a", 0, 0.6, fold="y")])) == 1
+
+
+def test_the_level_picked_on_validation_has_a_column_of_its_own():
+    rows = [
+        row("a", 0, 0.5, level="embedding", best=False),
+        row("a", 0, 0.7, level="block2", best=True),
+        row("b", 0, 0.6, level="embedding", best=True),
+        row("b", 0, 0.1, level="block2", best=False),
+    ]
+    output, best = columns(rows)
+    assert (output.level, best.level) == ("embedding", "best")
+    assert (output.estimate("a").mean, output.estimate("b").mean) == (0.5, 0.6)
+    assert (best.estimate("a").mean, best.estimate("b").mean) == (0.7, 0.6)
+
+
+def test_failures_have_no_value_and_the_table_takes_one_metric_per_protocol():
+    failed = {"status": "failed", "entry": "a", "run_seed": 1, "fold": "test", "reason": "x"}
+    found = columns([row("a", 0, 0.5), row("a", 0, 0.9, metric="top5"), failed])
+    assert [c.stamp["metric"] for c in found] == ["top1", "top5"]
+    assert main_columns(found) == found[:1]
+
+
+# The sentence
+
+
+def said(values, tasks=("a", "b")):
+    (column,) = columns([row(e, s, v) for e, vs in values.items() for s, v in enumerate(vs)])
+    return finding(column, tasks, dict.fromkeys(tasks, "random-init"), "")
+
+
+def test_the_headline_names_a_winner_only_beyond_its_interval():
+    control = {"random-init": (0.30, 0.31, 0.32)}
+    head, lede = said({"a": (0.60, 0.61, 0.63), "b": (0.30, 0.33, 0.31), **control})
+    assert head.startswith("a leads with 61.3 ± ")
+    assert "30.3 ± 1.4 points above the same network untrained" in head
+    assert "b does not" in lede
+    head, _ = said({"a": (0.30, 0.33, 0.37), "b": (0.30, 0.33, 0.31), **control})
+    assert head.startswith("No task is shown to beat the same network untrained")
+
+
+def test_the_headline_of_single_runs_claims_nothing_about_spread():
+    head, lede = said({"a": (0.6,), "b": (0.2,), "random-init": (0.5,)})
+    assert head.startswith("In a single run each, a stands 10.0 points above")
+    assert "more seeds" in lede
+    head, _ = said({"a": (0.4,), "random-init": (0.5,)})
+    assert "10.0 points below" in head
+
+
+def test_the_headline_prefers_what_is_shown_to_what_is_high():
+    head, _ = said(
+        {"a": (0.9, 0.1, 0.95), "b": (0.5, 0.52, 0.51), "random-init": (0.30, 0.31, 0.32)}
+    )
+    assert head.startswith("b beats the same network untrained")
+    assert "a has the highest mean" in head
+
+
+def test_the_headline_without_any_row():
+    assert "No task has finished" in finding(None, ["a"], {"a": "random-init"}, "")[0]
