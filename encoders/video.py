@@ -113,8 +113,9 @@ class TorchvisionVideo(Encoder):
     for the two transformers. The vector is the mean of layer4, for mvit_v2_s its class token.
 
     Args:
-        name: one of the above. s3d needs 5 frames of 17 pixels or more; mvit_v2_s takes
-            16 frames of 224 × 224 pixels and nothing else.
+        name: one of the above. s3d needs 5 frames of 17 pixels or more, and 6 to be trained on
+            CPUs with AVX-512, where torch 2.11 crashes on 5; mvit_v2_s takes 16 frames of
+            224 × 224 pixels and nothing else.
         pretrained: start from torchvision's newest Kinetics-400 weights, which it downloads.
 
     Raises:

@@ -43,7 +43,8 @@ ARGUMENTS: dict[str, list[dict[str, object]]] = {
     "TorchvisionVideo": [{"name": "r2plus1d_18"}, {"name": "s3d"}, {"name": "swin3d_t"}],
 }
 CASES = [(kind, options) for kind in found() for options in ARGUMENTS.get(kind.__name__, [{}])]
-SHAPES = {"image": (3, 32, 32), "video": (3, 5, 20, 20), "flow": (2, 32, 32)}
+# 8 frames: on 5, torch 2.11 corrupts memory in s3d's backward pass on CPUs with AVX-512.
+SHAPES = {"image": (3, 32, 32), "video": (3, 8, 20, 20), "flow": (2, 32, 32)}
 AXES = {"image": 4, "video": 5, "audio": 4, "flow": 4}
 
 
