@@ -7,8 +7,11 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import av
+import media_factory as make
 import mutant_jobs
 import mutants
+import numpy as np
 import pytest
 
 from pretexto.modalities.child import Child, Limits
@@ -110,9 +113,34 @@ def test_the_mutants_are_the_same_in_every_run():
     assert len({mutants.mutant(data, "x", n)[1] for n in range(mutants.COUNT)}) >= 58
 
 
-def test_generated_seed_files_are_the_same_in_every_run(tmp_path):
-    for folder in (tmp_path / "a", tmp_path / "b"):
-        folder.mkdir()
-    for name in mutants.MADE:
-        a, b = (mutants.seed_file(name, tmp_path / f).read_bytes() for f in "ab")
-        assert a == b, name
+def packets(path: Path) -> list[tuple]:
+    with av.open(str(path)) as file:
+        return [(p.stream.index, p.pts, p.dts, p.is_keyframe) for p in file.demux()]
+
+
+def test_generated_seed_files_are_laid_out_alike_in_every_run(tmp_path):
+    """Not byte by byte: x264 and Opus pick their arithmetic by processor, and once, on one of them,
+    gave two encodings in one process that differed by 39 bytes."""
+    for name in sorted(set(mutants.MADE) - {"picture.jpg"}):
+        one, two = tmp_path / f"1{name}", tmp_path / f"2{name}"
+        mutants.MADE[name](one), mutants.MADE[name](two)
+        assert packets(one) == packets(two), name
+
+
+def test_containers_get_no_random_identifiers(tmp_path):
+    """With encoders that calculate in whole numbers the same film is the same file."""
+    cards = [make.card(k) for k in range(10)]
+    sound = np.linspace(-0.5, 0.5, 9600, dtype=np.float32)[None]
+    files = [
+        make.write(
+            tmp_path / f"{k}.mkv",
+            cards,
+            [n / 25 for n in range(10)],
+            codec="ffv1",
+            options={"coder": "0"},
+            sound=sound,
+            sound_codec="pcm_s16le",
+        )
+        for k in range(2)
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
