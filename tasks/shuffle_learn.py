@@ -12,7 +12,7 @@ from ..modalities.jitter import apply_colour, draw_colour
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
 from ..modalities.view import View
 from .clips import canvas, clip_times, clip_view, cut, embed, embed_grid, square
-from .cues import between, fine_detail
+from .cues import between, fine_detail, levelled
 from .heads import classifier, shared_layer
 from .metrics import accuracy, balanced_accuracy, weighted_mean
 from .show import best, film
@@ -30,10 +30,10 @@ class ShuffleLearn(Task):
     tuple is reversed in time half of the time, with the same answer. All moments share one crop,
     one mirroring and one colour change. With a video encoder each moment is a short clip.
 
-    A middle that looks like another moment makes the question meaningless. If c resembles a, the
-    negative takes e, and the other way round; a tuple of which neither can be asked has no weight
-    in the loss, nor has one whose c is the very frame of b or d, which would give c away. The
-    paper's seconds are 60 and 15 frames of 25 per second.
+    A middle that looks like another moment makes the question meaningless: as in the paper, a
+    tuple whose c resembles a or e has no weight in the loss. Nor has one in which a middle is the
+    very frame of an endpoint, which would give the answer away. The paper's seconds are 60 and 15
+    frames of 25 per second.
 
     The paper's head is one linear layer on the three vectors (`hidden=0, compare=False`). In the
     synthetic world a small encoder learned nothing under it in 800 steps, nor with a hidden
@@ -47,7 +47,7 @@ class ShuffleLearn(Task):
         tau_max: most seconds from b to d.
         tau_min: least seconds from a to b and from d to e.
         positives: share of tuples in order.
-        similar: least root mean square difference, of pixels in [0, 1], between c and a or e.
+        similar: least root mean square difference, of pixels in [0, 1], of c from both a and e.
         scale: least and greatest share of the area that the random crop keeps.
         flip: mirror left and right half of the time.
         colour: strength of the shared colour change, 0 for none.
@@ -59,8 +59,8 @@ class ShuffleLearn(Task):
             0: the encoder's vector, which is the mean over all places.
         level: give the moments of a tuple the same mean colour, so that fading tells nothing
             (not in the paper).
-        moving: leave tuples out of the loss whose middle looks like another moment. In still scenes
-            only compression changes from frame to frame, and tells the order.
+        moving: leave tuples out of the loss whose c looks like a or e. In still scenes only
+            compression changes from frame to frame, and tells the order.
     """
 
     def __init__(
@@ -128,35 +128,36 @@ class ShuffleLearn(Task):
         return Plan(times=times, short_side=canvas(self.view.size), past_end="repeat")
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
+        assert sample.times is not None
         frames = square(sample, canvas(self.view.size), rng)
         moments = frames.unflatten(1, (5, self.view.frames)).transpose(0, 1)
-        order, target, weight = self._question(moments, rng)
-        assert sample.times is not None
-        times = sample.times.float().view(5, -1)[:, 0]
-        if times[2] in (times[1], times[3]):
-            weight = 0.0
-        s = self.colour
+        times = sample.times.float().view(5, -1)
+        target, s = coin(rng, self.positives), self.colour
+        order = self._order(target, rng)
         return {
             "moments": moments[order],
-            "times": times[order],
-            "target": torch.tensor(target),
-            "weight": torch.tensor(weight),
+            "times": times[order, 0],
+            "target": torch.tensor(int(target)),
+            "weight": torch.tensor(float(self._asks(moments, times))),
             "box": draw_crop(rng, scale=self.scale),
             "flip": draw_flip(rng, 0.5 if self.flip else 0.0),
             "colour": draw_colour(rng, brightness=s, contrast=s, saturation=s, hue=s / 4),
         }
 
-    def _question(self, moments: Tensor, rng: Generator) -> tuple[list[int], int, float]:
-        """Which moments [5, 3, T, S, S] in which order, the answer, and its weight."""
-        a, _, c, _, e = moments.float().div(255)
-        apart = {
-            i: float((c - x).square().mean().sqrt()) > self.similar for i, x in ((0, a), (4, e))
-        }
-        positive, later, reverse = coin(rng, self.positives), coin(rng), coin(rng)
-        first, second = (4, 0) if later else (0, 4)
-        middle = 2 if positive else first if apart[first] or not apart[second] else second
-        order = [3, middle, 1] if reverse else [1, middle, 3]
-        return order, int(positive), float(apart[0] or apart[4] or not self.moving)
+    def _order(self, positive: bool, rng: Generator) -> list[int]:
+        """Which of the five moments are shown, in this order; the endpoints are always b and d."""
+        later, reverse = coin(rng), coin(rng)
+        middle = 2 if positive else 4 if later else 0
+        return [3, middle, 1] if reverse else [1, middle, 3]
+
+    def _asks(self, moments: Tensor, times: Tensor) -> bool:
+        """Whether the five moments [5, 3, T, S, S], read at times [5, T], leave a question."""
+        # Other times were asked for, but what was read may be the same frame.
+        if not (times[:, 0].diff() > 0).all():
+            return False
+        change = (moments[2].float() - moments[[0, 4]].float()) / 255
+        alike = bool(change.square().mean((1, 2, 3, 4)).sqrt().min() <= self.similar)
+        return not (self.moving and alike)
 
     def augment(self, batch: Batch) -> Batch:
         _, v, _, t, *_ = batch["moments"].shape
@@ -164,7 +165,7 @@ class ShuffleLearn(Task):
         x = apply_colour(cut(flat, batch, self.view.size), batch["colour"])
         x = x.unflatten(2, (v, t)).transpose(1, 2)
         if self.level:
-            x = _levelled(x)
+            x = levelled(x)
         kept = {k: batch[k] for k in ("target", "weight", "times")}
         return {"inputs": x, **kept}
 
@@ -198,12 +199,6 @@ def drift(batch: Batch) -> Tensor:
 def noise(batch: Batch) -> Tensor:
     """Which moment is between the others in fine noise, 0 where nothing is asked: [B, 3]."""
     return between(fine_detail(batch["inputs"])) * batch["weight"][:, None]
-
-
-def _levelled(x: Tensor) -> Tensor:
-    """Shifts each moment of [B, 3, C, T, H, W] to the mean colour of its tuple."""
-    own = x.mean((3, 4, 5), keepdim=True)
-    return (x + own.mean(1, keepdim=True) - own).clamp(0, 1)
 
 
 def _pictures(batch: Batch, logits: Tensor) -> list[Picture]:
