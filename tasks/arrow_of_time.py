@@ -12,7 +12,7 @@ from ..modalities.jitter import apply_colour, draw_colour
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
 from ..modalities.view import View
 from .clips import canvas, clip_times, clip_view, cut, embed_frames, square
-from .cues import brightness, coarse, fine_detail, levelled, trend
+from .cues import brightness, coarse, fine_detail, levelled, outermost, trend
 from .heads import classifier
 from .metrics import accuracy, weighted_mean
 from .motion import apart, without_bars
@@ -135,7 +135,7 @@ class ArrowOfTime(Task):
         """Turns the clips of all media as their answers say: inputs [B · K, 3, T, H, W]."""
         x = apply_colour(cut(batch["clip"], batch, self.view.size), batch["colour"])
         if self.soften:
-            x = coarse(x.flatten(1, 2)).view_as(x)
+            x = coarse(x)
         if self.level:
             x = levelled(x.transpose(1, 2).unsqueeze(3)).squeeze(3).transpose(1, 2)
         return {
@@ -162,9 +162,7 @@ def _directed(x: Tensor, forwards: Tensor, time: int) -> Tensor:
 
 def border(batch: Batch) -> Tensor:
     """Whether the outermost pixels of each side grow brighter or darker: [B, 12]."""
-    x = batch["inputs"]
-    sides = [x[..., :1, :], x[..., -1:, :], x[..., :1], x[..., -1:]]
-    return trend(torch.cat([side.mean((3, 4)) for side in sides], 1).transpose(1, 2))
+    return trend(outermost(_frames(batch)))
 
 
 def exposure(batch: Batch) -> Tensor:

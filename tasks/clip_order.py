@@ -12,10 +12,11 @@ from ..modalities.jitter import apply_colour, draw_colour
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
 from ..modalities.view import View
 from .clips import canvas, clip_times, clip_view, cut, embed, embed_grid, square
-from .cues import brightness, fine_detail, levelled, rising
+from .cues import brightness, coarse, fine_detail, levelled, outermost, probe, rising
 from .heads import PairwiseOrder, shared_layer
 from .metrics import accuracy, weighted_mean
-from .motion import alike
+from .motion import alike, without_bars
+from .options import check_crop, check_least
 from .show import best, film
 from .task import Batch, Guard, Picture, Step, Task
 from .tuples import ordered_times, orders
@@ -51,6 +52,9 @@ class ClipOrder(Task):
         grid: places per side of the deepest map that the head sees, through a layer of `hidden`
             numbers shared by the clips; 0: the encoder's vector, as in the paper.
         level: give the clips of a tuple the same mean colour (not in the paper).
+        bars: cut away bars that stay dark along the borders (not in the paper).
+        soften: replace every two by two pixels by their mean; off, since it costs detail and the
+            paper has none of it.
         moving: leave tuples without visible motion out of the loss (not in the paper).
     """
 
@@ -72,6 +76,8 @@ class ClipOrder(Task):
         compare: bool = True,
         grid: int = 0,
         level: bool = True,
+        bars: bool = True,
+        soften: bool = False,
         moving: bool = True,
     ):
         super().__init__()
@@ -79,19 +85,19 @@ class ClipOrder(Task):
             raise InputError(f"sorting takes 2 to 5 clips, not {clips}")
         if not 0 < step <= gap:
             raise InputError(f"need 0 < step <= gap, got {step:g} and {gap:g}")
+        check_crop(scale)
+        check_least(0, similar=similar, colour=colour, grid=grid)
         self.view = clip_view(encoder, size, frames, step)
         self.orders = orders(clips, mirrored=False)
         self.count, self.step, self.gap, self.similar = clips, step, gap, similar
         self.scale, self.flip, self.colour, self.motion = scale, flip, colour, motion
-        self.level, self.moving, self.grid = level, moving, grid
+        self.level, self.bars, self.soften = level, bars, soften
+        self.moving, self.grid = moving, grid
         self.encoder = encoder
         self.place = shared_layer(encoder.dim * grid * grid, hidden) if grid else None
         width = hidden if grid else encoder.dim
         self.head = PairwiseOrder(width, clips, len(self.orders), hidden=hidden, compare=compare)
-        self.guards = (
-            Guard("level", "fading, or exposure that drifts with time", level, exposure),
-            Guard("moving", "compression noise, where nothing else changes", moving, noise),
-        )
+        self.guards = _guards(level=level, bars=bars, soften=soften, moving=moving)
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -120,7 +126,8 @@ class ClipOrder(Task):
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
         assert sample.times is not None
-        frames = square(sample, canvas(self.view.size), rng)
+        lit = without_bars(sample) if self.bars else sample
+        frames = square(lit, canvas(self.view.size), rng)
         clips = frames.unflatten(1, (self.count, -1)).transpose(0, 1)
         target, s = integer(rng, len(self.orders)), self.colour
         order = list(self.orders[target])
@@ -139,6 +146,8 @@ class ClipOrder(Task):
         joined = batch["clips"].transpose(1, 2).flatten(2, 3)
         x = apply_colour(cut(joined, batch, self.view.size), batch["colour"])
         x = x.unflatten(2, (n, -1)).transpose(1, 2)
+        if self.soften:
+            x = coarse(x)
         kept = {k: batch[k] for k in ("target", "weight", "times")}
         return {"inputs": levelled(x) if self.level else x, **kept}
 
@@ -155,14 +164,15 @@ class ClipOrder(Task):
         return self.place(embed_grid(self.encoder, clips, self.grid))
 
 
-def exposure(batch: Batch) -> Tensor:
-    """Which of two clips is brighter, for every two: [B, F]."""
-    return rising(brightness(batch["inputs"]))
-
-
-def noise(batch: Batch) -> Tensor:
-    """Which of two clips has more fine noise, 0 where nothing is asked: [B, F]."""
-    return rising(fine_detail(batch["inputs"])) * batch["weight"][:, None]
+def _guards(*, level: bool, bars: bool, soften: bool, moving: bool) -> tuple[Guard, ...]:
+    exposure, edges = probe(rising, brightness), probe(rising, outermost)
+    noise, asked = probe(rising, fine_detail), probe(rising, fine_detail, asked=True)
+    return (
+        Guard("level", "fading, or exposure that drifts with time", level, exposure),
+        Guard("bars", "noise in the black bars round the picture", bars, edges),
+        Guard("soften", "compression that is finer in some clips", soften, noise),
+        Guard("moving", "compression noise, where nothing else changes", moving, asked),
+    )
 
 
 def _pictures(batch: Batch, logits: Tensor, every: tuple[tuple[int, ...], ...]) -> list[Picture]:

@@ -3,11 +3,17 @@
 Moments are float [B, N, C, T, H, W] in [0, 1]: B tuples of N clips, in the order shown.
 """
 
+from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .task import Batch
+
+Cue = Callable[[Tensor], Tensor]
 
 
 def levelled(moments: Tensor) -> Tensor:
@@ -28,16 +34,21 @@ def chroma(moments: Tensor) -> Tensor:
 
 def fine_detail(moments: Tensor) -> Tensor:
     """Log energy of what two by two pixels average away, as noise and ringing do: [B, N, 1]."""
-    flat = moments.flatten(0, -3)[:, None]
-    rest = (flat - coarse(flat)).square().unflatten(0, moments.shape[:-2])
-    return rest.mean((2, 3, 4, 5, 6)).clamp_min(1e-8).log()[..., None]
+    rest = (moments - coarse(moments)).square()
+    return rest.mean((2, 3, 4, 5)).clamp_min(1e-8).log()[..., None]
 
 
 def coarse(pictures: Tensor) -> Tensor:
-    """Every two by two pixels of [B, C, H, W] replaced by their mean."""
-    small = F.avg_pool2d(pictures, 2, ceil_mode=True)
+    """Every two by two pixels of [..., H, W] replaced by their mean."""
+    small = F.avg_pool2d(pictures.flatten(0, -3), 2, ceil_mode=True)
     large = small.repeat_interleave(2, -2).repeat_interleave(2, -1)
-    return large[..., : pictures.shape[-2], : pictures.shape[-1]]
+    return large[..., : pictures.shape[-2], : pictures.shape[-1]].reshape(pictures.shape)
+
+
+def outermost(moments: Tensor) -> Tensor:
+    """Mean of each channel in the outermost pixels of the four sides: [B, N, 4C]."""
+    sides = [moments[..., :1, :], moments[..., -1:, :], moments[..., :1], moments[..., -1:]]
+    return torch.cat([brightness(side) for side in sides], -1)
 
 
 def place_of_detail(moments: Tensor) -> Tensor:
@@ -50,6 +61,22 @@ def place_of_detail(moments: Tensor) -> Tensor:
 def _centre(weight: Tensor) -> Tensor:
     at = torch.linspace(0, 1, weight.shape[-1], device=weight.device)
     return (weight * at).sum(-1) / weight.sum(-1).clamp_min(1e-6)
+
+
+def probe(relation: Cue, cue: Cue, *, asked: bool = False) -> Callable[[Batch], Tensor]:
+    """A guard's probe of a batch of moments: how a cue relates the moments of each tuple.
+
+    Args:
+        relation: `between`, `rising` or `trend`.
+        cue: from moments to values [B, N, F].
+        asked: 0 for tuples that have no weight.
+    """
+    return partial(_probe, relation, cue, asked)
+
+
+def _probe(relation: Cue, cue: Cue, asked: bool, batch: Batch) -> Tensor:
+    found = relation(cue(batch["inputs"]))
+    return found * batch["weight"][:, None] if asked else found
 
 
 def between(values: Tensor) -> Tensor:

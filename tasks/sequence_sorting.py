@@ -14,10 +14,21 @@ from ..modalities.image import resize
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
 from ..modalities.view import View, as_float
 from .clips import canvas, clip_times, clip_view, embed, embed_grid
-from .cues import between, brightness, chroma, fine_detail, levelled, place_of_detail
+from .cues import (
+    between,
+    brightness,
+    chroma,
+    coarse,
+    fine_detail,
+    levelled,
+    outermost,
+    place_of_detail,
+    probe,
+)
 from .heads import PairwiseOrder, shared_layer
 from .metrics import accuracy, weighted_mean
-from .motion import alike, draw_boxes, motion_centre, square_around
+from .motion import alike, draw_boxes, motion_centre, square_around, without_bars
+from .options import check_crop, check_least
 from .show import best, film
 from .task import Batch, Guard, Picture, Step, Task
 from .tuples import ordered_times, orders
@@ -67,6 +78,9 @@ class SequenceSorting(Task):
         jitter: shift each moment on its own.
         split: show one random colour channel of each moment.
         level: give the moments of a tuple the same mean colour (not in the paper).
+        bars: cut away bars that stay dark along the borders (not in the paper).
+        soften: replace every two by two pixels by their mean; off, since it costs detail and the
+            paper has none of it.
         moving: leave tuples without visible motion out of the loss.
     """
 
@@ -93,6 +107,8 @@ class SequenceSorting(Task):
         jitter: bool = True,
         split: bool = True,
         level: bool = True,
+        bars: bool = True,
+        soften: bool = False,
         moving: bool = True,
     ):
         super().__init__()
@@ -104,18 +120,23 @@ class SequenceSorting(Task):
             raise InputError(f'reverse is "film" or "tuple", not {reverse!r}')
         if not 0 <= shift < 0.5:
             raise InputError(f"shift is a share of the crop from 0 to below 0.5, got {shift:g}")
+        check_crop(scale)
+        check_least(0, similar=similar, grid=grid)
         self.view = clip_view(encoder, size, frames, step)
         self.orders = orders(moments, mirrored=True)
         self.count, self.near, self.far, self.similar = moments, tau_min, tau_max, similar
         self.scale, self.flip, self.centre, self.motion = scale, flip, centre, motion
         self.reverse = reverse
         self.shift, self.jitter, self.split = shift, jitter, split
-        self.level, self.moving, self.grid = level, moving, grid
+        self.level, self.bars, self.soften = level, bars, soften
+        self.moving, self.grid = moving, grid
         self.encoder = encoder
         self.place = shared_layer(encoder.dim * grid * grid, hidden) if grid else None
         width = hidden if grid else encoder.dim
         self.head = PairwiseOrder(width, moments, len(self.orders), hidden=hidden, compare=compare)
-        self.guards = _guards(jitter=jitter, split=split, level=level, moving=moving)
+        self.guards = _guards(
+            jitter=jitter, split=split, level=level, bars=bars, soften=soften, moving=moving
+        )
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -142,10 +163,11 @@ class SequenceSorting(Task):
         return Plan(times=times, short_side=canvas(self.view.size), past_end="repeat")
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.frames is not None
+        lit = without_bars(sample) if self.bars else sample
+        assert lit.frames is not None
         assert sample.times is not None
         side = canvas(self.view.size)
-        frames = resize(sample.frames, side)
+        frames = resize(lit.frames, side)
         centre = motion_centre(frames) if self.centre else _anywhere(rng)
         clips = square_around(frames, side, centre).unflatten(1, (self.count, -1)).transpose(0, 1)
         target = integer(rng, len(self.orders))
@@ -183,6 +205,8 @@ class SequenceSorting(Task):
         x = apply_crop(as_float(moments.flatten(0, 1)), boxes, flips, self.view.size)
         if self.split:
             x = _one_channel(x, batch["channels"].flatten())
+        if self.soften:
+            x = coarse(x)
         x = x.unflatten(0, (-1, n))
         kept = {k: batch[k] for k in ("target", "weight", "times")}
         return {"inputs": levelled(x) if self.level else x, **kept}
@@ -200,33 +224,20 @@ class SequenceSorting(Task):
         return self.place(embed_grid(self.encoder, moments, self.grid))
 
 
-def _guards(*, jitter: bool, split: bool, level: bool, moving: bool) -> tuple[Guard, ...]:
+def _guards(
+    *, jitter: bool, split: bool, level: bool, bars: bool, soften: bool, moving: bool
+) -> tuple[Guard, ...]:
+    drift, fading = probe(between, place_of_detail), probe(between, chroma)
+    exposure, edges = probe(between, brightness), probe(between, outermost)
+    noise, asked = probe(between, fine_detail), probe(between, fine_detail, asked=True)
     return (
-        Guard("jitter", "slow drift of the whole picture, as of a moving camera", jitter, drifting),
+        Guard("jitter", "slow drift of the whole picture, as of a moving camera", jitter, drift),
         Guard("split", "colour that fades or grows, and fringes that lenses make", split, fading),
         Guard("level", "exposure that drifts with time", level, exposure),
-        Guard("moving", "compression noise, where nothing else changes", moving, noise),
+        Guard("bars", "noise in the black bars round the picture", bars, edges),
+        Guard("soften", "compression that is finer in some frames", soften, noise),
+        Guard("moving", "compression noise, where nothing else changes", moving, asked),
     )
-
-
-def drifting(batch: Batch) -> Tensor:
-    """Which moment's edges lie between those of two others, for all three: [B, F]."""
-    return between(place_of_detail(batch["inputs"]))
-
-
-def fading(batch: Batch) -> Tensor:
-    """Which moment is between two others in how colourful it is: [B, F]."""
-    return between(chroma(batch["inputs"]))
-
-
-def exposure(batch: Batch) -> Tensor:
-    """Which moment is between two others in brightness: [B, F]."""
-    return between(brightness(batch["inputs"]))
-
-
-def noise(batch: Batch) -> Tensor:
-    """Which moment is between two others in fine noise, 0 where nothing is asked: [B, F]."""
-    return between(fine_detail(batch["inputs"])) * batch["weight"][:, None]
 
 
 def _anywhere(rng: Generator) -> tuple[float, float]:

@@ -6,15 +6,26 @@ from torch import Generator, Tensor
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.augment import draw_crop, draw_flip
+from ..modalities.augment import apply_crop, draw_crop, draw_flip
 from ..modalities.draw import coin
 from ..modalities.jitter import apply_colour, draw_colour
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
-from ..modalities.view import View
-from .clips import canvas, clip_times, clip_view, cut, embed, embed_grid, square
-from .cues import between, fine_detail, levelled
+from ..modalities.view import View, as_float
+from .clips import canvas, clip_times, clip_view, embed, embed_grid, square
+from .cues import (
+    between,
+    brightness,
+    coarse,
+    fine_detail,
+    levelled,
+    outermost,
+    place_of_detail,
+    probe,
+)
 from .heads import classifier, shared_layer
 from .metrics import accuracy, balanced_accuracy, weighted_mean
+from .motion import without_bars
+from .options import check_crop, check_least
 from .show import best, film
 from .task import Batch, Guard, Picture, Step, Task
 from .tuples import tuple_times
@@ -59,6 +70,11 @@ class ShuffleLearn(Task):
             0: the encoder's vector, which is the mean over all places.
         level: give the moments of a tuple the same mean colour, so that fading tells nothing
             (not in the paper).
+        bars: cut away bars that stay dark along the borders (not in the paper).
+        shared_crop: cut all moments of a tuple alike, as the paper does; otherwise each by a crop
+            of its own.
+        soften: replace every two by two pixels by their mean; off, since it costs detail and the
+            paper has none of it.
         moving: leave tuples out of the loss whose c looks like a or e. In still scenes only
             compression changes from frame to frame, and tells the order.
     """
@@ -82,6 +98,9 @@ class ShuffleLearn(Task):
         motion: bool = True,
         level: bool = True,
         grid: int = 0,
+        bars: bool = True,
+        shared_crop: bool = True,
+        soften: bool = False,
         moving: bool = True,
     ):
         super().__init__()
@@ -89,20 +108,23 @@ class ShuffleLearn(Task):
             raise InputError(f"need 0 < tau_min <= tau_max, got {tau_min:g} and {tau_max:g}")
         if not 0 < positives < 1:
             raise InputError(f"positives is a share between 0 and 1, got {positives:g}")
-        if grid < 0 or (grid and not hidden):
-            raise InputError("grid is 0 or more places per side, and needs a hidden layer")
+        check_crop(scale)
+        check_least(0, similar=similar, colour=colour, hidden=hidden, grid=grid)
+        if grid and not hidden:
+            raise InputError("a grid needs a hidden layer: set hidden to 1 or more, or grid to 0")
         self.view = clip_view(encoder, size, frames, step)
         self.near, self.far, self.positives, self.similar = tau_min, tau_max, positives, similar
         self.scale, self.flip, self.colour = scale, flip, colour
-        self.motion, self.level, self.compare, self.moving = motion, level, compare, moving
+        self.motion, self.compare = motion, compare
+        self.level, self.bars, self.moving = level, bars, moving
+        self.shared_crop, self.soften = shared_crop, soften
         self.encoder = encoder
         self.grid = grid
         self.place = shared_layer(encoder.dim * grid * grid, hidden) if grid else None
         width = hidden if grid else encoder.dim
         self.head = classifier((6 if compare else 3) * width, 2, hidden)
-        self.guards = (
-            Guard("level", "fading, or exposure that drifts with time", level, drift),
-            Guard("moving", "compression noise, where nothing else changes", moving, noise),
+        self.guards = _guards(
+            level=level, bars=bars, shared_crop=shared_crop, soften=soften, moving=moving
         )
 
     @property
@@ -129,7 +151,8 @@ class ShuffleLearn(Task):
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
         assert sample.times is not None
-        frames = square(sample, canvas(self.view.size), rng)
+        lit = without_bars(sample) if self.bars else sample
+        frames = square(lit, canvas(self.view.size), rng)
         moments = frames.unflatten(1, (5, self.view.frames)).transpose(0, 1)
         times = sample.times.float().view(5, -1)
         target, s = coin(rng, self.positives), self.colour
@@ -139,7 +162,7 @@ class ShuffleLearn(Task):
             "times": times[order, 0],
             "target": torch.tensor(int(target)),
             "weight": torch.tensor(float(self._asks(moments, times))),
-            "box": draw_crop(rng, scale=self.scale),
+            "boxes": self._boxes(rng)[order],
             "flip": draw_flip(rng, 0.5 if self.flip else 0.0),
             "colour": draw_colour(rng, brightness=s, contrast=s, saturation=s, hue=s / 4),
         }
@@ -159,15 +182,20 @@ class ShuffleLearn(Task):
         alike = bool(change.square().mean((1, 2, 3, 4)).sqrt().min() <= self.similar)
         return not (self.moving and alike)
 
+    def _boxes(self, rng: Generator) -> Tensor:
+        """Crop boxes [5, 4] of the five moments."""
+        drawn = [draw_crop(rng, scale=self.scale) for _ in range(1 if self.shared_crop else 5)]
+        return torch.stack(drawn).expand(5, -1)
+
     def augment(self, batch: Batch) -> Batch:
-        _, v, _, t, *_ = batch["moments"].shape
-        flat = batch["moments"].transpose(1, 2).flatten(2, 3)
-        x = apply_colour(cut(flat, batch, self.view.size), batch["colour"])
-        x = x.unflatten(2, (v, t)).transpose(1, 2)
-        if self.level:
-            x = levelled(x)
+        flips, boxes = batch["flip"].repeat_interleave(3), batch["boxes"].flatten(0, 1)
+        x = apply_crop(as_float(batch["moments"].flatten(0, 1)), boxes, flips, self.view.size)
+        joined = x.unflatten(0, (-1, 3)).transpose(1, 2)
+        x = apply_colour(joined.flatten(2, 3), batch["colour"]).view_as(joined).transpose(1, 2)
+        if self.soften:
+            x = coarse(x)
         kept = {k: batch[k] for k in ("target", "weight", "times")}
-        return {"inputs": x, **kept}
+        return {"inputs": levelled(x) if self.level else x, **kept}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         inputs, target, weight = batch["inputs"], batch["target"], batch["weight"]
@@ -189,16 +217,18 @@ class ShuffleLearn(Task):
         return self.place(embed_grid(self.encoder, moments, self.grid))
 
 
-def drift(batch: Batch) -> Tensor:
-    """Whether each channel's mean goes one way (1) or turns back (-1): [B, 3]."""
-    first, middle, last = batch["inputs"].mean((3, 4, 5)).unbind(1)
-    turn = (middle - first) * (last - middle)
-    return turn / (turn.abs() + 1e-8)
-
-
-def noise(batch: Batch) -> Tensor:
-    """Which moment is between the others in fine noise, 0 where nothing is asked: [B, 3]."""
-    return between(fine_detail(batch["inputs"])) * batch["weight"][:, None]
+def _guards(
+    *, level: bool, bars: bool, shared_crop: bool, soften: bool, moving: bool
+) -> tuple[Guard, ...]:
+    exposure, place = probe(between, brightness), probe(between, place_of_detail)
+    noise, asked = probe(between, fine_detail), probe(between, fine_detail, asked=True)
+    return (
+        Guard("level", "fading, or exposure that drifts with time", level, exposure),
+        Guard("bars", "noise in the black bars round the picture", bars, probe(between, outermost)),
+        Guard("shared_crop", "crops that move from moment to moment", shared_crop, place),
+        Guard("soften", "compression that is finer in some frames", soften, noise),
+        Guard("moving", "compression noise, where nothing else changes", moving, asked),
+    )
 
 
 def _pictures(batch: Batch, logits: Tensor) -> list[Picture]:
