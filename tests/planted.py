@@ -66,6 +66,18 @@ def noisy(plan: Plan, amount: Callable[[float], float] = lambda t: 0.2 + 0.2 * t
     return _sample(plan, grain)
 
 
+def barred(plan: Plan) -> Sample:
+    """A still, bright picture between bars that are black at first and slightly grey at last."""
+    sample = still(plan)
+    assert sample.frames is not None
+    frames = sample.frames.clone()
+    height = frames.shape[-2]
+    for frame, t in zip(frames, plan.times, strict=True):
+        for bar in (frame[:, : height // 6], frame[:, -(height // 6) :]):
+            bar.fill_(round(2 * t))
+    return Sample(frames, sample.times)
+
+
 def _waves(y: Tensor, x: Tensor) -> Tensor:
     return 0.5 + 0.2 * torch.sin(7 * x + 1) * torch.sin(5 * y)
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from planted import clock, drawn, medium, noisy, probed, still
+from planted import barred, clock, drawn, medium, noisy, probed, still
 from task_kit import build_encoder
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
 from pretexto.modalities.draw import generator
-from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.modalities.media import MediaError, MediaInfo, Sample
 from pretexto.tasks.arrow_of_time import ArrowOfTime
 from pretexto.tasks.clips import embed_frames
 from pretexto.tasks.cues import coarse
@@ -105,18 +105,6 @@ def test_static_media_leave_the_answer_to_chance():
     assert torch.equal(data["inputs"], data["inputs"].flip(2))
     with torch.no_grad():
         assert abs(float(task(data).metrics["accuracy"]) - 0.5) < 5 * 0.5 / math.sqrt(400)
-
-
-def barred(plan: Plan) -> Sample:
-    """A still, bright picture between bars that are black at first and slightly grey at last."""
-    sample = still(plan)
-    assert sample.frames is not None
-    frames = sample.frames.clone()
-    height = frames.shape[-2]
-    for frame, t in zip(frames, plan.times, strict=True):
-        for bar in (frame[:, : height // 6], frame[:, -(height // 6) :]):
-            bar.fill_(round(2 * t))
-    return Sample(frames, sample.times)
 
 
 PLANTED = {

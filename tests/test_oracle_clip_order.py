@@ -5,7 +5,7 @@ from itertools import pairwise, permutations
 
 import pytest
 import torch
-from planted import clock, drawn, medium, noisy, probed, still
+from planted import barred, clock, drawn, medium, noisy, probed, still
 from scipy.stats import chisquare
 from task_kit import build_encoder
 from torch import Tensor
@@ -131,6 +131,8 @@ def test_static_media_leave_the_answer_to_chance():
 
 PLANTED = {
     "level": (clock, {}),
+    "bars": (barred, {"moving": False, "gap": 1.5}),
+    "soften": (noisy, {"moving": False, "gap": 1.5}),
     "moving": (noisy, {"similar": 0.03, "gap": 1.5}),
 }
 

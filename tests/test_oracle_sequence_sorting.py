@@ -5,7 +5,7 @@ from itertools import pairwise, permutations
 
 import pytest
 import torch
-from planted import SECONDS, clock, drawn, fading, medium, noisy, panned, probed, still
+from planted import SECONDS, barred, clock, drawn, fading, medium, noisy, panned, probed, still
 from scipy.stats import chisquare
 from task_kit import build_encoder
 from torch import Tensor
@@ -229,11 +229,14 @@ def test_static_media_leave_the_answer_to_chance():
     assert abs(got - 1 / 12) < 5 * math.sqrt(1 / 12 * 11 / 12 / 300)
 
 
+FAR = {"scale": (1.0, 1.0), "tau_min": 1.5, "tau_max": 2.0}
 PLANTED = {
     "level": (clock, {"split": False}),
     "jitter": (panned, {"centre": False, "flip": False}),
     "split": (fading, {}),
-    "moving": (noisy, {"similar": 0.03, "scale": (1.0, 1.0), "tau_min": 1.5, "tau_max": 2.0}),
+    "bars": (barred, {"moving": False, **FAR}),
+    "soften": (noisy, {"moving": False, **FAR}),
+    "moving": (noisy, {"similar": 0.03, **FAR}),
 }
 
 
