@@ -16,6 +16,7 @@ from .cues import brightness, coarse, fine_detail, levelled, outermost, trend
 from .heads import classifier
 from .metrics import accuracy, weighted_mean
 from .motion import apart, without_bars
+from .options import check_crop, check_least
 from .show import best, film_strip
 from .task import Batch, Guard, Picture, Step, Task
 from .tuples import moving_start
@@ -77,6 +78,8 @@ class ArrowOfTime(Task):
         moving: bool = True,
     ):
         super().__init__()
+        check_crop(scale)
+        check_least(0, similar=similar, colour=colour)
         self.view = clip_view(encoder, size, 8 if frames is None else frames, step)
         if self.view.frames < 2 or step <= 0:
             raise InputError("a direction takes frames=2 or more and a step above 0 s")

@@ -15,6 +15,7 @@ from .clips import canvas, clip_times, clip_view, cut, draw_view, embed, square
 from .heads import Comparison, Fusion
 from .marks import beside_pictures, file_marks
 from .metrics import accuracy, weighted_mean
+from .options import check_crop
 from .pairs import beside_others, beside_the_other_moment, each_once
 from .show import best, film, spectrogram
 from .sounds import (
@@ -107,6 +108,7 @@ class AudioVisual(Task):
     ):
         super().__init__()
         _check(negatives, sampled, hard)
+        check_crop(scale, ratio)
         self.view = clip_view(encoder, size, frames, step)
         self.sound = sound_view(audio_encoder, seconds)
         if not self.view.span < seconds:

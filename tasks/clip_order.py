@@ -87,6 +87,7 @@ class ClipOrder(Task):
             raise InputError(f"need 0 < step <= gap, got {step:g} and {gap:g}")
         check_crop(scale)
         check_least(0, similar=similar, colour=colour, grid=grid)
+        check_least(1, hidden=hidden)
         self.view = clip_view(encoder, size, frames, step)
         self.orders = orders(clips, mirrored=False)
         self.count, self.step, self.gap, self.similar = clips, step, gap, similar

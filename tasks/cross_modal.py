@@ -14,6 +14,7 @@ from .clips import canvas, clip_times, clip_view, cut, draw_view, embed, square
 from .contrast import info_nce, nt_xent
 from .heads import projector
 from .marks import file_marks
+from .options import check_crop
 from .show import film, spectrogram
 from .sounds import (
     audible_with_picture,
@@ -89,6 +90,7 @@ class CrossModal(Task):
             raise InputError(f"temperature must be above 0, got {temperature:g}")
         if min(within_picture, within_sound) < 0:
             raise InputError("within_picture and within_sound are weights of 0 and more")
+        check_crop(scale)
         self.view = clip_view(encoder, size, frames, step)
         self.sound = sound_view(audio_encoder, seconds)
         if not self.view.span < seconds:

@@ -5,9 +5,16 @@ from itertools import combinations, pairwise
 import torch
 from torch import Tensor, nn
 
+from .options import check_least
+
 
 def classifier(inputs: int, classes: int, hidden: int = 0) -> nn.Module:
-    """One linear layer, or two with a ReLU between them where `hidden` is not 0."""
+    """One linear layer, or two with a ReLU between them where `hidden` is not 0.
+
+    Raises:
+        InputError: a width below 0.
+    """
+    check_least(0, hidden=hidden)
     if not hidden:
         return nn.Linear(inputs, classes)
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, classes))
@@ -51,10 +58,14 @@ class Comparison(nn.Module):
         second: length of the second vectors.
         classes: number of answers.
         hidden: width of the projections and of the classifier's hidden layer.
+
+    Raises:
+        InputError: projections of no width.
     """
 
     def __init__(self, first: int, second: int, classes: int, *, hidden: int):
         super().__init__()
+        check_least(1, hidden=hidden)
         self.first = nn.Sequential(nn.Linear(first, hidden, bias=False), nn.BatchNorm1d(hidden))
         self.second = nn.Sequential(nn.Linear(second, hidden, bias=False), nn.BatchNorm1d(hidden))
         self.classifier = classifier(4 * hidden, classes, hidden)

@@ -17,6 +17,7 @@ from .cues import fine_detail
 from .heads import classifier
 from .metrics import accuracy, weighted_mean
 from .motion import apart
+from .options import check_crop, check_least
 from .show import best, film_strip
 from .task import Batch, Guard, Picture, Step, Task
 from .tuples import moving_start
@@ -81,6 +82,8 @@ class Pace(Task):
         paces = tuple(paces)
         if len(paces) < 2 or paces[0] < 1 or sorted(set(paces)) != list(paces):
             raise InputError(f"paces are two or more rising whole numbers from 1, not {paces}")
+        check_crop(scale)
+        check_least(0, similar=similar, colour=colour)
         self.view = clip_view(encoder, size, 8 if frames is None else frames, step)
         if self.view.frames < 2 or step <= 0:
             raise InputError("a pace takes frames=2 or more and a step above 0 s")

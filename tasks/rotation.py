@@ -11,6 +11,7 @@ from ..modalities.view import View
 from .clips import canvas, clip_view, cut, draw_view, embed, plan_clip, square
 from .heads import classifier
 from .metrics import accuracy
+from .options import check_crop
 from .show import best, film
 from .task import Batch, Guard, Picture, Step, Task
 
@@ -50,6 +51,7 @@ class Rotation(Task):
         square_crop: bool = True,
     ):
         super().__init__()
+        check_crop(scale)
         self.view = clip_view(encoder, size, frames, step)
         self.scale, self.flip, self.square_crop = scale, flip, square_crop
         self.encoder = encoder

@@ -122,6 +122,7 @@ class SequenceSorting(Task):
             raise InputError(f"shift is a share of the crop from 0 to below 0.5, got {shift:g}")
         check_crop(scale)
         check_least(0, similar=similar, grid=grid)
+        check_least(1, hidden=hidden)
         self.view = clip_view(encoder, size, frames, step)
         self.orders = orders(moments, mirrored=True)
         self.count, self.near, self.far, self.similar = moments, tau_min, tau_max, similar

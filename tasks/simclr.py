@@ -22,6 +22,7 @@ from .clips import (
 )
 from .contrast import nt_xent
 from .heads import projector
+from .options import check_crop, check_least
 from .show import film
 from .task import Batch, Guard, Picture, Step, Task
 
@@ -76,6 +77,8 @@ class SimCLR(Task):
             raise InputError(f"temperature must be above 0, got {temperature:g}")
         if layers not in (2, 3):
             raise InputError(f"the projection head has 2 or 3 layers, not {layers}")
+        check_crop(scale)
+        check_least(0, strength=strength)
         self.view = clip_view(encoder, size, frames, step)
         self.same_start, self.temperature = same_start, temperature
         self.scale, self.flip = scale, flip

@@ -12,6 +12,7 @@ from ..modalities.view import View, encoder_input
 from .clips import canvas, clip_view, cut, draw_view, embed, plan_clip, square
 from .heads import classifier
 from .metrics import accuracy
+from .options import check_crop
 from .show import best, film, spectrogram
 from .sounds import audible, sound_view
 from .task import Batch, Picture, Step, Task
@@ -56,6 +57,7 @@ class Supervised(Task):
             raise InputError(f"classification needs at least 2 classes, got {classes}")
         if not 0 <= gain < 1:
             raise InputError(f"gain is a share from 0 to less than 1, got {gain:g}")
+        check_crop(scale)
         hears = encoder.modality == "audio"
         self.view = (
             sound_view(encoder, seconds) if hears else clip_view(encoder, size, frames, step)

@@ -13,6 +13,7 @@ from ..modalities.view import View
 from .clips import canvas, clip_times, clip_view, cut, draw_view, square
 from .heads import Comparison
 from .metrics import accuracy, weighted_mean
+from .options import check_crop
 from .show import best, film, spectrogram
 from .sounds import (
     SILENT,
@@ -98,6 +99,7 @@ class Synchrony(Task):
             raise InputError(f"shift is two numbers of seconds, 0 < least <= most: got {shift}")
         if moments < 1:
             raise InputError(f"moments is a number from 1 on, got {moments}")
+        check_crop(scale)
         self.view = clip_view(encoder, size, frames, step)
         self.sound = sound_view(audio_encoder, frames * step if seconds is None else seconds)
         if self.view.span > self.sound.seconds:
