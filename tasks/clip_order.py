@@ -177,12 +177,14 @@ def _guards(*, level: bool, bars: bool, soften: bool, moving: bool) -> tuple[Gua
 
 
 def _pictures(batch: Batch, logits: Tensor, every: tuple[tuple[int, ...], ...]) -> list[Picture]:
-    names = tuple("-".join(str(k + 1) for k in order) for order in every)
+    # Which clip to view first, second, …: the place in which each is shown.
+    places = [[order.index(k) for k in range(len(order))] for order in every]
+    names = tuple("-".join(str(k + 1) for k in place) for place in places)
     return [
         Picture(
             images=[film(clip, 2) for clip in batch["inputs"][i]],
             captions=[f"from {float(t):.2f} s" for t in batch["times"][i]],
-            answer=names[int(batch["target"][i])],
+            answer=f"in order {names[int(batch['target'][i])]}",
             prediction=best(logits[i], names),
         )
         for i in range(min(len(logits), 4))

@@ -12,7 +12,7 @@ from .clips import canvas, clip_view, cut, draw_view, embed, plan_clip, square
 from .heads import classifier
 from .metrics import accuracy
 from .options import check_crop
-from .show import best, film
+from .show import best, film_strip
 from .task import Batch, Guard, Picture, Step, Task
 
 NAMES = ("0°", "90°", "180°", "270°")
@@ -90,7 +90,7 @@ class Rotation(Task):
         logits = self.head(embed(self.encoder, inputs))
         metrics = {"accuracy": accuracy(logits, target)}
         loss = F.cross_entropy(logits, target)
-        return Step(loss, metrics, lambda: _pictures(inputs, target, logits))
+        return Step(loss, metrics, lambda: _pictures(inputs, target, logits, self.view.step))
 
 
 def detail_by_axis(batch: Batch) -> Tensor:
@@ -100,15 +100,12 @@ def detail_by_axis(batch: Batch) -> Tensor:
     return torch.stack([s.square().mean((-2, -1)).clamp_min(1e-8).log() for s in steps], 1)
 
 
-def _pictures(inputs: Tensor, target: Tensor, logits: Tensor) -> list[Picture]:
+def _pictures(inputs: Tensor, target: Tensor, logits: Tensor, step: float) -> list[Picture]:
     # One rotation each of the first four media, so that all four answers are seen.
-    chosen = [i for i in range(0, 20, 5) if i < len(target)]
-    return [
-        Picture(
-            images=[film(inputs[i])],
-            captions=["Which way is up?"],
-            answer=f"turned by {NAMES[int(target[i])]} counter-clockwise",
-            prediction=best(logits[i], NAMES),
-        )
-        for i in chosen
-    ]
+    chosen, made = [i for i in range(0, 20, 5) if i < len(target)], []
+    for i in chosen:
+        images, captions = film_strip(inputs[i], step * torch.arange(inputs.shape[2]))
+        captions = [f"+{c}" for c in captions] if len(images) > 1 else ["Which way is up?"]
+        answer = f"turned by {NAMES[int(target[i])]} counter-clockwise"
+        made.append(Picture(images, captions, answer, best(logits[i], NAMES)))
+    return made

@@ -259,7 +259,7 @@ def _pictures(
         Picture(
             images=[film(moment, 2) for moment in batch["inputs"][i]],
             captions=[f"{float(t):.2f} s" for t in batch["times"][i]],
-            answer=f"{asked} {names[int(batch['target'][i])]}, or reversed",
+            answer=f"{asked} {names[int(batch['target'][i])]} (or reversed)",
             prediction=best(logits[i], names),
         )
         for i in range(min(len(logits), 4))

@@ -1,6 +1,7 @@
 """Clip order on frames whose brightness spells the time."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise, permutations
 
 import pytest
@@ -10,6 +11,7 @@ from scipy.stats import chisquare
 from task_kit import build_encoder
 from torch import Tensor
 
+from pretexto.comparison.pictures import correct
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
@@ -17,6 +19,7 @@ from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, MediaInfo
 from pretexto.tasks.clip_order import ClipOrder
 from pretexto.tasks.heads import PairwiseOrder
+from pretexto.tasks.show import film
 
 
 def task_of(**options) -> ClipOrder:
@@ -165,3 +168,15 @@ def test_a_grid_shows_the_head_where_things_are(encoder):
     _, data = drawn(task, 4)
     task(data).loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in task.parameters())
+
+
+def test_pictures_say_in_which_order_to_view_the_clips():
+    task = task_of(size=16, clips=4)
+    _, data = drawn(task, 4)
+    for i, picture in enumerate(task(data).pictures()):
+        places = [int(k) - 1 for k in picture.answer.removeprefix("in order ").split("-")]
+        times = [float(picture.captions[k].split()[1]) for k in places]
+        assert times == sorted(times), picture.answer
+        said = picture.answer.removeprefix("in order ")
+        assert correct(replace(picture, prediction=f"{said} (50 %)"))
+        assert torch.equal(picture.images[2], film(data["inputs"][i, 2], 2))

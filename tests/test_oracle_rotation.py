@@ -106,3 +106,15 @@ def test_squashing_gives_the_axis_away_only_without_the_guard():
     assert scores[False] > 0.9
     # 200 answers of which every picture gives both: chance is 0.5, its deviation below 0.036.
     assert abs(scores[True] - 0.5) < 0.15
+
+
+def test_a_turned_clip_is_drawn_as_a_strip_of_its_frames():
+    task = Rotation(build_encoder(TinyVideo), size=32, frames=8, step=0.1)
+    data = batch_of(task)
+    pictures = task(data).pictures()
+    assert [p.answer.split()[2] for p in pictures] == ["0°", "90°", "180°", "270°"]
+    assert pictures[1].captions == ["+0.00 s", "+0.20 s", "+0.50 s", "+0.70 s"]
+    for image, frame in zip(pictures[1].images, (0, 2, 5, 7), strict=True):
+        assert torch.equal(image, data["inputs"][5, :, frame])
+    single = Rotation(build_encoder(TinyImage), size=32)
+    assert single(batch_of(single)).pictures()[0].captions == ["Which way is up?"]

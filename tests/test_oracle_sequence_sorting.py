@@ -1,6 +1,7 @@
 """Sequence sorting on frames whose brightness spells the time."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise, permutations
 
 import pytest
@@ -10,6 +11,7 @@ from scipy.stats import chisquare
 from task_kit import build_encoder
 from torch import Tensor
 
+from pretexto.comparison.pictures import correct
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
@@ -272,3 +274,20 @@ def test_a_grid_shows_the_head_where_things_are(encoder):
     _, data = drawn(task, 4)
     task(data).loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in task.parameters())
+
+
+def test_pictures_say_in_which_order_to_view_the_moments():
+    task = task_of(size=16)
+    _, data = drawn(task, 4)
+    for picture in task(data).pictures():
+        order = picture.answer.removeprefix("in order ").removesuffix(" (or reversed)")
+        times = [float(picture.captions[int(k) - 1].split()[0]) for k in order.split("-")]
+        assert times in (sorted(times), sorted(times, reverse=True)), picture.answer
+        assert correct(replace(picture, prediction=f"{order} (50 %)"))
+    task = task_of(size=16, reverse="tuple")
+    _, data = drawn(task, 4)
+    for picture in task(data).pictures():
+        shown = picture.answer.removeprefix("shown as ").removesuffix(" (or reversed)")
+        times = [float(caption.split()[0]) for caption in picture.captions]
+        ranks = [sorted(times).index(t) + 1 for t in times]
+        assert [int(k) for k in shown.split("-")] in (ranks, ranks[::-1])
