@@ -67,7 +67,7 @@ def probe(relation: Cue, cue: Cue, *, asked: bool = False) -> Callable[[Batch], 
     """A guard's probe of a batch of moments: how a cue relates the moments of each tuple.
 
     Args:
-        relation: `between`, `rising` or `trend`.
+        relation: `between` or `rising`.
         cue: from moments to values [B, N, F].
         asked: 0 for tuples that have no weight.
     """

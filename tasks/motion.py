@@ -50,9 +50,10 @@ def square_around(frames: Tensor, side: int, centre: tuple[float, float]) -> Ten
 def without_bars(sample: Sample) -> Sample:
     """Cuts away borders that stay dark in all frames, unless less than a third would be left."""
     assert sample.frames is not None
-    frames = sample.frames[:, :, _lit(sample.frames.float().mean(3))]
-    frames = frames[..., _lit(frames.float().mean(2))]
-    return Sample(frames, sample.times)
+    light = sample.frames.float()
+    rows = _lit(light.mean(3))
+    columns = _lit(light[:, :, rows].mean(2))
+    return Sample(sample.frames[:, :, rows, columns], sample.times)
 
 
 def _lit(level: Tensor) -> slice:
