@@ -4,10 +4,11 @@
 
 Films are taken as they are, encoded to H.264 with default keyframes (libx264, CRF 23), and to H.264
 with keyframes only. Shuffle and Learn and sequence sorting cut their tuples with their own
-samplers, guards off and on. Every frame of a tuple is described by ten numbers that say how noisy,
-blurred or blocky it is and nothing of where things are; a linear classifier on those of the tuple
-must name the answer, on sources that it has not learned from. What it can tell from films as they
-are is not this compression: motion blur and things that come and go change the same numbers.
+samplers: guards off, on as they are by default, and with `soften`, which is off by default, on too.
+Every frame of a tuple is described by ten numbers that say how noisy, blurred or blocky it is and
+nothing of where things are; a linear classifier on those of the tuple must name the answer, on
+sources that it has not learned from. What it can tell from films as they are is not this
+compression: motion blur and things that come and go change the same numbers.
 
 Films: "still", textures with sensor noise that do not move; "moving", the same textures along a
 closed path, so that nothing but compression changes with time; "jhmdb8", clips of the folder DIR
@@ -136,8 +137,9 @@ def make_task(name: str, **guards) -> Task:
 
 def settings(name: str) -> dict[str, dict[str, object]]:
     """By name, which guards are on."""
-    names = [guard.name for guard in make_task(name).guards]
-    return {"off": dict.fromkeys(names, False), "on": {}}
+    # Crops of their own would hide what compression tells; no guard hides less of it.
+    names = [guard.name for guard in make_task(name).guards if guard.name != "shared_crop"]
+    return {"off": dict.fromkeys(names, False), "on": {}, "on, soften": {"soften": True}}
 
 
 def cut_tuples(task: Task, films: list[Film], seed: int, per_film: int) -> Iterable[dict]:
