@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import InputError
 from ..modalities.child import Limits, Reply
 from ..modalities.media import MediaError
+from ..modalities.motion import motion_kind
 from ..progress import progress
 from .crew import crew
 from .journal import Journal
@@ -62,9 +63,10 @@ def scan(
     if out.exists() and not path.exists():
         _seed(path, out)
     with Journal(path, str(out)) as journal:
-        known = _known(journal, asdict(limits))
+        how = {"limits": asdict(limits), "motion": motion_kind()}
+        known = _known(journal, how)
         known = _update(journal, known, names, root, jobs, limits)
-        facts = {"limits": asdict(limits), "root": str(root.resolve())}
+        facts = {**how, "root": str(root.resolve())}
         facts["relative_root"] = os.path.relpath(root.resolve(), out.resolve().parent)
         report = _finish(journal, known, names, places, out, facts)
         journal.remove()
@@ -121,22 +123,27 @@ def _seed(path: Path, out: Path) -> None:
     columns = [name for name in COLUMNS if name not in ("label", "group", "split", "duplicate_of")]
     table = Rows(out)
     with Journal(part, str(out)) as journal:
-        journal.append({"limits": table.facts.get("limits")})
+        journal.append({name: table.facts.get(name) for name in ("limits", "motion")})
         for values in table.everything(*columns):
             journal.append(dict(zip(columns, values, strict=True)))
     os.replace(part, path)
 
 
-def _known(journal: Journal, limits: dict) -> dict[str, tuple[int, int, int]]:
-    """Path → place in the journal, size and time of change, of rows that are still good."""
+def _known(journal: Journal, how: dict) -> dict[str, tuple[int, int, int]]:
+    """Path → place in the journal, size and time of change, of rows that are still good.
+
+    What broke other limits is tried again, and so is what has its motion measured otherwise.
+    """
     known: dict[str, tuple[int, int, int]] = {}
-    then = None
+    then: dict = {}
     for place, row in journal.lines():
         if "limits" in row:
-            then = row["limits"]
-        elif row["status"] not in _LIMITED or then == limits:
+            then = row
+        elif row["status"] in _LIMITED and then["limits"] != how["limits"]:
+            continue
+        elif not row.get("motion") or then.get("motion") == how["motion"]:
             known[row["path"]] = (place, row["size"], row["modified"])
-    journal.append({"limits": limits})
+    journal.append(how)
     return known
 
 
@@ -188,7 +195,7 @@ def _finish(
     facts: dict[str, Any],
 ) -> Report:
     """Orders the rows, marks duplicates, writes the index."""
-    report = Report(str(out))
+    report = Report(str(out), facts["motion"])
     good, bad, first = [], [], {}
     for name in names:
         row = journal.at(known[name][0])

@@ -34,6 +34,27 @@ def flashes(seconds: Sequence[float]) -> list[np.ndarray]:
     return frames
 
 
+def drifting(
+    moved: Sequence[float], *, seed: int = 0, height: int = 120, width: int = 160
+) -> list[np.ndarray]:
+    """Frames of one texture that has gone so far in each, in hundredths of the longer side."""
+    rng = np.random.default_rng(seed)
+    cycles, turn, phase = rng.uniform(1, 12, 40), *rng.uniform(0, 2 * np.pi, (2, 40))
+    waves = 2 * np.pi * cycles * np.array([np.sin(turn), np.cos(turn)])
+    y, x = (np.arange(n)[:, None] / max(height, width) for n in (height, width))
+    heading = rng.uniform(0, 2 * np.pi)
+    frames = []
+    for far in moved:
+        down = (y - far / 100 * np.sin(heading)) * waves[0]
+        across = (x - far / 100 * np.cos(heading)) * waves[1] + phase
+        # Sum of 40 plane waves, cos(down + across), the longer the stronger.
+        each = np.cos(down) / cycles**0.5 @ np.cos(across).T
+        each -= np.sin(down) / cycles**0.5 @ np.sin(across).T
+        grey = (128 + 25 * each).clip(0, 255).round().astype(np.uint8)
+        frames.append(np.repeat(grey[..., None], 3, 2))
+    return frames
+
+
 def clicks(duration: float, rate: int, start: float = 0.0) -> np.ndarray:
     """Sound from `start` on with an impulse at each half-second beat but the first, [1, N]."""
     wave = np.zeros((1, round((duration - start) * rate)), np.float32)
