@@ -1,10 +1,12 @@
 """A picture of where a film moves, and which of its moments a task chooses."""
 
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from ..datasets.scan import ARCHIVES
 from ..errors import InputError
 from ..modalities.draw import generator
 from ..modalities.media import MediaInfo, Plan
@@ -34,6 +36,8 @@ def draw_motion(path: str | Path, task: Task, out: Path, *, seed: int = 0) -> No
         InputError: the file has no picture that moves, or the task looks at no frames.
         MediaError: it cannot be read, or the task cannot use it.
     """
+    if Path(path).suffix.lower() in ARCHIVES:
+        raise InputError(f"{path}: an archive; unpack it and name one of its videos")
     found = survey(path)
     if not found.info.has_video:
         raise InputError(f"{path}: motion is measured in videos, and this is none")
@@ -81,7 +85,8 @@ def _draw_motion(axes, found: Survey) -> None:
     times, moved = times[later], moved[later]
     axes.stairs(np.diff(moved) / np.diff(times), times, color="#1a5fb4", label="by the frame")
     axes.legend(loc="upper right", fontsize=8, frameon=False)
-    axes.set(ylabel=f"motion by {found.motion.kind},\n{UNITS[found.motion.kind]}", ylim=(0, None))
+    unit = textwrap.fill(f"motion by {found.motion.kind}: {UNITS[found.motion.kind]}", 18)
+    axes.set(ylabel=unit, ylim=(0, None))
 
 
 def _strip(path: Path, info: MediaInfo) -> tuple[np.ndarray, np.ndarray]:
