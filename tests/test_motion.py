@@ -1,4 +1,4 @@
-"""The motion that an index keeps: true speeds, at any frame rate, and nothing where nothing moves."""
+"""The motion that an index keeps: true speeds at any frame rate, and none where nothing moves."""
 
 from fractions import Fraction
 
@@ -36,7 +36,9 @@ def noisy(frames, seed: int, deviation: float = 4.0) -> list[np.ndarray]:
 def flickering(frames, fps: float) -> list[np.ndarray]:
     """The frames under light that swings by a fifth twice a second."""
     light = 1 + 0.2 * np.sin(4 * np.pi * times(fps, len(frames) / fps))
-    return [(f * x).clip(0, 255).round().astype(np.uint8) for f, x in zip(frames, light, strict=True)]
+    return [
+        (f * x).clip(0, 255).round().astype(np.uint8) for f, x in zip(frames, light, strict=True)
+    ]
 
 
 # Over 12 textures, 12.5, 25 and 50 frames per second: 0.96 … 1.12 of the true speed at 20 and 60 %
