@@ -74,19 +74,33 @@ class Motion:
         return times - times[:1], np.cumsum(self._moved)
 
     def per_second(self, duration: float) -> tuple[float, ...]:
-        """Mean speed in each second, in the kind's unit.
+        """Mean speed in each second, in the kind's unit; empty without frames."""
+        return speeds(*self.steps(), duration) if self._times else ()
 
-        A step between two frames counts for the time between them, so a second that the film
-        ends in has the speed that is seen in it.
-        """
-        seconds = max(int(np.ceil(round(duration, 6))), 1)
-        if not self._times or seconds > 10_000_000:
-            return ()
-        times, moved = self.steps()
-        edges = np.arange(seconds + 1).clip(0, times[-1])
-        moves, lengths = np.diff(np.interp(edges, times, moved)), np.diff(edges)
-        speeds = np.divide(moves, lengths, out=np.zeros(seconds), where=lengths > 0)
-        return tuple(round(float(x), 3) for x in speeds)
+
+def speeds(
+    times: NDArray[np.float64], moved: NDArray[np.float64], duration: float
+) -> tuple[float, ...]:
+    """Mean speed in each second.
+
+    A step between two frames counts for the time between them, so a second that the film ends in
+    has the speed that is seen in it.
+
+    Args:
+        times: [N], starts of the frames in seconds, rising from 0.
+        moved: [N], how far all has moved until each, in any unit of length.
+        duration: seconds.
+
+    Returns:
+        one value per second begun, rounded to a thousandth; none of more than 10 million.
+    """
+    seconds = max(int(np.ceil(round(duration, 6))), 1)
+    if seconds > 10_000_000:
+        return ()
+    edges = np.arange(seconds + 1).clip(0, times[-1])
+    moves, lengths = np.diff(np.interp(edges, times, moved)), np.diff(edges)
+    found = np.divide(moves, lengths, out=np.zeros(seconds), where=lengths > 0)
+    return tuple(round(float(x), 3) for x in found)
 
 
 def _small(width: int, height: int) -> tuple[int, int]:
