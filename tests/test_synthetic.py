@@ -130,7 +130,7 @@ def test_motion_is_the_figure_s(world):
         truth, motion = source.truth(i), source.info(i).motion
         assert len(motion) == 2
         if truth["class"] == "slide":
-            # It does nothing else: the area of the figure's disc times its way to and fro.
+            # It does nothing else: the area of the figure's disc times all its way.
             covered = np.pi * np.mean(truth["radius"]) ** 2
             ways = np.abs(np.diff(truth["x"])).sum() / (len(truth["x"]) - 1) * 12.5
             assert np.mean(motion) == pytest.approx(100 * covered * ways, rel=0.05)
