@@ -1,6 +1,6 @@
 """Small media files with known content, written for tests by PyAV."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def flashes(seconds: Sequence[float]) -> list[np.ndarray]:
 
 
 def drifting(
-    moved: Sequence[float], *, seed: int = 0, height: int = 120, width: int = 160
+    moved: Iterable[float], *, seed: int = 0, height: int = 120, width: int = 160
 ) -> list[np.ndarray]:
     """Frames of one texture that has gone so far in each, in hundredths of the longer side."""
     rng = np.random.default_rng(seed)
