@@ -17,6 +17,7 @@ from ..build import Tree, build, load_tree, resolved
 from .pretrain import KINDS, open_data
 
 TAKES_KEYS = True
+_LOOK = 16  # media, out of all, at which a comparison looks before its runs do
 DEFAULTS = {"seeds": 3, "clips": 3, "protocols": ["linear", "knn", "retrieval"], "levels": False}
 
 
@@ -52,9 +53,11 @@ def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) ->
     tree = resolved({**DEFAULTS, "data": "synthetic", **tree}, schema(), origin)
     # Built once here so that a mistake in one task is told before the first run, not hours later.
     objects = build(tree, schema(), origin)
+    source = open_data(objects["data"], kind=objects["kind"])
+    _say_unmeasured(list(objects["tasks"].values()), source)
     comparison = compare(
         {n: Entry(partial(make_task, t, origin), config=t) for n, t in tree["tasks"].items()},
-        open_data(objects["data"], kind=objects["kind"]),
+        source,
         out,
         view=objects["view"],
         trainer=objects["trainer"],
@@ -72,6 +75,16 @@ def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) ->
     for failed, reason in comparison.failed.items():
         print(f"FAILED {failed.words(folds=True)}: {reason}", file=sys.stderr)
     return 1 if comparison.failed else 0
+
+
+def _say_unmeasured(tasks: list, source) -> None:
+    """One line where tasks choose by a motion that is not known; runs say it in their logs only."""
+    from ..training.preflight import chooses_by_motion, look, motion_in_words
+
+    if choosing := [task for task in tasks if chooses_by_motion(task)]:
+        verdict = look(source, choosing[0], most=_LOOK, say=print)
+        if text := motion_in_words(verdict, *choosing):
+            print(text, flush=True)
 
 
 def schema() -> dict[str, Any]:

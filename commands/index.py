@@ -1,6 +1,7 @@
 """Scan a folder of media into an index; what cannot be read is quarantined with the reason.
 
     pretexto index my_videos --out my_videos.parquet
+    pretexto index ucf101-1:data/ucf101 --out ucf101.parquet   # with its classes and splits
 
 Every file is decoded once, in child processes with limits on time and memory. Interrupted, the
 same command goes on where it was; later it scans only what changed.
@@ -10,7 +11,7 @@ import os
 
 
 def arguments(parser) -> None:
-    parser.add_argument("path", help="folder of videos, sounds and pictures")
+    parser.add_argument("path", help="folder of media, or a published set: ucf101-1:DIR, …")
     parser.add_argument("--out", required=True, help="Parquet file to write")
     parser.add_argument("--table", help="CSV with path, class, group, split; default: groups.csv")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="default: all cores")

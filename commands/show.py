@@ -38,6 +38,7 @@ def arguments(parser) -> None:
 
 
 def run(args) -> int:
+    _check(args)
     if args.motion and not args.encoder:
         args.config = args.config or "shuffle_learn"
     if args.sound or args.matches:
@@ -46,8 +47,6 @@ def run(args) -> int:
         raise InputError(
             "show needs --config RECIPE, --encoder RUN, --motion FILE, --sound RUN or --matches RUN"
         )
-    if not Path(args.out).suffix == ".png":
-        raise InputError(f"--out {args.out}: name a .png file")
     config = args.config or str(Path(args.encoder) / "config.yaml")
     if args.motion:
         from ..comparison.motion_picture import draw_motion
@@ -71,6 +70,20 @@ def run(args) -> int:
     )
     print(args.out)
     return 0
+
+
+def _check(args) -> None:
+    """Refuses what makes no sense, or would be ignored."""
+    if not Path(args.out).suffix == ".png":
+        raise InputError(f"--out {args.out}: name a .png file")
+    for option, least in (("count", 1), ("seed", 0)):
+        if getattr(args, option) < least:
+            raise InputError(f"--{option} {getattr(args, option)}: give {least} or more")
+    for option in ("data", "split", "kind", "sound", "matches"):
+        if args.motion and getattr(args, option) is not None:
+            raise InputError(
+                f"--motion draws the one file that it names; leave out --{option}, or --motion"
+            )
 
 
 def _task_and_source(args, config: str):

@@ -1,44 +1,57 @@
 """A picture of where a film moves, and which of its moments a task chooses."""
 
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from ..datasets.scan import ARCHIVES
 from ..errors import InputError
 from ..modalities.draw import generator
 from ..modalities.media import MediaInfo, Plan
+from ..modalities.motion import UNITS
 from ..modalities.read import read
-from ..modalities.survey import survey
+from ..modalities.survey import Survey, survey
 from ..tasks.task import Task
 
 _FILM, _SHOWN, _DRAWS = 10, 12, 400
 
 
 def draw_motion(path: str | Path, task: Task, out: Path, *, seed: int = 0) -> None:
-    """Writes a PNG: a film strip, the motion of each second, and the windows that were drawn.
+    """Writes a PNG: a film strip, where the film moves, and the windows that were drawn.
 
-    The motion is what an index measures: the mean difference of small grey frames per second. The
-    bars count the times of the frames that the task asked for in 400 draws; the lines are the
-    windows, first to last frame, of twelve of them.
+    The steps are what an index keeps, one value per second, and what the task chooses by; the fine
+    line is the same motion from frame to frame (see `modalities.motion.Motion`). The bars count
+    the times of the frames that the task asked for in 400 draws; the lines are the windows, first
+    to last frame, of twelve of them.
+
+    Args:
+        path: of the film.
+        task: chooses the windows.
+        out: PNG file; its folder is made if it is not there.
+        seed: of the draws.
 
     Raises:
-        InputError: the file has no picture that moves.
+        InputError: the file has no picture that moves, or the task looks at no frames.
         MediaError: it cannot be read, or the task cannot use it.
     """
-    found = survey(path).info
-    if found.kind != "video" or not found.has_video:
+    if Path(path).suffix.lower() in ARCHIVES:
+        raise InputError(f"{path}: an archive; unpack it and name one of its videos")
+    found = survey(path)
+    if not found.info.has_video:
         raise InputError(f"{path}: motion is measured in videos, and this is none")
-    plans = [task.plan(found, generator(seed, 0, k)) for k in range(_DRAWS)]
+    plans = [task.plan(found.info, generator(seed, 0, k)) for k in range(_DRAWS)]
     if not plans[0].times:
         raise InputError(f"{type(task).__name__} looks at no frames, so it chooses no windows")
     _draw(Path(path), found, [np.array(p.times) for p in plans], type(task).__name__, out)
 
 
-def _draw(path: Path, info: MediaInfo, chosen: list[np.ndarray], task: str, out: Path) -> None:
+def _draw(path: Path, found: Survey, chosen: list[np.ndarray], task: str, out: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    info = found.info
     figure = Figure(figsize=(11, 6), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     film, curve, windows = figure.subplots(3, 1, height_ratios=[0.7, 1.3, 1.7], sharex=True)
@@ -49,11 +62,7 @@ def _draw(path: Path, info: MediaInfo, chosen: list[np.ndarray], task: str, out:
         left = time - width / 2
         film.imshow(frame, extent=(left + 0.03 * width, left + 0.97 * width, 0, 1), aspect="auto")
     film.set(ylim=(0, 1), yticks=[], ylabel="film")
-    motion = np.nan_to_num(np.array(info.motion))
-    seconds = np.append(np.arange(len(motion)), info.duration)
-    curve.stairs(motion, seconds, fill=True, color="#c9dcf5")
-    curve.stairs(motion, seconds, color="#1a5fb4")
-    curve.set(ylabel="motion\n(grey levels)", ylim=(0, None))
+    _draw_motion(curve, found)
     counts, edges = np.histogram(np.concatenate(chosen), 60, (0, info.duration))
     windows.stairs(counts / counts.max(), edges, fill=True, color="#e4e4e4")
     for row, moments in enumerate(chosen[:_SHOWN]):
@@ -62,7 +71,22 @@ def _draw(path: Path, info: MediaInfo, chosen: list[np.ndarray], task: str, out:
         windows.plot(moments, [height] * len(moments), "|", color="#b3541e", ms=7)
     windows.set(yticks=[], ylabel=f"{task}:\nframes drawn", xlabel="seconds")
     windows.set(xlim=(0, info.duration), ylim=(0, 1.05))
+    out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
+
+
+def _draw_motion(axes, found: Survey) -> None:
+    """The index's value of each second, and the speed from each frame to the next."""
+    assert found.motion is not None
+    seconds = np.append(np.arange(len(found.info.motion)), found.info.duration)
+    axes.stairs(found.info.motion, seconds, fill=True, color="#c9dcf5", label="by the second")
+    times, moved = found.motion.steps()
+    later = np.append(np.diff(times) > 0, True)  # the last of frames that start together
+    times, moved = times[later], moved[later]
+    axes.stairs(np.diff(moved) / np.diff(times), times, color="#1a5fb4", label="by the frame")
+    axes.legend(loc="upper right", fontsize=8, frameon=False)
+    unit = textwrap.fill(f"motion by {found.motion.kind}: {UNITS[found.motion.kind]}", 18)
+    axes.set(ylabel=unit, ylim=(0, None))
 
 
 def _strip(path: Path, info: MediaInfo) -> tuple[np.ndarray, np.ndarray]:

@@ -10,13 +10,14 @@ from typing import Any
 from ..errors import InputError
 from ..modalities.child import Limits, Reply
 from ..modalities.media import MediaError
+from ..modalities.motion import motion_kind
 from ..progress import progress
 from .crew import crew
 from .journal import Journal
-from .labels import Place, find_places, order
+from .labels import order
+from .listing import Listing, list_media
 from .records import COLUMNS, INFO, write_rows
 from .rows import Rows
-from .scan import find_media
 from .scan_report import Report
 
 _LIMITED = ("time", "memory")
@@ -31,13 +32,14 @@ def scan(
     limits: Limits | None = None,
     table: str | os.PathLike | None = None,
 ) -> Report:
-    """Writes an index of all media under a folder, with a quarantine of what cannot be read.
+    """Writes an index of all media of a folder or set, with a quarantine of what cannot be read.
 
     Files whose size and time of change are those of the last scan, or whose content is, keep
     their rows. Interrupted at any moment, the same call goes on and gives the same index.
 
     Args:
-        root: folder of media.
+        root: folder of media, or a published data set as "ucf101-1:PATH", whose files are then
+            listed in its order, with its classes, groups and splits.
         out: Parquet file to write.
         jobs: child processes that decode.
         limits: of each file.
@@ -47,29 +49,25 @@ def scan(
     Raises:
         InputError: no media, or the folder or the table cannot be read.
     """
-    root, out, limits = Path(root), Path(out), limits or Limits()
+    out, limits = Path(out), limits or Limits()
     if out.suffix != ".parquet":
         raise InputError(f"{out}: name the index with the suffix .parquet")
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; an index is made of a folder of media")
-    media, others = find_media(root)
-    names = [name for name in media if _is_text(name)]
-    if not names:
-        raise InputError(f"{root}: no media files in it (others: {dict(others) or 'none'})")
-    places, absent = find_places(root, names, Path(table) if table else None)
+    listing = list_media(root, table)
     out.parent.mkdir(parents=True, exist_ok=True)
     path = out.with_name(f"{out.name}.journal")
     if out.exists() and not path.exists():
         _seed(path, out)
     with Journal(path, str(out)) as journal:
-        known = _known(journal, asdict(limits))
-        known = _update(journal, known, names, root, jobs, limits)
-        facts = {"limits": asdict(limits), "root": str(root.resolve())}
-        facts["relative_root"] = os.path.relpath(root.resolve(), out.resolve().parent)
-        report = _finish(journal, known, names, places, out, facts)
+        how = {"limits": asdict(limits), "motion": motion_kind()}
+        known = _known(journal, how)
+        known = _update(journal, known, list(listing.places), listing.root, jobs, limits)
+        root = listing.root.resolve()
+        facts = {**how, "root": str(root)}
+        facts["relative_root"] = os.path.relpath(root, out.resolve().parent)
+        report = _finish(journal, known, listing, out, facts)
         journal.remove()
-    report.others, report.unmatched = others, absent
-    report.misnamed = [name for name in media if not _is_text(name)]
+    report.others, report.unmatched = listing.others, listing.absent
+    report.misnamed = listing.misnamed
     return report
 
 
@@ -109,11 +107,6 @@ def content_hash(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def _is_text(name: str) -> bool:
-    """Whether a file's name is UTF-8, as Arrow's strings are."""
-    return name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name)
-
-
 def _seed(path: Path, out: Path) -> None:
     """Starts a journal with what the last scan found, so that only changes are scanned."""
     part = path.with_name(f"{path.name}.part")
@@ -121,22 +114,27 @@ def _seed(path: Path, out: Path) -> None:
     columns = [name for name in COLUMNS if name not in ("label", "group", "split", "duplicate_of")]
     table = Rows(out)
     with Journal(part, str(out)) as journal:
-        journal.append({"limits": table.facts.get("limits")})
+        journal.append({name: table.facts.get(name) for name in ("limits", "motion")})
         for values in table.everything(*columns):
             journal.append(dict(zip(columns, values, strict=True)))
     os.replace(part, path)
 
 
-def _known(journal: Journal, limits: dict) -> dict[str, tuple[int, int, int]]:
-    """Path → place in the journal, size and time of change, of rows that are still good."""
+def _known(journal: Journal, how: dict) -> dict[str, tuple[int, int, int]]:
+    """Path → place in the journal, size and time of change, of rows that are still good.
+
+    What broke other limits is tried again, and so is what has its motion measured otherwise.
+    """
     known: dict[str, tuple[int, int, int]] = {}
-    then = None
+    then: dict = {}
     for place, row in journal.lines():
         if "limits" in row:
-            then = row["limits"]
-        elif row["status"] not in _LIMITED or then == limits:
+            then = row
+        elif row["status"] in _LIMITED and then["limits"] != how["limits"]:
+            continue
+        elif not row.get("motion") or then.get("motion") == how["motion"]:
             known[row["path"]] = (place, row["size"], row["modified"])
-    journal.append({"limits": limits})
+    journal.append(how)
     return known
 
 
@@ -182,25 +180,29 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _finish(
     journal: Journal,
     known: dict,
-    names: list[str],
-    places: dict[str, Place],
+    listing: Listing,
     out: Path,
     facts: dict[str, Any],
 ) -> Report:
     """Orders the rows, marks duplicates, writes the index."""
-    report = Report(str(out))
+    report = Report(str(out), facts["motion"])
     good, bad, first = [], [], {}
-    for name in names:
+    for name, place in listing.places.items():
         row = journal.at(known[name][0])
         (good if row["status"] == "ok" else bad).append(name)
-        report.add(row, places[name], first.setdefault(row.get("sha256") or name, name))
+        report.add(row, place, first.setdefault(row.get("sha256") or name, name))
 
     def rows() -> Iterator[dict[str, Any]]:
         for name in (*good, *bad):
             row = journal.at(known[name][0])
             original = first[row.get("sha256") or name]
-            yield {**row, **places[name], "duplicate_of": original if original != name else None}
+            yield {
+                **row,
+                **listing.places[name],
+                "duplicate_of": original if original != name else None,
+            }
 
-    counts = {"ok": len(good), "rows": len(names), "classes": order(report.labels)}
+    classes = order(report.labels) if listing.classes is None else list(listing.classes)
+    counts = {"ok": len(good), "rows": len(listing.places), "classes": classes}
     write_rows(out, rows(), {**facts, **counts})
     return report

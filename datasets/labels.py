@@ -1,10 +1,11 @@
-"""Label, group and split of each file of an index, by the same rules as `Folder`."""
+"""Label, group and split of each file of an index, by the rules of `Folder` or as published."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import InputError
 from .folder import TABLE, from_folders, from_table, in_order
+from .source import Source
 from .table import read_table
 
 Place = dict[str, str | None]
@@ -42,6 +43,20 @@ def find_places(
         said = {"label": entry.label, "group": entry.group, "split": entry.split}
         places[entry.name] = {key: value or None for key, value in said.items()}
     return places, absent
+
+
+def places_of(source: Source) -> dict[str, Place]:
+    """What a source says of each of its files, by name; of one listed twice, what it says first."""
+    places: dict[str, Place] = {}
+    for i in range(len(source)):
+        name, label, group = source.name(i), source.label(i), source.group(i)
+        said = {
+            "label": source.classes[label] if label >= 0 else None,
+            "group": group if group != name else None,
+            "split": source.split(i) or None,
+        }
+        places.setdefault(name, said)
+    return places
 
 
 def order(labels: Iterable[str]) -> list[str]:

@@ -159,7 +159,8 @@ def _finish(source: Index, index: Path, out: Path, task: dict, parts: list[dict]
     good = sum(len(part["clips"]) for part in parts)
     if not good:
         raise InputError(f"{index}: none of its {len(bad)} files can be packed: {bad[:1]}")
-    facts = {"ok": good, "rows": good, "classes": list(source.classes)}
+    motion = source.table.facts.get("motion")
+    facts = {"ok": good, "rows": good, "classes": list(source.classes), "motion": motion}
     write_rows(out / INDEX, _rows(index, source, task["settings"], parts), facts, EXTRA)
     manifest = Manifest(
         **task,

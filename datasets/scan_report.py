@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..modalities.motion import UNITS, MotionKind
+
 _MOST = 10
 _ADVICE = {
     "time": "raise --time-limit to try them again",
@@ -21,6 +23,7 @@ class Report:
 
     Attributes:
         out: the index.
+        motion: what it was measured by, "flow" or "grey".
         kinds: readable files by kind.
         labels: readable files by label.
         bad: path, status and reason of each file in the quarantine.
@@ -33,9 +36,11 @@ class Report:
         loudness: decibels relative to full scale, of readable files with sound.
         silent: those of them that lie below -60 dB from beginning to end.
         mute: number of readable videos without a sound track.
+        moved: mean motion of each readable video, in its kind's unit.
     """
 
     out: str
+    motion: MotionKind
     kinds: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     bad: list[tuple[str, str, str]] = field(default_factory=list)
@@ -48,6 +53,7 @@ class Report:
     loudness: array = field(default_factory=lambda: array("f"))
     silent: list[str] = field(default_factory=list)
     mute: int = 0
+    moved: array = field(default_factory=lambda: array("f"))
 
     def add(self, row: dict[str, Any], place: dict[str, Any], original: str) -> None:
         """Counts one row of the index."""
@@ -64,6 +70,8 @@ class Report:
         if row["loudness"] is not None:
             self.loudness.append(row["loudness"])
             self.silent += [name] if row["silence"] == 1 else []
+        if row["motion"]:
+            self.moved.append(sum(row["motion"]) / len(row["motion"]))
         self.mute += row["kind"] == "video" and not row["audio_rate"]
         if row["corrupt"]:
             self.damaged.append((row["corrupt"], name, row["reason"]))
@@ -72,7 +80,7 @@ class Report:
         """The summary; every file in the quarantine has its line."""
         kinds = ", ".join(f"{n} {kind}" for kind, n in self.kinds.most_common()) or "nothing"
         lines = [f"readable: {kinds} ({self.seconds / 3600:.2f} h), {len(self.labels)} labels"]
-        lines += self._sound()
+        lines += self._movement() + self._sound()
         for status, count in Counter(status for _, status, _ in self.bad).most_common():
             lines.append(f"{status}: {count} files; {_ADVICE[status]}")
             lines += [f"  {n}: {why}" for n, s, why in self.bad if s == status]
@@ -98,15 +106,25 @@ class Report:
             lines.append(f"names that are not UTF-8: {len(self.misnamed)} files; rename: {names}")
         return [printable(line) for line in [*lines, f"index: {self.out}"]]
 
+    def _movement(self) -> list[str]:
+        """By what motion was measured, and how much there is."""
+        if not self.moved:
+            return []
+        low, middle, high = _spread(self.moved)
+        by = "optical flow" if self.motion == "flow" else "grey differences (no OpenCV here)"
+        return [
+            f"motion: {len(self.moved)} videos by {by}, {middle:.3g} {UNITS[self.motion]} in the "
+            f"middle, {low:.3g} to {high:.3g} from 5 to 95 %"
+        ]
+
     def _sound(self) -> list[str]:
         """How loud the sound is, what is silent, and how many videos have none."""
         if not self.loudness:
             return []
-        known = sorted(self.loudness)
-        low, middle, high = (known[round(q * (len(known) - 1))] for q in (0.05, 0.5, 0.95))
+        low, middle, high = _spread(self.loudness)
         without = f"; {self.mute} videos without sound" if self.mute else ""
         lines = [
-            f"sound: {len(known)} files, {middle:.0f} dB in the middle, "
+            f"sound: {len(self.loudness)} files, {middle:.0f} dB in the middle, "
             f"{low:.0f} to {high:.0f} dB from 5 to 95 %{without}"
         ]
         if self.silent:
@@ -114,6 +132,13 @@ class Report:
             names = ", ".join(self.silent[:_MOST])
             lines.append(f"silent: {len(self.silent)} files are silent throughout: {names}{more}")
         return lines
+
+
+def _spread(values: array) -> tuple[float, float, float]:
+    """What 5, 50 and 95 % of the values lie below."""
+    known = sorted(values)
+    low, middle, high = (known[round(q * (len(known) - 1))] for q in (0.05, 0.5, 0.95))
+    return low, middle, high
 
 
 def printable(text: str) -> str:

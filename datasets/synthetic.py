@@ -5,8 +5,11 @@ import json
 from dataclasses import asdict
 from typing import Any, Literal
 
+import numpy as np
+
 from ..errors import InputError
 from ..modalities.media import MediaInfo, Plan, Sample
+from ..modalities.motion import speeds
 from .cache import made_once
 from .source import Source
 from .world import MOTIONS
@@ -69,6 +72,7 @@ class Synthetic(Source):
         self._truths = [fact for fact in truths if split in ("all", fact["split"])]
         self.title = "synthetic world"
         self._frames, self._world = len(world.times()), world
+        self._infos: dict[int, MediaInfo] = {}
 
     def __len__(self) -> int:
         return len(self._truths)
@@ -77,6 +81,11 @@ class Synthetic(Source):
         return self._truths[i]["path"]
 
     def info(self, i: int) -> MediaInfo:
+        if i not in self._infos:
+            self._infos[i] = self._info(i)
+        return self._infos[i]
+
+    def _info(self, i: int) -> MediaInfo:
         return MediaInfo(
             path=str(self.folder / self.name(i)),
             kind="video",
@@ -89,7 +98,20 @@ class Synthetic(Source):
             audio_rate=RATE,
             audio_channels=1,
             audio_duration=self._world.seconds,
+            motion=self._motion(i),
         )
+
+    def _motion(self, i: int) -> tuple[float, ...]:
+        """As `modalities.motion` has it, but by construction, and without the camera's shake."""
+        x, y, angle, radius = (
+            np.array(self._truths[i][name]) for name in ("x", "y", "angle", "radius")
+        )
+        # A disc's points lie two thirds of its radius from its centre on average.
+        turned, grown = np.diff(np.unwrap(np.radians(angle))) * radius[1:], np.diff(radius)
+        far = np.hypot(np.hypot(np.diff(x), np.diff(y)), 2 / 3 * np.hypot(turned, grown))
+        steps = 100 * far * np.pi * radius[1:] ** 2  # all else stands still
+        moved = np.concatenate([[0.0], np.cumsum(steps)])
+        return speeds(self._world.times(), moved, self._frames / self._world.fps)
 
     def read(self, i: int, plan: Plan) -> Sample:
         from ..modalities.read import read

@@ -54,7 +54,8 @@ class MediaInfo:
         audio_channels: 0 without sound.
         audio_start: seconds at which the sound starts (negative: before the first frame).
         audio_duration: seconds of sound.
-        motion: mean absolute grey change per second, one value per second, empty if unmeasured.
+        motion: mean speed of the picture's points in each second, in hundredths of its longer side
+            per second, or by differences of grey (see `motion.Motion`); empty if unmeasured.
     """
 
     path: str

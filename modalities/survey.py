@@ -13,9 +13,9 @@ from . import timing
 from .container import Medium, failing
 from .image import damage, is_picture, read_picture
 from .media import MediaInfo
+from .motion import Motion
 from .read import probe
 
-_GREY = (48, 64)  # height and width of the frames in which motion is measured
 _RATE = 8000  # Hz at which loudness is measured
 _QUIET = 1e-3  # -60 dB of full scale
 _FLOOR = -120.0  # dB, stands for digital silence
@@ -34,6 +34,7 @@ class Survey:
             -120 for digital silence, None without sound.
         silence: share of the sound's tenths of a second that lie below -60 dB, None likewise.
         ends_early: where the file ends against what its container promises, empty if it is whole.
+        motion: from frame to frame; None of pictures.
     """
 
     info: MediaInfo
@@ -43,6 +44,7 @@ class Survey:
     loudness: float | None = None
     silence: float | None = None
     ends_early: str = ""
+    motion: Motion | None = None
 
 
 def survey(path: str | os.PathLike) -> Survey:
@@ -74,7 +76,7 @@ def survey(path: str | os.PathLike) -> Survey:
     known = timing.cached(timing.identity(path, None, None))
     early = known.ends_early if known else ""
     loudness = sound.result()
-    return Survey(MediaInfo(**facts), motion.count, corrupt, errors, *loudness, early)
+    return Survey(MediaInfo(**facts), motion.count, corrupt, errors, *loudness, early, motion)
 
 
 @contextmanager
@@ -94,45 +96,6 @@ def complaints() -> Iterator[list[str]]:
     finally:
         av.logging.set_level(before[0])
         av.logging.set_skip_repeated(before[1])
-
-
-@dataclass(slots=True)
-class Motion:
-    """Grey change between successive frames, by the second."""
-
-    count: int = 0
-    _last: NDArray[np.int16] | None = None
-    _times: list[float] = field(default_factory=list)
-    _changes: list[float] = field(default_factory=list)
-
-    def add(self, frame) -> None:
-        """Takes the next decoded frame."""
-        height, width = _GREY
-        grey = frame.reformat(width, height, "gray", interpolation="AREA", threads=1)
-        plane = np.frombuffer(grey.planes[0], np.uint8).reshape(height, -1)
-        picture = plane[:, :width].astype(np.int16)
-        self.count += 1
-        if self._last is not None and frame.time is not None:
-            self._changes.append(float(np.abs(picture - self._last).mean()))
-            self._times.append(frame.time)
-        elif frame.time is not None:
-            self._times.append(frame.time)
-            self._changes.append(0.0)
-        self._last = picture
-
-    def per_second(self, duration: float) -> tuple[float, ...]:
-        """Grey levels by which the mean pixel changes per second, one value per second.
-
-        All changes within a second are added up, so that the value does not depend on the frame
-        rate; a last second that is cut short counts as far as it goes.
-        """
-        seconds = max(int(np.ceil(round(duration, 6))), 1)
-        if not self._times or seconds > 10_000_000:
-            return ()
-        at = np.clip(np.array(self._times) - self._times[0], 0, seconds - 1e-9).astype(int)
-        total = np.bincount(at, self._changes, seconds)
-        total[-1] /= max(duration - (seconds - 1), 0.1) if duration < seconds else 1
-        return tuple(round(float(x), 3) for x in total)
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """Small media files with known content, written for tests by PyAV."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,6 +31,27 @@ def flashes(seconds: Sequence[float]) -> list[np.ndarray]:
         beat = int((t + 1e-6) / 0.5)
         frames.append(np.full((48, 64, 3), 255 if beat > previous else 0, np.uint8))
         previous = beat
+    return frames
+
+
+def drifting(
+    moved: Iterable[float], *, seed: int = 0, height: int = 120, width: int = 160
+) -> list[np.ndarray]:
+    """Frames of one texture that has gone so far in each, in hundredths of the longer side."""
+    rng = np.random.default_rng(seed)
+    cycles, turn, phase = rng.uniform(1, 12, 40), *rng.uniform(0, 2 * np.pi, (2, 40))
+    waves = 2 * np.pi * cycles * np.array([np.sin(turn), np.cos(turn)])
+    y, x = (np.arange(n)[:, None] / max(height, width) for n in (height, width))
+    heading = rng.uniform(0, 2 * np.pi)
+    frames = []
+    for far in moved:
+        down = (y - far / 100 * np.sin(heading)) * waves[0]
+        across = (x - far / 100 * np.cos(heading)) * waves[1] + phase
+        # Sum of 40 plane waves, cos(down + across), the longer the stronger.
+        each = np.cos(down) / cycles**0.5 @ np.cos(across).T
+        each -= np.sin(down) / cycles**0.5 @ np.sin(across).T
+        grey = (128 + 25 * each).clip(0, 255).round().astype(np.uint8)
+        frames.append(np.repeat(grey[..., None], 3, 2))
     return frames
 
 

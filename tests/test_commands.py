@@ -10,6 +10,7 @@ from PIL import Image
 
 from pretexto import cli
 from pretexto.build import SHIPPED
+from pretexto.comparison import compare
 from pretexto.datasets.synthetic import Synthetic
 
 ROTATION = "pretexto.tasks.rotation.Rotation"
@@ -22,6 +23,14 @@ def videos(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRETEXTO_CACHE", str(tmp_path_factory.mktemp("cache")))
         return Synthetic(train_scenes=4, test_scenes=1).folder
+
+
+@pytest.fixture(scope="module")
+def indexed(videos, tmp_path_factory):
+    """The same videos as an index."""
+    out = tmp_path_factory.mktemp("index") / "x.parquet"
+    assert cli.main(["index", str(videos), "--out", str(out), "--jobs", "2"]) == 0
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +134,31 @@ def test_a_comparison_ends_in_a_report(videos, tmp_path, capsys):
     for name in ("rotation", "simclr", "random-init", "supervised"):
         assert name in table
     assert "<html" in (tmp_path / "c" / "report.html").read_text()
+
+
+def test_what_chooses_by_motion_says_where_none_is_known(videos, indexed, tmp_path, capsys):
+    for data in (videos, indexed):
+        words = pretrain(data, tmp_path / data.name, config="shuffle_learn")
+        words += ["--trainer.accelerator", "cpu"]
+        capsys.readouterr()
+        assert cli.main([str(word) for word in words]) == 0
+        said = capsys.readouterr().out
+        notes = json.loads((tmp_path / data.name / "run.json").read_text())["notes"]
+        assert [note for note in notes if note in said] == notes
+        assert ["motion is unknown in 40 of 40 examples" in note for note in notes] == (
+            [True] if data == videos else []
+        )
+
+
+def test_a_comparison_says_it_once_for_all_tasks(videos, indexed, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(compare, "compare", lambda *_, **__: 1 / 0)
+    words = ["compare", "--config", "temporal_tasks", "--out", str(tmp_path / "c"), "--data"]
+    for data, lines in ((videos, 1), (indexed, 0)):
+        with pytest.raises(ZeroDivisionError):
+            cli.main([*words, str(data)])
+        said = capsys.readouterr().out
+        assert said.count("motion is unknown in 16 of 16 examples, where ShuffleLearn and") == lines
+        assert said.count("\n") == lines
 
 
 def test_folders_without_media_are_refused(tmp_path, capsys):

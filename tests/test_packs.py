@@ -151,6 +151,17 @@ def test_sound_is_that_of_the_files_to_one_sample(packed, index, past_end, rate)
         packs.read(1, Plan(audio=AudioSpan(0, 0.1, rate), past_end=past_end))
 
 
+def test_motion_is_the_index_s(packed, index):
+    packs, files = Packs(packed), Index(index)
+    for i in range(2):
+        assert packs.info(i).motion == files.info(i).motion
+        # The waves go by 0.3 of a radian and more per frame.
+        assert len(packs.info(i).motion) > 1
+        assert min(packs.info(i).motion) > 1
+    assert packs.info(2).motion == packs.info(3).motion == ()
+    assert packs.rows.facts["motion"] == files.table.facts["motion"] == "flow"
+
+
 def test_pictures_and_sounds_alone_are_packed(packed, index):
     packs, files = Packs(packed), Index(index)
     assert [packs.name(i) for i in range(4)] == [files.name(i) for i in range(4)]

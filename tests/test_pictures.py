@@ -7,6 +7,7 @@ import torch
 from comparison_fakes import Films, turned
 from PIL import Image
 
+from pretexto.cli import main
 from pretexto.comparison import motion_picture
 from pretexto.comparison.evidence import nearest, save_thumbnails
 from pretexto.comparison.pictures import correct, draw_pictures, puzzles, save_image, to_pixels
@@ -179,21 +180,67 @@ def test_thumbnails_are_central_squares_and_name_what_failed(tmp_path):
     assert not (tmp_path / "4.jpg").exists()
 
 
+def film(path, moving=20, seconds=4.0):
+    """At ten frames per second, still in its first half, at `moving` % per second in the other."""
+    times = np.arange(round(10 * seconds)) / 10
+    return make.write(path, make.drifting(moving * (times - seconds / 2).clip(0)), times.tolist())
+
+
 def test_the_motion_picture_shows_the_windows_of_the_moving_part(tmp_path, monkeypatch):
-    still, moving = [make.card(1)] * 20, [make.card(37 * k % 251) for k in range(20)]
-    film = make.write(tmp_path / "x.mp4", still + moving, [k / 10 for k in range(40)])
     drawn = []
     real = motion_picture._draw
     monkeypatch.setattr(motion_picture, "_draw", lambda *a: [drawn.append(a), real(*a)])
     task = ShuffleLearn(TinyImage(width=2), size=16, tau_min=0.2, tau_max=0.4)
-    motion_picture.draw_motion(film, task, tmp_path / "x.png")
-    assert Image.open(tmp_path / "x.png").size == (1100, 600)
-    _, info, chosen, name, _ = drawn[0]
+    motion_picture.draw_motion(film(tmp_path / "x.mp4"), task, tmp_path / "new" / "x.png")
+    assert Image.open(tmp_path / "new" / "x.png").size == (1100, 600)
+    _, found, chosen, name, _ = drawn[0]
     assert name == "ShuffleLearn"
-    assert info.motion[3] > 10 * info.motion[0]
+    assert found.info.motion[3] > 10 * found.info.motion[0]
     late = np.mean([times.mean() > 1.9 for times in chosen])
     assert late > 0.9
     picture = tmp_path / "still.png"
     Image.fromarray(make.card(1)).save(picture)
     with pytest.raises(InputError, match="this is none"):
         motion_picture.draw_motion(picture, task, tmp_path / "x.png")
+
+
+def test_the_motion_curve_shows_what_moves_within_a_second(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    drawn = {}
+    monkeypatch.setattr(
+        Axes,
+        "stairs",
+        lambda self, values, edges, label="", **_: drawn.update(
+            {label: (np.array(values), np.array(edges), self)}
+        ),
+    )
+    monkeypatch.setattr(Axes, "legend", lambda *_, **__: None)
+    task = ShuffleLearn(TinyImage(width=2), size=16, tau_min=0.02, tau_max=0.05)
+    motion_picture.draw_motion(film(tmp_path / "x.mp4", seconds=1.0), task, tmp_path / "x.png")
+    (whole,), _, axes = drawn["by the second"]
+    speeds, times, _ = drawn["by the frame"]
+    assert times == pytest.approx(np.arange(10) / 10)
+    assert speeds[:5].max() < 2
+    # The tolerance of `test_motion.py`.
+    assert speeds[5:] == pytest.approx([20] * 4, rel=0.15)
+    assert whole == pytest.approx(speeds.mean(), rel=1e-3)
+    assert axes.get_ylabel().split() == "motion by flow: % of the longer side per second".split()
+
+
+def test_what_a_motion_picture_cannot_be_made_of_is_refused_in_one_line(tmp_path, capsys):
+    (tmp_path / "x.zip").write_bytes(b"PK")
+    out = ["--out", str(tmp_path / "x.png")]
+    movie = ["show", "--motion", str(film(tmp_path / "x.mp4")), *out]
+    for words, said in (
+        ([*movie, "--data", str(tmp_path)], "leave out --data"),
+        ([*movie, "--seed=-1"], "--seed -1: give 0 or more"),
+        ([*movie, "--count=-3"], "--count -3: give 1 or more"),
+        (["show", "--motion", str(tmp_path / "x.zip"), *out], "an archive; unpack it"),
+        (["show", "--motion", str(tmp_path / "no.mp4"), *out], "No such file"),
+    ):
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "x.png").exists()

@@ -6,10 +6,13 @@ import logging
 import media_factory as make
 import pytest
 
+from pretexto.cli import main
+from pretexto.datasets import indexing
 from pretexto.datasets.catalog import open_source
+from pretexto.datasets.indexing import scan
 from pretexto.errors import InputError
 from pretexto.evaluation.splits import splits
-from pretexto.modalities.media import Plan
+from pretexto.modalities.media import MediaError, Plan
 
 
 def touch(root, *names):
@@ -60,6 +63,50 @@ def test_ucf101_is_read_where_it_lies(ucf):
     source = open_source(f"ucf101:{ucf}")
     frames = source.read(0, Plan(times=(0.1,))).frames
     assert make.spelled(frames[0].permute(1, 2, 0).numpy()) == 7
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Scans without children."""
+
+    def crew(job, requests, **options):
+        for request in requests:
+            try:
+                yield request, job(*request)
+            except MediaError as error:
+                yield request, error
+
+    monkeypatch.setattr(indexing, "crew", crew)
+
+
+@pytest.mark.parametrize("name", ["ucf101", "ucf101-2"])
+@pytest.mark.usefixtures("in_this_process")
+def test_an_index_of_a_published_set_is_the_set_with_motion(ucf, tmp_path, name):
+    for k, file in enumerate(sorted(ucf.rglob("*.avi"))):
+        make.write(file, make.drifting([0.0, 2.0, 4.0], seed=k), [0.0, 0.1, 0.2])
+    (ucf / "UCF-101/YoYo/unlisted.avi").touch()
+    out = tmp_path / "ucf101.parquet"
+    assert main(["index", f"{name}:{ucf}", "--out", str(out)]) == 0
+    indexed, source = open_source(str(out)), open_source(f"{name}:{ucf}")
+    assert facts(indexed) == facts(source)
+    assert indexed.classes == source.classes
+    assert indexed.fingerprint() == source.fingerprint()
+    for i in range(4):
+        assert indexed.info(i).motion[0] > 10
+        assert source.info(i).motion == ()
+        assert indexed.read(i, Plan((0.1,))).frames.equal(source.read(i, Plan((0.1,))).frames)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_an_index_of_a_published_set_keeps_classes_whose_files_are_all_unreadable(ucf, tmp_path):
+    for file in (ucf / "UCF-101/YoYo").glob("*.avi"):
+        make.write(file, [make.card(7)] * 3, [0.0, 0.1, 0.2])
+    scan(f"ucf101:{ucf}", tmp_path / "x.parquet")
+    indexed = open_source(str(tmp_path / "x.parquet"))
+    assert indexed.classes == ("Archery", "YoYo")
+    assert facts(indexed) == [f for f in facts(open_source(f"ucf101:{ucf}")) if f[1] == "YoYo"]
+    with pytest.raises(InputError, match="--table applies to folders only"):
+        scan(f"ucf101:{ucf}", tmp_path / "x.parquet", table=tmp_path / "t.csv")
 
 
 def test_what_is_incomplete_or_wrong_is_named(ucf, tmp_path):

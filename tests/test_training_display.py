@@ -2,6 +2,7 @@
 
 import csv
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,9 +11,10 @@ from fakes import FakeSource, fake_task
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.store import load_encoder
 from pretexto.tasks.rotation import Rotation
+from pretexto.tasks.shuffle_learn import ShuffleLearn
 from pretexto.training import display as display_module
 from pretexto.training.display import Display, in_words
-from pretexto.training.preflight import look
+from pretexto.training.preflight import look, motion_in_words
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
 from pretexto.training.window import NonFiniteLossError, Window
 
@@ -117,6 +119,24 @@ def test_a_look_at_many_media_takes_some_of_them_evenly():
     assert sorted(seen) == list(range(0, 5000, 5))
     assert len(verdict.unsuitable) == 500
     assert [x.index for x in verdict.unsuitable[:3]] == [0, 5, 10]
+
+
+def test_a_look_counts_media_of_which_the_motion_is_unknown_where_it_matters():
+    class Measured(FakeSource):
+        def info(self, i):
+            return replace(super().info(i), motion=(1.0, 2.0) if i < 6 else ())
+
+    task = ShuffleLearn(TinyImage(width=2), size=16, tau_min=0.2, tau_max=0.4)
+    verdict = look(Measured(8), task, say=print)
+    assert verdict.unmeasured == 2
+    said = motion_in_words(verdict, task)
+    assert said.startswith("motion is unknown in 2 of 8 examples, where ShuffleLearn will choose")
+    assert "pretexto index DATA --out X.parquet" in said
+    assert "\n" not in said
+    assert motion_in_words(look(Measured(6), task, say=print), task) == ""
+    task.motion = False
+    for other in (Rotation(TinyImage(width=2), size=16), task):
+        assert look(Measured(8), other, say=print).unmeasured == 0
 
 
 def test_a_real_task_learns_from_media_to_encoder(tmp_path):

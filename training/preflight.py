@@ -12,7 +12,7 @@ from ..modalities.media import MediaError
 from ..tasks.task import Task
 from .data import Lost
 
-Found = Lost | tuple[bool, bool]  # why an example is lost, or what is odd about its sound
+Found = Lost | tuple[bool, bool, bool]  # why an example is lost, or what is odd about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Verdict:
         unreadable: those that nobody could use.
         narrow: how many have sound of a lower rate than the task hears.
         surround: how many have sound of more than two channels.
+        unmeasured: of how many no motion is known, where the task chooses by it.
     """
 
     looked_at: int
@@ -32,6 +33,7 @@ class Verdict:
     unreadable: list[Lost] = field(default_factory=list)
     narrow: int = 0
     surround: int = 0
+    unmeasured: int = 0
 
 
 def look(
@@ -47,6 +49,7 @@ def look(
         raise InputError("the data holds no example: give a folder with media, or another split")
     count = min(n, most)
     chosen = [k * n // count for k in range(count)]
+    by_motion = chooses_by_motion(task)
 
     def judge(i: int) -> Found:
         try:
@@ -54,9 +57,9 @@ def look(
             plan = task.plan(info, draw.generator(seed, 0, i))
         except MediaError as error:
             return Lost(i, source.name(i), error.stage, error.reason)
-        if plan.audio is None:
-            return False, False
-        return info.audio_rate < plan.audio.rate, info.audio_channels > 2
+        narrow = plan.audio is not None and info.audio_rate < plan.audio.rate
+        surround = plan.audio is not None and info.audio_channels > 2
+        return narrow, surround, by_motion and info.has_video and not info.motion
 
     unsuitable, unreadable, odd = [], [], []
     for found in _progress(_in_threads(judge, chosen), count, say):
@@ -64,8 +67,7 @@ def look(
             (unsuitable if found.stage == "plan" else unreadable).append(found)
         else:
             odd.append(found)
-    narrow, surround = (sum(column) for column in zip(*odd, strict=True)) if odd else (0, 0)
-    return Verdict(count, unsuitable, unreadable, narrow, surround)
+    return Verdict(count, unsuitable, unreadable, *map(sum, zip(*odd, strict=True)))
 
 
 def refuse_unsuitable(verdict: Verdict, task: Task) -> None:
@@ -105,6 +107,23 @@ def sound_in_words(verdict: Verdict) -> str:
     if verdict.surround:
         said.append(f"{verdict.surround} of more than two channels (all are averaged)")
     return f"sound of {verdict.looked_at} examples: {', '.join(said)}" if said else ""
+
+
+def chooses_by_motion(task: Task) -> bool:
+    """Whether a task chooses its stretches by their motion, where that is known."""
+    return getattr(task, "motion", False) is True
+
+
+def motion_in_words(verdict: Verdict, *tasks: Task) -> str:
+    """That these tasks choose uniformly where no motion is known, and the remedy; else empty."""
+    if not verdict.unmeasured:
+        return ""
+    names = " and ".join(dict.fromkeys(type(task).__name__ for task in tasks))
+    return (
+        f"motion is unknown in {verdict.unmeasured} of {verdict.looked_at} examples, where {names} "
+        "will choose stretches uniformly: to choose moving ones, run `pretexto index DATA --out "
+        "X.parquet` and give --data X.parquet"
+    )
 
 
 def _in_threads(judge: Callable[[int], Found], chosen: list[int]) -> Iterator[Found]:

@@ -18,7 +18,14 @@ from .export import export
 from .journal import Journal
 from .module import Pretraining
 from .optim import OptimizerArgs
-from .preflight import in_words, look, refuse_too_few, refuse_unsuitable, sound_in_words
+from .preflight import (
+    in_words,
+    look,
+    motion_in_words,
+    refuse_too_few,
+    refuse_unsuitable,
+    sound_in_words,
+)
 from .quiet import on_interrupt, quiet
 from .record import describe
 from .run import RunFolder
@@ -100,8 +107,9 @@ def _begin(
         refuse_unsuitable(verdict, task)
     elif verdict.unsuitable:
         display.say(f"left out: {in_words(verdict, task)}")
-    if odd := sound_in_words(verdict):
-        display.say(odd)
+    notes = [text for text in (sound_in_words(verdict), motion_in_words(verdict, task)) if text]
+    for text in notes:
+        display.say(text)
     (folder.path / "unreadable.jsonl").unlink(missing_ok=True)
     unreadable = Unreadable(folder.path / "unreadable.jsonl", len(source), trainer.max_unreadable)
     for lost in verdict.unreadable[:5]:
@@ -109,7 +117,7 @@ def _begin(
     unreadable.add(verdict.unreadable)
     dropped: list[Lost] = verdict.unsuitable
     refuse_too_few(len(source), verdict)
-    folder.begin(record, config, source, dropped)
+    folder.begin(record, config, source, dropped, notes)
 
 
 class _Run:

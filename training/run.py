@@ -1,7 +1,8 @@
 """The run folder: what it holds, whose it is, and whether it is finished.
 
 config.yaml        what was asked for; replaying it gives the same weights
-run.json           the same in full, versions, commit, seed, times, whether it is finished
+run.json           the same in full, versions, commit, seed, times, what is odd about the media,
+                   whether it is finished
 data.jsonl         every example: name, group, label, and why it was left out, if it was
 metrics.csv        one row per `log_every` steps;  tensorboard/  the same, where installed
 unreadable.jsonl   files that could not be read
@@ -87,9 +88,22 @@ class RunFolder:
             )
 
     def begin(
-        self, record: Record, config: Record | None, source: Source, dropped: list[Lost]
+        self,
+        record: Record,
+        config: Record | None,
+        source: Source,
+        dropped: list[Lost],
+        notes: list[str],
     ) -> None:
-        """Writes down what the run is made of; run.json last: it says that the rest is there."""
+        """Writes down what the run is made of; run.json last: it says that the rest is there.
+
+        Args:
+            record: what the run follows from.
+            config: as the user gave it.
+            source: the media.
+            dropped: examples that are left out.
+            notes: what is odd about the media, in words.
+        """
         why = {lost.index: lost.reason for lost in dropped}
         lines = [
             {
@@ -110,6 +124,7 @@ class RunFolder:
             "versions": versions(),
             "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "data": {"examples": len(source), "fingerprint": source.fingerprint()},
+            "notes": notes,
             "record": record,
         }
         self.write_state(state)
