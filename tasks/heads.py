@@ -5,6 +5,14 @@ from itertools import combinations, pairwise
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
+
+
+def check_layer(name: str, width: int) -> None:
+    """Raises InputError where a layer is to have no outputs."""
+    if width < 1:
+        raise InputError(f"{name} is the width of a layer, 1 or more, got {width}")
+
 
 def classifier(inputs: int, classes: int, hidden: int = 0) -> nn.Module:
     """One linear layer, or two with a ReLU between them where `hidden` is not 0."""
@@ -28,7 +36,11 @@ def projector(
     Args:
         layers: 2 (Chen et al. 2020, arXiv:2002.05709) or 3 (arXiv:2006.10029).
         hidden: width of the inner layers; None: that of the input.
+
+    Raises:
+        InputError: no outputs.
     """
+    check_layer("outputs", outputs)
     width = hidden or inputs
     widths = [inputs] + [width] * (layers - 1)
     inner = [
@@ -51,10 +63,14 @@ class Comparison(nn.Module):
         second: length of the second vectors.
         classes: number of answers.
         hidden: width of the projections and of the classifier's hidden layer.
+
+    Raises:
+        InputError: hidden below 1.
     """
 
     def __init__(self, first: int, second: int, classes: int, *, hidden: int):
         super().__init__()
+        check_layer("hidden", hidden)
         self.first = nn.Sequential(nn.Linear(first, hidden, bias=False), nn.BatchNorm1d(hidden))
         self.second = nn.Sequential(nn.Linear(second, hidden, bias=False), nn.BatchNorm1d(hidden))
         self.classifier = classifier(4 * hidden, classes, hidden)
@@ -73,10 +89,14 @@ class Fusion(nn.Module):
         second: length of the second vectors.
         classes: number of answers.
         hidden: width of the hidden layer.
+
+    Raises:
+        InputError: hidden below 1.
     """
 
     def __init__(self, first: int, second: int, classes: int, *, hidden: int):
         super().__init__()
+        check_layer("hidden", hidden)
         self.classifier = classifier(first + second, classes, hidden)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from .heads import Comparison
 from .metrics import accuracy, weighted_mean
 from .show import best, film, spectrogram
 from .sounds import (
-    SILENT,
     audible_with_picture,
     change_sound,
     draw_sound,
@@ -23,6 +22,7 @@ from .sounds import (
     need_length,
     of_view,
     silence,
+    silent,
     sound_view,
     stacked,
 )
@@ -96,8 +96,11 @@ class Synchrony(Task):
             raise InputError(f"a clip that is in step has at least 2 frames, got {frames}")
         if not 0 < shift[0] <= shift[1]:
             raise InputError(f"shift is two numbers of seconds, 0 < least <= most: got {shift}")
-        if moments < 1:
-            raise InputError(f"moments is a number from 1 on, got {moments}")
+        if not 1 <= moments <= frames:
+            raise InputError(
+                f"moments are parts of a clip of {frames} frames, 1 to {frames}, not {moments}: "
+                "lower moments or raise frames"
+            )
         self.view = clip_view(encoder, size, frames, step)
         self.sound = sound_view(audio_encoder, frames * step if seconds is None else seconds)
         if self.view.span > self.sound.seconds:
@@ -156,13 +159,15 @@ class Synchrony(Task):
         clips = apply_colour(cut(batch["frames"], batch, self.view.size), batch["colour"])
         rate, raw = self.sound.rate, batch["audio"]
         sounds = [change_sound(raw[:, k], of_view(batch, k), rate) for k in (0, 1)]
-        audible = raw.square().mean((2, 3)).amin(1) >= SILENT**2
+        mute = silent(raw)
+        audible = ~mute.any(1)
         names = batch.get("index", torch.arange(len(raw), device=raw.device))
         pairs = _pairs(names, audible if self.heard else torch.ones_like(audible), self.easy)
         t = self.view.frames
         return {
             "inputs": torch.stack([clips[:, :, :t], clips[:, :, t:]], 1).flatten(0, 1),
             "audio": torch.stack(sounds, 1).flatten(0, 1),
+            "silent": mute.flatten(),
             **pairs,
         }
 
@@ -171,7 +176,10 @@ class Synchrony(Task):
         logits = self.head(seen[batch["picture"]], heard[batch["sound"]])
         target = batch["target"]
         loss = weighted_mean(F.cross_entropy(logits, target, reduction="none"), batch["weight"])
-        metrics = {"accuracy": accuracy(logits, target, batch["weight"])}
+        metrics = {
+            "accuracy": accuracy(logits, target, batch["weight"]),
+            "silent": batch["silent"].float().mean(),
+        }
         return Step(loss, metrics, lambda: _pictures(batch, logits, self.sound.rate))
 
     def see(self, clips: Tensor) -> Tensor:

@@ -107,6 +107,15 @@ def sound_in_words(verdict: Verdict) -> str:
     return f"sound of {verdict.looked_at} examples: {', '.join(said)}" if said else ""
 
 
+def sound_counts(verdict: Verdict) -> dict[str, int]:
+    """The same for run.json."""
+    return {
+        "looked_at": verdict.looked_at,
+        "lower_rate": verdict.narrow,
+        "more_than_two_channels": verdict.surround,
+    }
+
+
 def _in_threads(judge: Callable[[int], Found], chosen: list[int]) -> Iterator[Found]:
     pool = ThreadPoolExecutor(8)
     try:

@@ -18,7 +18,14 @@ from .export import export
 from .journal import Journal
 from .module import Pretraining
 from .optim import OptimizerArgs
-from .preflight import in_words, look, refuse_too_few, refuse_unsuitable, sound_in_words
+from .preflight import (
+    in_words,
+    look,
+    refuse_too_few,
+    refuse_unsuitable,
+    sound_counts,
+    sound_in_words,
+)
 from .quiet import on_interrupt, quiet
 from .record import describe
 from .run import RunFolder
@@ -109,7 +116,7 @@ def _begin(
     unreadable.add(verdict.unreadable)
     dropped: list[Lost] = verdict.unsuitable
     refuse_too_few(len(source), verdict)
-    folder.begin(record, config, source, dropped)
+    folder.begin(record, config, source, dropped, sound_counts(verdict))
 
 
 class _Run:

@@ -87,9 +87,18 @@ class RunFolder:
             )
 
     def begin(
-        self, record: Record, config: Record | None, source: Source, dropped: list[Lost]
+        self,
+        record: Record,
+        config: Record | None,
+        source: Source,
+        dropped: list[Lost],
+        sound: Record,
     ) -> None:
-        """Writes down what the run is made of; run.json last: it says that the rest is there."""
+        """Writes down what the run is made of; run.json last: it says that the rest is there.
+
+        Args:
+            sound: how many examples were looked at, and what is odd about their sound.
+        """
         why = {lost.index: lost.reason for lost in dropped}
         lines = [
             {
@@ -109,7 +118,11 @@ class RunFolder:
             "commit": commit(),
             "versions": versions(),
             "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "data": {"examples": len(source), "fingerprint": source.fingerprint()},
+            "data": {
+                "examples": len(source),
+                "fingerprint": source.fingerprint(),
+                "sound": sound,
+            },
             "record": record,
         }
         self.write_state(state)
