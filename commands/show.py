@@ -41,6 +41,7 @@ def run(args) -> int:
     if args.motion and not args.encoder:
         args.config = args.config or "shuffle_learn"
     if args.sound or args.matches:
+        _check_sound(args)
         args.encoder = args.sound or args.matches
     if not (args.config or args.encoder):
         raise InputError(
@@ -71,6 +72,15 @@ def run(args) -> int:
     )
     print(args.out)
     return 0
+
+
+def _check_sound(args) -> None:
+    """Refuses what --sound and --matches cannot draw."""
+    named = [f"--{name}" for name in ("sound", "matches", "encoder") if getattr(args, name)]
+    if len(named) > 1:
+        raise InputError(f"{' and '.join(named)}: each names the run of another picture; give one")
+    if args.count < 1:
+        raise InputError(f"--count is a number of sounds, 1 or more, got {args.count}")
 
 
 def _task_and_source(args, config: str):
