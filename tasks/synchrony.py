@@ -13,7 +13,7 @@ from ..modalities.view import View
 from .clips import canvas, clip_times, clip_view, cut, draw_view, square
 from .heads import Comparison
 from .metrics import accuracy, weighted_mean
-from .show import best, film, spectrogram
+from .show import best, film_over_sound
 from .sounds import (
     audible_with_picture,
     change_sound,
@@ -180,7 +180,7 @@ class Synchrony(Task):
             "accuracy": accuracy(logits, target, batch["weight"]),
             "silent": batch["silent"].float().mean(),
         }
-        return Step(loss, metrics, lambda: _pictures(batch, logits, self.sound.rate))
+        return Step(loss, metrics, lambda: _pictures(batch, logits, self.view, self.sound.rate))
 
     def see(self, clips: Tensor) -> Tensor:
         return _in_order(self.encoder, clips, self.moments)
@@ -243,16 +243,20 @@ def _with_movement(batch: Batch, cue: Tensor) -> Tensor:
     return torch.cat([cue, movement, cue * movement], 1)
 
 
-def _pictures(batch: Batch, logits: Tensor, rate: int) -> list[Picture]:
+def _pictures(batch: Batch, logits: Tensor, view: View, rate: int) -> list[Picture]:
     half = len(batch["inputs"])
     chosen = [i for i in (0, half, 2, half + 2) if i < len(logits)]
     return [
         Picture(
             images=[
-                film(batch["inputs"][batch["picture"][i]]),
-                spectrogram(batch["audio"][batch["sound"][i]], rate),
+                film_over_sound(
+                    batch["inputs"][batch["picture"][i]],
+                    view.step,
+                    batch["audio"][batch["sound"][i]],
+                    rate,
+                )
             ],
-            captions=["seen", "heard (time to the right, pitch upwards)"],
+            captions=["seen, and heard below (time to the right, pitch upwards)"],
             answer=NAMES[int(batch["target"][i])],
             prediction=best(logits[i], NAMES),
         )
