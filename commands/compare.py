@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..build import Tree, build, load_tree, resolved
+from ..errors import InputError
 from .pretrain import KINDS, open_data
 
 TAKES_KEYS = True
@@ -53,6 +54,8 @@ def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) ->
     tree = resolved({**DEFAULTS, "data": "synthetic", **tree}, schema(), origin)
     # Built once here so that a mistake in one task is told before the first run, not hours later.
     objects = build(tree, schema(), origin)
+    if objects["clips"] < 1:
+        raise InputError(f"clips is a number per medium, 1 or more, got {objects['clips']}")
     source = open_data(objects["data"], kind=objects["kind"])
     _say_unmeasured(list(objects["tasks"].values()), source)
     comparison = compare(
@@ -121,7 +124,6 @@ def make_task(tree: Tree, origin: str):
 
 def _only(tasks: Tree, wanted: list[str]) -> Tree:
     from ..cli import suggest
-    from ..errors import InputError
 
     for name in wanted:
         if name not in tasks:

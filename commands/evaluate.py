@@ -49,6 +49,7 @@ def arguments(parser) -> None:
 def run(args) -> int:
     from ..encoders.store import read_card
     from ..evaluation.finetune import Tuning
+    from ..modalities.view import View
 
     _check_picture(args)
     tuning = Tuning(
@@ -56,7 +57,8 @@ def run(args) -> int:
     )
     changes = ("size", "frames", "step", "seconds")
     view = {k: v for k in changes if (v := getattr(args, k)) is not None}
-    read_card(Path(args.encoder), args.modality)  # before any data is looked at
+    card = read_card(Path(args.encoder), args.modality)
+    replace(View(**card["view"]), **view)  # refused before any data is looked at
     evaluate_run(
         Path(args.encoder),
         args.methods,

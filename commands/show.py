@@ -42,6 +42,7 @@ def run(args) -> int:
     if args.motion and not args.encoder:
         args.config = args.config or "shuffle_learn"
     if args.sound or args.matches:
+        _check_sound(args)
         args.encoder = args.sound or args.matches
     if not (args.config or args.encoder):
         raise InputError(
@@ -84,6 +85,13 @@ def _check(args) -> None:
             raise InputError(
                 f"--motion draws the one file that it names; leave out --{option}, or --motion"
             )
+
+
+def _check_sound(args) -> None:
+    """Refuses what --sound and --matches cannot draw."""
+    named = [f"--{name}" for name in ("sound", "matches", "encoder") if getattr(args, name)]
+    if len(named) > 1:
+        raise InputError(f"{' and '.join(named)}: each names the run of another picture; give one")
 
 
 def _task_and_source(args, config: str):

@@ -18,6 +18,9 @@ from ..training.data import Examples, Lost, Request, collate
 # Inches at 100 dots each: a sheet is read on a screen.
 _DPI, _CELL, _GAP, _MARGIN = 100, 1.7, 0.12, 0.25
 _HEADER, _LINE = 0.34, 0.17
+# Two columns for whatever is nearly twice as wide as high, or more. Only what is wider than five
+# times its height or higher than 1.6 times its width is drawn out of proportion.
+_WIDE, _FLATTEST, _TALLEST = 0.55, 0.2, 1.6
 _MARKS = {True: ("✓", "#1a7f4b"), False: ("✗", "#b3261e"), None: ("", "#555555")}
 
 
@@ -113,7 +116,7 @@ def draw_pictures(pictures: Sequence[Picture], path: Path, *, title: str = "") -
 
     if not pictures:
         raise InputError(f"{path}: nothing to draw, this task makes no pictures of its batches")
-    columns = max(2, *(len(p.images) for p in pictures))
+    columns = max(2, *(sum(map(_columns, p.images)) for p in pictures))
     heights = [_row_height(p) for p in pictures]
     width = 2 * _MARGIN + columns * (_CELL + _GAP) - _GAP
     top = _MARGIN + (0.35 if title else 0.0)
@@ -131,41 +134,55 @@ def draw_pictures(pictures: Sequence[Picture], path: Path, *, title: str = "") -
 
 
 def _row_height(picture: Picture) -> float:
-    tallest = max((_cell_height(image) for image in picture.images), default=0.0)
-    lines = max((len(_wrapped(caption)) for caption in picture.captions), default=0)
-    return _HEADER + tallest + 0.06 + lines * _LINE + 0.2
+    tallest = max((_cell(image)[1] for image in picture.images), default=0.0)
+    lines = max((len(_wrapped(c, i)) for c, i in _captioned(picture)), default=0)
+    return _header(picture) + tallest + 0.06 + lines * _LINE + 0.2
 
 
-def _cell_height(image: Tensor) -> float:
-    # Long spectrograms stay legible, and no image pushes the rest off the sheet.
-    return _CELL * min(max(image.shape[-2] / image.shape[-1], 0.35), 1.6)
+def _header(picture: Picture) -> float:
+    return _HEADER + (_LINE if picture.prediction else 0.0)
 
 
-def _wrapped(caption: str) -> list[str]:
-    return textwrap.wrap(caption, 24)
+def _columns(image: Tensor) -> int:
+    return 2 if image.shape[-2] < _WIDE * image.shape[-1] else 1
+
+
+def _cell(image: Tensor) -> tuple[float, float]:
+    """Inches, width and height, at which an image is drawn."""
+    width = _columns(image) * (_CELL + _GAP) - _GAP
+    return width, width * min(max(image.shape[-2] / image.shape[-1], _FLATTEST), _TALLEST)
+
+
+def _captioned(picture: Picture) -> list[tuple[str, Tensor]]:
+    captions = [*picture.captions, *[""] * len(picture.images)]
+    return list(zip(captions, picture.images, strict=False))
+
+
+def _wrapped(caption: str, image: Tensor) -> list[str]:
+    return textwrap.wrap(caption, 24 * _columns(image))
 
 
 def _draw_row(figure: Any, picture: Picture, top: float, width: float, height: float) -> None:
     y = 1 - (top + 0.06) / height
-    figure.text(_MARGIN / width, y, f"asked: {picture.answer}", size=9, va="top")
+    figure.text(_MARGIN / width, y, f"Answer: {picture.answer}", size=9, va="top")
     if picture.prediction:
         mark, colour = _MARKS[correct(picture)]
-        said = f"said: {picture.prediction} {mark}"
-        figure.text(1 - _MARGIN / width, y, said, size=9, va="top", ha="right", color=colour)
-    captions = [*picture.captions, *[""] * len(picture.images)]
-    for column, image in enumerate(picture.images):
-        left, tall = _MARGIN + column * (_CELL + _GAP), _cell_height(image)
-        bottom = height - top - _HEADER - tall
-        axes = figure.add_axes((left / width, bottom / height, _CELL / width, tall / height))
+        said = f"Said: {picture.prediction} {mark}"
+        figure.text(_MARGIN / width, y - _LINE / height, said, size=9, va="top", color=colour)
+    left = _MARGIN
+    for caption, image in _captioned(picture):
+        wide, tall = _cell(image)
+        bottom = height - top - _header(picture) - tall
+        axes = figure.add_axes((left / width, bottom / height, wide / width, tall / height))
         axes.imshow(to_pixels(image), interpolation="nearest", aspect="auto")
         axes.set_axis_off()
-        text = "\n".join(_wrapped(captions[column]))
         figure.text(
-            (left + _CELL / 2) / width,
+            (left + wide / 2) / width,
             (bottom - 0.05) / height,
-            text,
+            "\n".join(_wrapped(caption, image)),
             size=8,
             va="top",
             ha="center",
             color="#555555",
         )
+        left += wide + _GAP

@@ -5,10 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .audio import FORM, LOG_MEL
+from .audio import FORM, front_end
 from .blocks import check_input, run_stages
-from .encoder import Encoder, Normalize
-from .spectrogram import LogMel
+from .encoder import Encoder
 
 
 class AudioTransformer(Encoder):
@@ -29,7 +28,8 @@ class AudioTransformer(Encoder):
         heads: attention heads per block.
 
     Raises:
-        InputError: sizes that do not divide, or an input that is not float [B, 1, N].
+        InputError: sizes that do not divide, rate below 1000, or an input that is not float
+            [B, 1, N].
     """
 
     modality = "audio"
@@ -51,8 +51,7 @@ class AudioTransformer(Encoder):
                 f"{width} one of 4 and of heads {heads}, and depth {depth} at least 2"
             )
         self.rate, self.dim, self.patch = rate, width, patch
-        self.spectrogram = LogMel(rate=rate, mels=mels)
-        self.normalize = Normalize(*LOG_MEL)
+        self.front = front_end("log-mel", rate, mels)
         self.patches = nn.Conv2d(1, width, patch, patch)
         blocks: list[nn.Module] = [_Block(width, heads) for _ in range(depth)]
         blocks[-1] = nn.Sequential(blocks[-1], nn.LayerNorm(width))
@@ -60,7 +59,7 @@ class AudioTransformer(Encoder):
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         check_input(x, self, FORM, 1)
-        x = self.normalize(self.spectrogram(x))
+        x = self.front(x)
         # What is missing of the last patch is filled with the mean.
         x = self.patches(F.pad(x, (0, -x.shape[-1] % self.patch)))
         grid = x.shape[2:]

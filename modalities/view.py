@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from .media import AudioSpan, MediaInfo, Plan, Sample
 
 Modality = Literal["image", "video", "audio", "flow", "text"]
@@ -22,6 +23,9 @@ class View:
         step: seconds between the frames of a clip.
         seconds: length of a stretch of sound.
         rate: Hz of the sound.
+
+    Raises:
+        InputError: a stretch of sound without length or rate.
     """
 
     modality: Modality
@@ -30,6 +34,13 @@ class View:
     step: float = 0.0
     seconds: float = 0.0
     rate: int = 0
+
+    def __post_init__(self):
+        if self.modality == "audio" and not (self.seconds > 0 and self.rate > 0):
+            raise InputError(
+                "seconds and rate of a stretch of sound are above 0, got "
+                f"{self.seconds:g} s at {self.rate} Hz"
+            )
 
     @property
     def span(self) -> float:

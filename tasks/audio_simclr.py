@@ -10,22 +10,17 @@ from ..modalities.media import MediaInfo, Plan, Sample
 from ..modalities.view import View
 from .contrast import nt_xent
 from .heads import projector
-from .sounds import (
+from .sounds import sound_changes
+from .stretches import (
     CODEC,
-    change_sound,
-    draw_sound,
-    of_view,
-    pair_loudness,
+    change_stretches,
+    draw_stretches,
     pair_pictures,
-    pair_room_tone,
-    pair_silence,
     plan_stretches,
-    silent_share,
-    sound_view,
-    stacked,
-    two_stretches,
+    stretch_guards,
+    stretch_view,
 )
-from .task import Batch, Guard, Picture, Step, Task
+from .task import Batch, Picture, Step, Task
 
 
 class AudioSimCLR(Task):
@@ -79,25 +74,17 @@ class AudioSimCLR(Task):
         skip_silence: bool = True,
     ):
         super().__init__()
-        if temperature <= 0:
+        if not temperature > 0:
             raise InputError(f"temperature must be above 0, got {temperature:g}")
         if layers not in (2, 3):
             raise InputError(f"the projection head has 2 or 3 layers, not {layers}")
-        for name, share in (("mix", mix), ("shift", shift), ("mask", mask), ("noise", noise)):
-            if not 0 <= share <= 1:
-                raise InputError(f"{name} is a share from 0 to 1, got {share:g}")
-        self.view = sound_view(encoder, seconds)
+        self.view = stretch_view(encoder, seconds, reach)
         self.reach, self.temperature, self.skip_silence = reach, temperature, skip_silence
-        self.mix, self.shift, self.masks, self.mask, self.noise = mix, shift, masks, mask, noise
-        self.level, self.equalise = level, equalise
+        changes = {"mix": mix, "shift": shift, "masks": masks, "mask": mask, "noise": noise}
+        self.draw = sound_changes(**changes, level=level, equalise=equalise)
         self.encoder = encoder
         self.projector = projector(encoder.dim, outputs, layers=layers)
-        tone = "room tone: microphone, room and codec colour all of a recording alike"
-        self.guards = (
-            Guard("level", "loudness of the recording", level, pair_loudness),
-            Guard("equalise", tone, equalise, pair_room_tone),
-            Guard("skip_silence", "silence at the ends", skip_silence, pair_silence),
-        )
+        self.guards = stretch_guards(level=level, equalise=equalise, skip_silence=skip_silence)
         self.audits = (CODEC,)
 
     @property
@@ -112,26 +99,10 @@ class AudioSimCLR(Task):
         return plan_stretches(self.view, self.reach, info, rng)
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.audio is not None
-        sound = two_stretches(sample.audio, self.view, rng, skip_silence=self.skip_silence)
-        return {"audio": sound, **stacked([self._draw(rng), self._draw(rng)])}
-
-    def _draw(self, rng: Generator) -> Batch:
-        return draw_sound(
-            rng,
-            mix=self.mix,
-            shift=self.shift,
-            masks=self.masks,
-            mask=self.mask,
-            noise=self.noise,
-            level=self.level,
-            equalise=self.equalise,
-        )
+        return draw_stretches(sample, self.view, self.draw, rng, skip_silence=self.skip_silence)
 
     def augment(self, batch: Batch) -> Batch:
-        rate, sound = self.view.rate, batch["audio"]
-        first, second = (change_sound(sound[:, k], of_view(batch, k), rate) for k in (0, 1))
-        return {"first": first, "second": second}
+        return change_stretches(batch, self.view.rate)
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         vectors = self.encoder(torch.cat([batch["first"], batch["second"]]))
@@ -142,4 +113,5 @@ class AudioSimCLR(Task):
             a, b = (F.normalize(x.detach(), dim=1) for x in (first, second))
             return pair_pictures(batch, a @ b.T, self.view.rate)
 
-        return Step(loss, {"accuracy": found, "silent": silent_share(batch)}, pictures)
+        metrics = {"accuracy": found, "silent": batch["silent"].float().mean()}
+        return Step(loss, metrics, pictures)

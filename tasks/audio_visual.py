@@ -19,7 +19,6 @@ from .options import check_crop
 from .pairs import beside_others, beside_the_other_moment, each_once
 from .show import best, film, spectrogram
 from .sounds import (
-    SILENT,
     SOUND,
     audible_with_picture,
     change_sound,
@@ -28,6 +27,7 @@ from .sounds import (
     need_length,
     room_tone,
     silence,
+    silent,
     sound_view,
     stacked,
 )
@@ -187,8 +187,8 @@ class AudioVisual(Task):
             inputs = inputs.unflatten(2, (2, -1)).transpose(1, 2).flatten(0, 1)
             raw, drawn = raw.flatten(0, 1), {k: v.flatten(0, 1) for k, v in drawn.items()}
             gain = gain.repeat_interleave(2)
-        loud = raw.square().mean((1, 2)) >= SILENT**2
-        audible = loud if self.heard else torch.ones_like(loud)
+        mute = silent(raw)
+        audible = ~mute if self.heard else torch.ones_like(mute)
         sound = change_sound(apply_gain(raw, gain), drawn, self.sound.rate)
         if self.hard:
             pairs = beside_the_other_moment(audible)
@@ -196,14 +196,17 @@ class AudioVisual(Task):
             pairs = each_once(names, audible, batch["order"])
         else:
             pairs = beside_others(names, audible, self.negatives)
-        return {"inputs": inputs, "audio": sound, **pairs}
+        return {"inputs": inputs, "audio": sound, "silent": mute, **pairs}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         seen, heard = self.see(batch["inputs"]), self.hear(batch["audio"])
         logits = self.head(seen[batch["picture"]], heard[batch["sound"]])
         target = batch["target"]
         loss = weighted_mean(F.cross_entropy(logits, target, reduction="none"), batch["weight"])
-        metrics = {"accuracy": accuracy(logits, target, batch["weight"])}
+        metrics = {
+            "accuracy": accuracy(logits, target, batch["weight"]),
+            "silent": batch["silent"].float().mean(),
+        }
         names = MOMENTS if self.hard else NAMES
         return Step(loss, metrics, lambda: _pictures(batch, logits, self.sound.rate, names))
 

@@ -4,26 +4,21 @@ import torch
 from torch import Generator, nn
 
 from ..encoders.encoder import Encoder
-from ..errors import InputError
 from ..modalities.media import MediaInfo, Plan, Sample
 from ..modalities.view import View
 from .contrast import match
-from .sounds import (
+from .options import check_least
+from .sounds import sound_changes
+from .stretches import (
     CODEC,
-    change_sound,
-    draw_sound,
-    of_view,
-    pair_loudness,
+    change_stretches,
+    draw_stretches,
     pair_pictures,
-    pair_room_tone,
-    pair_silence,
     plan_stretches,
-    silent_share,
-    sound_view,
-    stacked,
-    two_stretches,
+    stretch_guards,
+    stretch_view,
 )
-from .task import Batch, Guard, Picture, Step, Task
+from .task import Batch, Picture, Step, Task
 
 
 class COLA(Task):
@@ -33,13 +28,19 @@ class COLA(Task):
     Two stretches of each recording; the first of each has to find the second among the second
     stretches of the batch. Both are projected to g(x) = tanh(LayerNorm(linear)), and their
     similarity is g(x)ᵀ W g(x′) with a learned W. The paper changes nothing in the sound, and
-    neither does this with `level=False`.
+    neither does this with `level=False`, unless it is told to.
 
     Args:
         encoder: audio encoder that is pretrained.
         seconds: length of a stretch.
         reach: seconds of a recording within which both stretches lie; a recording that is
             shorter serves as a whole. They may overlap.
+        mix: greatest share of the energy that another sound of the batch takes, as a background
+            of its own behind each stretch.
+        shift: greatest share of the length by which a stretch turns around.
+        masks: stretches of time, and bands of frequency, that are silenced in each stretch.
+        mask: greatest share of the length, and of the mel scale, of each.
+        noise: probability of white noise, 10 to 40 decibels below the sound.
         outputs: length of the projected vectors.
         level: give each stretch a loudness of its own, so that the recording's tells nothing.
         equalise: change the colouring of each stretch by up to 12 decibels.
@@ -55,28 +56,28 @@ class COLA(Task):
         *,
         seconds: float = 0.96,
         reach: float = 10.0,
+        mix: float = 0.0,
+        shift: float = 0.0,
+        masks: int = 0,
+        mask: float = 0.2,
+        noise: float = 0.0,
         outputs: int = 512,
         level: bool = True,
         equalise: bool = False,
         skip_silence: bool = True,
     ):
         super().__init__()
-        if outputs < 1:
-            raise InputError(f"outputs must be at least 1, got {outputs}")
-        self.view = sound_view(encoder, seconds)
+        check_least(1, outputs=outputs)
+        self.view = stretch_view(encoder, seconds, reach)
         self.reach, self.skip_silence = reach, skip_silence
-        self.level, self.equalise = level, equalise
+        changes = {"mix": mix, "shift": shift, "masks": masks, "mask": mask, "noise": noise}
+        self.draw = sound_changes(**changes, level=level, equalise=equalise)
         self.encoder = encoder
         self.projector = nn.Sequential(
             nn.Linear(encoder.dim, outputs), nn.LayerNorm(outputs), nn.Tanh()
         )
         self.similarity = nn.Linear(outputs, outputs, bias=False)
-        tone = "room tone: microphone, room and codec colour all of a recording alike"
-        self.guards = (
-            Guard("level", "loudness of the recording", level, pair_loudness),
-            Guard("equalise", tone, equalise, pair_room_tone),
-            Guard("skip_silence", "silence at the ends", skip_silence, pair_silence),
-        )
+        self.guards = stretch_guards(level=level, equalise=equalise, skip_silence=skip_silence)
         self.audits = (CODEC,)
 
     @property
@@ -91,15 +92,10 @@ class COLA(Task):
         return plan_stretches(self.view, self.reach, info, rng)
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.audio is not None
-        sound = two_stretches(sample.audio, self.view, rng, skip_silence=self.skip_silence)
-        views = [draw_sound(rng, level=self.level, equalise=self.equalise) for _ in range(2)]
-        return {"audio": sound, **stacked(views)}
+        return draw_stretches(sample, self.view, self.draw, rng, skip_silence=self.skip_silence)
 
     def augment(self, batch: Batch) -> Batch:
-        rate, sound = self.view.rate, batch["audio"]
-        first, second = (change_sound(sound[:, k], of_view(batch, k), rate) for k in (0, 1))
-        return {"first": first, "second": second}
+        return change_stretches(batch, self.view.rate)
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         vectors = self.encoder(torch.cat([batch["first"], batch["second"]]))
@@ -111,4 +107,5 @@ class COLA(Task):
             likeness = queries.detach() @ second.detach().T
             return pair_pictures(batch, likeness, self.view.rate)
 
-        return Step(loss, {"accuracy": found, "silent": silent_share(batch)}, pictures)
+        metrics = {"accuracy": found, "silent": batch["silent"].float().mean()}
+        return Step(loss, metrics, pictures)

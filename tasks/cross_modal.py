@@ -19,11 +19,12 @@ from .show import film, spectrogram
 from .sounds import (
     audible_with_picture,
     change_sound,
-    draw_sound,
     loudness,
     need_length,
     of_view,
     room_tone,
+    silent,
+    sound_changes,
     sound_view,
     stacked,
 )
@@ -86,7 +87,7 @@ class CrossModal(Task):
         equalise: bool = True,
     ):
         super().__init__()
-        if temperature <= 0:
+        if not temperature > 0:
             raise InputError(f"temperature must be above 0, got {temperature:g}")
         if min(within_picture, within_sound) < 0:
             raise InputError("within_picture and within_sound are weights of 0 and more")
@@ -99,7 +100,7 @@ class CrossModal(Task):
                 "frames or step, or raise seconds"
             )
         self.temperature, self.scale, self.flip, self.colour = temperature, scale, flip, colour
-        self.masks, self.mask, self.level, self.equalise = masks, mask, level, equalise
+        self.draw = sound_changes(masks=masks, mask=mask, level=level, equalise=equalise)
         self.within_picture, self.within_sound = within_picture, within_sound
         self.encoder, self.audio_encoder = encoder, audio_encoder
         self.projectors = nn.ModuleDict(
@@ -147,7 +148,7 @@ class CrossModal(Task):
     def example(self, sample: Sample, rng: Generator) -> Batch:
         assert sample.audio is not None
         pictures = [self._draw_picture(rng) for _ in range(2 if self.within_picture else 1)]
-        sounds = [self._draw_sound(rng) for _ in range(2 if self.within_sound else 1)]
+        sounds = [self.draw(rng) for _ in range(2 if self.within_sound else 1)]
         return {
             "frames": square(sample, canvas(self.view.size), rng),
             "audio": sample.audio.mean(0, keepdim=True),
@@ -160,13 +161,12 @@ class CrossModal(Task):
         jitter = draw_colour(rng, brightness=s, contrast=s, saturation=s, hue=s / 4)
         return {**draw_view(rng, self.scale, self.flip), "colour": jitter}
 
-    def _draw_sound(self, rng: Generator) -> Batch:
-        return draw_sound(
-            rng, masks=self.masks, mask=self.mask, level=self.level, equalise=self.equalise
-        )
-
     def augment(self, batch: Batch) -> Batch:
-        made = {"inputs": self._picture(batch, 0), "audio": self._sound(batch, 0)}
+        made = {
+            "inputs": self._picture(batch, 0),
+            "audio": self._sound(batch, 0),
+            "silent": silent(batch["audio"]),
+        }
         if self.within_picture:
             made["inputs_again"] = self._picture(batch, 1)
         if self.within_sound:
@@ -183,7 +183,7 @@ class CrossModal(Task):
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         seen, heard = self.see(batch["inputs"]), self.hear(batch["audio"])
         loss, found = info_nce(seen, heard, self.temperature)
-        metrics = {"accuracy": found}
+        metrics = {"accuracy": found, "silent": batch["silent"].float().mean()}
         if self.within_picture:
             again = self.see(batch["inputs_again"])
             term, metrics["picture_accuracy"] = nt_xent(seen, again, self.temperature)

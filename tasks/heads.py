@@ -35,7 +35,11 @@ def projector(
     Args:
         layers: 2 (Chen et al. 2020, arXiv:2002.05709) or 3 (arXiv:2006.10029).
         hidden: width of the inner layers; None: that of the input.
+
+    Raises:
+        InputError: no outputs.
     """
+    check_least(1, outputs=outputs)
     width = hidden or inputs
     widths = [inputs] + [width] * (layers - 1)
     inner = [
@@ -84,10 +88,14 @@ class Fusion(nn.Module):
         second: length of the second vectors.
         classes: number of answers.
         hidden: width of the hidden layer.
+
+    Raises:
+        InputError: hidden below 1.
     """
 
     def __init__(self, first: int, second: int, classes: int, *, hidden: int):
         super().__init__()
+        check_least(1, hidden=hidden)
         self.classifier = classifier(first + second, classes, hidden)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """From tensors to what a person can look at."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..encoders.spectrogram import LogMel
@@ -27,6 +28,27 @@ def spectrogram(audio: Tensor, rate: int) -> Tensor:
     mel = LogMel(rate=rate)(audio.detach().float().cpu()[None])[0]
     low, high = mel.amin(), mel.amax()
     return ((mel - low) / (high - low).clamp_min(1e-6)).flip(1).expand(3, -1, -1)
+
+
+def film_over_sound(clip: Tensor, step: float, audio: Tensor, rate: int) -> Tensor:
+    """A film strip above the spectrogram of the sound that starts with it, on one time axis.
+
+    Args:
+        clip: [3, T, H, W]; in each quarter of the sound stands the frame of its middle, nothing
+            where the clip has ended.
+        step: seconds between the frames.
+        audio: [1, N].
+
+    Returns:
+        float [3, H', 4 W] in [0, 1].
+    """
+    middles = [(k + 0.5) / 4 * audio.shape[-1] / rate for k in range(4)]
+    chosen = [int(t / step + 1e-6) for t in middles]
+    blank = torch.ones_like(clip[:, :1])
+    strip = torch.cat([film(clip[:, k : k + 1] if k < clip.shape[1] else blank) for k in chosen], 2)
+    height, width = strip.shape[1:]
+    below = F.interpolate(spectrogram(audio, rate)[None], (height, width), mode="nearest")[0]
+    return torch.cat([strip, torch.ones(3, max(height // 16, 1), width), below], 1)
 
 
 def best(logits: Tensor, names: tuple[str, ...]) -> str:

@@ -1,4 +1,7 @@
-"""What the tasks on sound share: where it may be cut, how two stretches are drawn, and cues."""
+"""What the tasks on sound share: where it may be cut, how it is changed, and cues."""
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -6,16 +9,13 @@ from torch import Generator, Tensor
 from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..modalities import augment_audio as audio
-from ..modalities.draw import integer, uniform
-from ..modalities.media import AudioSpan, MediaError, MediaInfo, Plan
+from ..modalities.media import MediaError, MediaInfo
 from ..modalities.view import View
-from .show import spectrogram
-from .task import Audit, Batch, Picture
+from .task import Batch
 
 SILENT = 1e-3  # root mean square below which a stretch counts as silence: -60 dB
 EQUALISE = 12.0  # decibels by which colouring changes at most
 SOUND = ("mix", "shift", "masks", "bands", "gains", "noise", "level")  # what `draw_sound` names
-_TRIES = 8
 
 
 def sound_view(encoder: Encoder, seconds: float) -> View:
@@ -66,35 +66,28 @@ def need_length(info: MediaInfo, there: float, seconds: float, remedy: str) -> N
         raise MediaError(info.path, "plan", f"{reason} or leave the file out")
 
 
-def plan_stretches(view: View, reach: float, info: MediaInfo, rng: Generator) -> Plan:
-    """One span of up to `reach` seconds, from which `two_stretches` cuts."""
-    first, last = audible(info)
-    need_length(info, last - first, view.seconds, "lower seconds")
-    length = min(max(reach, view.seconds), last - first)
-    start = uniform(rng, first, last - length)
-    return Plan(audio=AudioSpan(start, length, view.rate), past_end="repeat")
+def sound_changes(
+    *,
+    mix: float = 0.0,
+    shift: float = 0.0,
+    masks: int = 0,
+    mask: float = 0.0,
+    noise: float = 0.0,
+    level: bool = False,
+    equalise: bool = False,
+) -> Callable[[Generator], Batch]:
+    """`draw_sound` with these options.
 
-
-def two_stretches(sound: Tensor, view: View, rng: Generator, *, skip_silence: bool) -> Tensor:
-    """Two stretches of one sound [C, M], mixed down to one channel: float32 [2, 1, N].
-
-    Args:
-        skip_silence: draw anew, up to eight times, where one is silent.
+    Raises:
+        InputError: one outside its range.
     """
-    mono, samples = sound.mean(0, keepdim=True), round(view.seconds * view.rate)
-    return torch.stack([_stretch(mono, samples, rng, skip_silence) for _ in range(2)])
-
-
-def _stretch(mono: Tensor, samples: int, rng: Generator, skip_silence: bool) -> Tensor:
-    room = max(mono.shape[1] - samples, 0)
-    cut = mono[:, :0]
-    for _ in range(_TRIES):
-        start = integer(rng, room + 1)
-        cut = mono[:, start : start + samples]
-        if not skip_silence or float(cut.square().mean()) > SILENT**2:
-            break
-    # A span that was rounded may lack its last sample.
-    return torch.nn.functional.pad(cut, (0, samples - cut.shape[1]))
+    for name, share in (("mix", mix), ("shift", shift), ("mask", mask), ("noise", noise)):
+        if not 0 <= share <= 1:
+            raise InputError(f"{name} is a share from 0 to 1, got {share:g}")
+    if masks < 0:
+        raise InputError(f"masks is a number of stretches from 0 on, got {masks}")
+    options = {"mix": mix, "shift": shift, "masks": masks, "mask": mask, "noise": noise}
+    return partial(draw_sound, **options, level=level, equalise=equalise)
 
 
 def draw_sound(
@@ -178,10 +171,9 @@ def silence(x: Tensor) -> Tensor:
     return (blocks.square().mean(3) < SILENT**2).float().mean(2)
 
 
-def silent_share(batch: Batch) -> Tensor:
-    """Share of the views "first" and "second", [B, 1, N] each, that are silent throughout."""
-    both = torch.cat([batch["first"], batch["second"]])
-    return (both.square().mean((1, 2)) < SILENT**2).float().mean()
+def silent(x: Tensor) -> Tensor:
+    """Which of float [..., 1, N], as they were read, are silent throughout: bool [...]."""
+    return x.square().mean((-2, -1)) < SILENT**2
 
 
 def room_tone(x: Tensor) -> Tensor:
@@ -210,46 +202,3 @@ def bandwidth(x: Tensor) -> Tensor:
     filled = bands > 1e-6 * bands.amax(1, keepdim=True).clamp_min(1e-12)
     top = torch.arange(1, 65, device=x.device) * filled
     return top.amax(1, keepdim=True) / 64
-
-
-def pair_loudness(batch: Batch) -> Tensor:
-    """Of both views side by side: [B, 2]."""
-    return torch.cat([loudness(batch["first"]), loudness(batch["second"])], 1)
-
-
-def pair_silence(batch: Batch) -> Tensor:
-    """Of both views side by side: [B, 2]."""
-    return torch.cat([silence(batch["first"]), silence(batch["second"])], 1)
-
-
-def pair_room_tone(batch: Batch) -> Tensor:
-    """Of both views side by side: [B, 16]."""
-    return torch.cat([room_tone(batch["first"]), room_tone(batch["second"])], 1)
-
-
-def pair_bandwidth(batch: Batch) -> Tensor:
-    """Of both views side by side: [B, 2]."""
-    return torch.cat([bandwidth(batch["first"]), bandwidth(batch["second"])], 1)
-
-
-# No task on sound alone can hide where a codec cuts, short of cutting all files there.
-CODEC = Audit(
-    "codec",
-    "the band that a file fills, which goes with its codec and its data set",
-    "take an encoder of a lower rate, at which all files fill the band, or one data set at a time",
-    pair_bandwidth,
-)
-
-
-def pair_pictures(batch: Batch, likeness: Tensor, rate: int) -> list[Picture]:
-    """The two views of up to four recordings, and how well [B, B] each finds its partner."""
-    return [
-        Picture(
-            images=[spectrogram(batch[side][i], rate) for side in ("first", "second")],
-            captions=["a stretch (time to the right, pitch upwards)", "another of the same"],
-            answer="these two belong together",
-            prediction=f"partner ranks {1 + int((likeness[i] > likeness[i, i]).sum())} "
-            f"of {len(likeness)}",
-        )
-        for i in range(min(len(likeness), 4))
-    ]

@@ -14,9 +14,8 @@ from .clips import canvas, clip_times, clip_view, cut, draw_view, square
 from .heads import Comparison
 from .metrics import accuracy, weighted_mean
 from .options import check_crop
-from .show import best, film, spectrogram
+from .show import best, film_over_sound
 from .sounds import (
-    SILENT,
     audible_with_picture,
     change_sound,
     draw_sound,
@@ -24,6 +23,7 @@ from .sounds import (
     need_length,
     of_view,
     silence,
+    silent,
     sound_view,
     stacked,
 )
@@ -97,8 +97,11 @@ class Synchrony(Task):
             raise InputError(f"a clip that is in step has at least 2 frames, got {frames}")
         if not 0 < shift[0] <= shift[1]:
             raise InputError(f"shift is two numbers of seconds, 0 < least <= most: got {shift}")
-        if moments < 1:
-            raise InputError(f"moments is a number from 1 on, got {moments}")
+        if not 1 <= moments <= frames:
+            raise InputError(
+                f"moments are parts of a clip of {frames} frames, 1 to {frames}, not {moments}: "
+                "lower moments or raise frames"
+            )
         check_crop(scale)
         self.view = clip_view(encoder, size, frames, step)
         self.sound = sound_view(audio_encoder, frames * step if seconds is None else seconds)
@@ -158,13 +161,15 @@ class Synchrony(Task):
         clips = apply_colour(cut(batch["frames"], batch, self.view.size), batch["colour"])
         rate, raw = self.sound.rate, batch["audio"]
         sounds = [change_sound(raw[:, k], of_view(batch, k), rate) for k in (0, 1)]
-        audible = raw.square().mean((2, 3)).amin(1) >= SILENT**2
+        mute = silent(raw)
+        audible = ~mute.any(1)
         names = batch.get("index", torch.arange(len(raw), device=raw.device))
         pairs = _pairs(names, audible if self.heard else torch.ones_like(audible), self.easy)
         t = self.view.frames
         return {
             "inputs": torch.stack([clips[:, :, :t], clips[:, :, t:]], 1).flatten(0, 1),
             "audio": torch.stack(sounds, 1).flatten(0, 1),
+            "silent": mute.flatten(),
             **pairs,
         }
 
@@ -173,8 +178,11 @@ class Synchrony(Task):
         logits = self.head(seen[batch["picture"]], heard[batch["sound"]])
         target = batch["target"]
         loss = weighted_mean(F.cross_entropy(logits, target, reduction="none"), batch["weight"])
-        metrics = {"accuracy": accuracy(logits, target, batch["weight"])}
-        return Step(loss, metrics, lambda: _pictures(batch, logits, self.sound.rate))
+        metrics = {
+            "accuracy": accuracy(logits, target, batch["weight"]),
+            "silent": batch["silent"].float().mean(),
+        }
+        return Step(loss, metrics, lambda: _pictures(batch, logits, self.view, self.sound.rate))
 
     def see(self, clips: Tensor) -> Tensor:
         return _in_order(self.encoder, clips, self.moments)
@@ -237,16 +245,20 @@ def _with_movement(batch: Batch, cue: Tensor) -> Tensor:
     return torch.cat([cue, movement, cue * movement], 1)
 
 
-def _pictures(batch: Batch, logits: Tensor, rate: int) -> list[Picture]:
+def _pictures(batch: Batch, logits: Tensor, view: View, rate: int) -> list[Picture]:
     half = len(batch["inputs"])
     chosen = [i for i in (0, half, 2, half + 2) if i < len(logits)]
     return [
         Picture(
             images=[
-                film(batch["inputs"][batch["picture"][i]]),
-                spectrogram(batch["audio"][batch["sound"][i]], rate),
+                film_over_sound(
+                    batch["inputs"][batch["picture"][i]],
+                    view.step,
+                    batch["audio"][batch["sound"][i]],
+                    rate,
+                )
             ],
-            captions=["seen", "heard (time to the right, pitch upwards)"],
+            captions=["seen, and heard below (time to the right, pitch upwards)"],
             answer=NAMES[int(batch["target"][i])],
             prediction=best(logits[i], NAMES),
         )

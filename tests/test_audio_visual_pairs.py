@@ -16,6 +16,7 @@ from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, Plan, Sample
 from pretexto.modalities.read import probe, read
 from pretexto.tasks.audio_visual import REACH
+from pretexto.tasks.pairs import each_once
 
 
 def balanced(data: dict[str, Tensor], size: int) -> bool:
@@ -45,6 +46,22 @@ def test_sampled_pairs_are_half_own_half_exchanged_and_stand_once():
     assert len(set(chosen)) > 3, "which are exchanged is drawn"
     for i in range(8):
         assert {answers[i] for answers in chosen} == {0, 1}
+
+
+def test_sampled_pairs_of_a_video_that_stands_twice_in_the_batch_are_not_asked():
+    names = torch.tensor([0, 1, 1, 2])
+    met = 0
+    for seed in range(12):
+        order = torch.rand(4, generator=generator(seed, 0, 0))
+        data = each_once(names, torch.ones(4, dtype=torch.bool), order)
+        lesser = order.argsort()[:2]
+        assert sorted(lesser.tolist()) == (data["target"] == 0).nonzero()[:, 0].tolist()
+        assert (names[data["picture"]] == names[data["sound"]])[data["target"] == 1].all()
+        twice = sorted(lesser.tolist()) == [1, 2]
+        assert data["weight"][lesser].tolist() == ([0, 0] if twice else [1, 1])
+        assert data["weight"].sum() == (2 if twice else 4)
+        met += twice
+    assert met, "the two never met"
 
 
 @pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])

@@ -57,6 +57,27 @@ MISTAKES = [
     (["evaluate", "linear", "--encoder", "no/run", "--data", "synthetic"], "no/run"),
     (["compare", "--config", "nothing_like_it"], "no config nothing_like_it"),
     (["show", "--out", "x.png"], "--config"),
+    (["show", "--sound", "r", "--count", "0", "--out", "x.png"], "--count"),
+    (["show", "--sound", "r", "--count=-1", "--out", "x.png"], "--count"),
+    (["show", "--matches", "r", "--count", "0", "--out", "x.png"], "--count"),
+    (["show", "--sound", "r", "--matches", "r", "--out", "x.png"], "--sound and --matches"),
+    (["show", "--sound", "r", "--encoder", "r", "--out", "x.png"], "--sound and --encoder"),
+    *[
+        (["pretrain", "--config", recipe, f"--task.{option}", "--data", "no/such"], hint)
+        for recipe, option, hint in (
+            ("cola", "encoder.rate=0", "rate is that of the sound"),
+            ("audio_simclr", "encoder.rate=-8000", "rate is that of the sound"),
+            ("audio_simclr", "masks=-1", "masks is a number"),
+            ("cola", "mask=2", "mask is a share"),
+            ("cross_modal", "mask=-0.5", "mask is a share"),
+            ("cola", "reach=0", "reach is the length"),
+            ("audio_visual", "hidden=0", "hidden is the width"),
+            ("cross_modal", "outputs=0", "outputs is the width"),
+            ("synchrony", "moments=99", "lower moments or raise frames"),
+        )
+    ],
+    (["compare", "--config", "sounds", "--view.seconds", "0", "--data", "no/such"], "seconds"),
+    (["compare", "--config", "sounds", "--clips", "0", "--data", "no/such"], "clips is a number"),
 ]
 
 
@@ -71,6 +92,20 @@ def test_a_mistake_is_one_line_that_names_it(words, hint, capsys, tmp_path, monk
     assert "\n" not in error
     assert hint in error
     assert not list(tmp_path.iterdir()), "a refused command must leave nothing behind"
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1"])
+def test_stretches_without_length_are_refused_before_data_is_read(seconds, tmp_path, capsys):
+    from pretexto.encoders.audio import TinyAudio
+    from pretexto.encoders.store import save_encoder
+    from pretexto.modalities.view import View
+
+    save_encoder(tmp_path, TinyAudio(width=4), View("audio", seconds=1.0, rate=16000), {})
+    words = ["evaluate", "linear", "--encoder", str(tmp_path), "--data", "no/such"]
+    assert cli.main([*words, f"--seconds={seconds}"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert f"above 0, got {seconds} s" in error
+    assert "\n" not in error
 
 
 def test_typo_is_refused_before_data_is_read(monkeypatch):

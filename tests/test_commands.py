@@ -143,7 +143,7 @@ def test_what_chooses_by_motion_says_where_none_is_known(videos, indexed, tmp_pa
         capsys.readouterr()
         assert cli.main([str(word) for word in words]) == 0
         said = capsys.readouterr().out
-        notes = json.loads((tmp_path / data.name / "run.json").read_text())["notes"]
+        notes = json.loads((tmp_path / data.name / "run.json").read_text())["data"]["notes"]
         assert [note for note in notes if note in said] == notes
         assert ["motion is unknown in 40 of 40 examples" in note for note in notes] == (
             [True] if data == videos else []

@@ -36,8 +36,10 @@ def _is_final(kind: type) -> bool:
 
 # Arguments that keep a large network small, and variants that take other paths through the code.
 ARGUMENTS: dict[str, list[dict[str, object]]] = {
+    "AudioResNet": [{}, {"front": "mfcc"}],
     "L3Image": [{"width": 4}],
     "SpectrogramCNN": [{"width": 4}],
+    "TinyAudio": [{}, {"front": "mfcc"}],
     "TimmImage": [{"name": "test_resnet"}, {"name": "test_vit", "size": 32}],
     "TorchvisionImage": [{}, {"small_input": True}],
     "TorchvisionVideo": [{"name": "r2plus1d_18"}, {"name": "s3d"}, {"name": "swin3d_t"}],

@@ -16,7 +16,7 @@ from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
 from pretexto.tasks.audio_simclr import AudioSimCLR
 from pretexto.tasks.contrast import nt_xent
-from pretexto.tasks.sounds import pair_loudness, pair_room_tone, pair_silence
+from pretexto.tasks.stretches import pair_loudness, pair_room_tone, pair_silence
 
 SECONDS = 5.0
 RATE = 16000
@@ -88,8 +88,8 @@ def test_forward_pairs_first_with_second():
     task = plain().eval()
     with torch.no_grad():
         data = task.augment(drawn(task))
-        twins = {"first": data["first"], "second": data["first"]}
-        apart = {"first": data["first"], "second": data["first"].roll(1, 0)}
+        twins = {**data, "second": data["first"]}
+        apart = {**data, "second": data["first"].roll(1, 0)}
         assert float(task(twins).metrics["accuracy"]) == 1
         assert task(twins).loss < task(apart).loss
 
@@ -141,7 +141,7 @@ def test_views_are_changed_each_in_its_own_way():
     batch = drawn(task)
     batch["audio"] = batch["audio"][:, :1].expand(-1, 2, -1, -1)
     data = task.augment(batch)
-    for sound in data.values():
+    for sound in (data["first"], data["second"]):
         assert sound.abs().max() <= 1
         assert sound.isfinite().all()
     for name in ("mix", "shift", "masks", "bands", "gains", "noise", "level"):

@@ -95,7 +95,7 @@ def test_loss_is_the_papers_equation_of_a_bilinear_similarity():
         got = task(data)
     assert float(got.loss) == pytest.approx(float(want), abs=1e-5)
     # The anchors choose among the others' second stretches, not the other way round.
-    swapped = {"first": data["second"], "second": data["first"]}
+    swapped = {**data, "first": data["second"], "second": data["first"]}
     with torch.no_grad():
         assert abs(float(task(swapped).loss - got.loss)) > 1e-4
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from comparison_fakes import Films, turned
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pretexto.cli import main
@@ -18,6 +19,7 @@ from pretexto.evaluation.features import Features
 from pretexto.evaluation.splits import Split
 from pretexto.modalities.media import MediaError
 from pretexto.modalities.view import View
+from pretexto.tasks.show import film_over_sound
 from pretexto.tasks.shuffle_learn import ShuffleLearn
 from pretexto.tasks.task import Picture, Step, Task
 
@@ -99,6 +101,54 @@ def centres(pixels, colour):
     areas, count = label(mask)
     sizes = [(areas == k + 1).sum() for k in range(count)]
     return [center_of_mass(mask, areas, k + 1) for k in range(count) if sizes[k] > 1000]
+
+
+def test_answer_and_prediction_of_any_length_stand_apart_on_the_sheet(tmp_path, monkeypatch):
+    kept: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+    rows = [
+        Picture([RED, GREEN], ["a stretch (time to the right)"] * 2, "the sound of another video",
+                "the sound of this very video (54 %)"),
+        Picture([RED.repeat(1, 1, 4)], ["seen"], "in step", "out of step (51 %)"),
+    ]  # fmt: skip
+    draw_pictures(rows, tmp_path / "x.png")
+    (figure,) = kept
+    written = [text.get_text() for text in figure.texts]
+    assert "Answer: the sound of another video" in written
+    assert "Said: out of step (51 %) ✗" in written
+    boxes = [text.get_window_extent() for text in figure.texts]
+    boxes += [axes.get_window_extent() for axes in figure.axes]
+    for k, box in enumerate(boxes):
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert 0 <= box.y0 < box.y1 <= figure.bbox.y1
+        assert not any(box.overlaps(other) for other in boxes[:k])
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 32), (20, 32), (12, 8), (16, 32)])
+def test_pixels_stay_square(tmp_path, height, width):
+    image = torch.zeros(3, height, width)
+    image[0] = 1.0
+    path = draw_pictures([Picture([image], ["c"], "a", "")], tmp_path / "x.png")
+    red = (np.asarray(Image.open(path).convert("RGB")) == [255, 0, 0]).all(-1)
+    rows, columns = red.any(1).sum(), red.any(0).sum()
+    assert rows / columns == pytest.approx(height / width, rel=0.04)
+    assert columns > 160
+
+
+def test_a_film_stands_above_its_sound_on_one_time_axis():
+    clip = (torch.arange(8) / 10).view(1, 8, 1, 1).expand(3, 8, 16, 16)
+    t = torch.arange(16000 * 8 // 10) / 16000
+    sound = 0.3 * torch.sin(2 * torch.pi * 500 * t)[None] * (t > 0.6)
+    sheet = film_over_sound(clip, 0.1, sound, 16000)
+    assert sheet.shape == (3, 33, 64)
+    # The frame in the middle of each quarter, and the tone from three quarters on.
+    for k, shade in enumerate((0.1, 0.3, 0.5, 0.7)):
+        assert torch.equal(sheet[:, :16, 16 * k : 16 * k + 16], torch.full((3, 16, 16), shade))
+    below = sheet[0, 17:].amax(0)
+    assert below[:45].max() < 0.1
+    assert below[50:].min() > 0.5
+    late = film_over_sound(clip[:, :4], 0.1, sound, 16000)
+    assert late[:, :16, 32:].min() == 1, "the clip has ended"
 
 
 def test_nothing_to_draw_is_refused(tmp_path):

@@ -143,7 +143,7 @@ def test_a_strip_is_scaled_by_the_greatest_of_its_parts():
 
 @pytest.mark.parametrize("cls", [AudioVisual, Synchrony, CrossModal])
 def test_pair_tasks_score_what_their_forward_pass_does(cls):
-    options = {"size": SIDE, "frames": 2, "step": 0.2}
+    options = {"size": SIDE, "frames": 4, "step": 0.1}
     task = cls(TinyImage(width=4), TinyAudio(width=4), **options).eval()
     source = Synthetic("test", train_scenes=4, test_scenes=2)
     found = read_scenes(task, source, 6)

@@ -52,6 +52,14 @@ def test_round_trip_gives_identical_outputs(encoder, shape, tmp_path: Path):
     assert torch.equal(loaded(x), encoder.eval()(x))
 
 
+def test_a_card_from_before_an_argument_was_there_means_its_default(tmp_path: Path):
+    encoder = TinyAudio(width=4)
+    x = torch.rand((2, 1, 8000), generator=torch.Generator().manual_seed(0))
+    save_encoder(tmp_path, encoder, AUDIO, CARD)
+    edit(tmp_path, arguments={"rate": 16000, "width": 4})
+    assert torch.equal(load_encoder(tmp_path)(x), encoder.eval()(x))
+
+
 def test_card_holds_what_was_said_and_what_is_known(run: Path):
     card = read_card(run)
     assert CARD.items() <= card.items()

@@ -126,6 +126,15 @@ def motion_in_words(verdict: Verdict, *tasks: Task) -> str:
     )
 
 
+def sound_counts(verdict: Verdict) -> dict[str, int]:
+    """The same for run.json."""
+    return {
+        "looked_at": verdict.looked_at,
+        "lower_rate": verdict.narrow,
+        "more_than_two_channels": verdict.surround,
+    }
+
+
 def _in_threads(judge: Callable[[int], Found], chosen: list[int]) -> Iterator[Found]:
     pool = ThreadPoolExecutor(8)
     try:

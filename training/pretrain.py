@@ -24,6 +24,7 @@ from .preflight import (
     motion_in_words,
     refuse_too_few,
     refuse_unsuitable,
+    sound_counts,
     sound_in_words,
 )
 from .quiet import on_interrupt, quiet
@@ -117,7 +118,8 @@ def _begin(
     unreadable.add(verdict.unreadable)
     dropped: list[Lost] = verdict.unsuitable
     refuse_too_few(len(source), verdict)
-    folder.begin(record, config, source, dropped, notes)
+    found = {"notes": notes, "sound": sound_counts(verdict)}
+    folder.begin(record, config, source, dropped, found)
 
 
 class _Run:

@@ -93,7 +93,7 @@ class RunFolder:
         config: Record | None,
         source: Source,
         dropped: list[Lost],
-        notes: list[str],
+        found: Record,
     ) -> None:
         """Writes down what the run is made of; run.json last: it says that the rest is there.
 
@@ -102,7 +102,7 @@ class RunFolder:
             config: as the user gave it.
             source: the media.
             dropped: examples that are left out.
-            notes: what is odd about the media, in words.
+            found: what a look at the media found: `notes` in words, and counts of odd `sound`.
         """
         why = {lost.index: lost.reason for lost in dropped}
         lines = [
@@ -123,8 +123,11 @@ class RunFolder:
             "commit": commit(),
             "versions": versions(),
             "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "data": {"examples": len(source), "fingerprint": source.fingerprint()},
-            "notes": notes,
+            "data": {
+                "examples": len(source),
+                "fingerprint": source.fingerprint(),
+                **found,
+            },
             "record": record,
         }
         self.write_state(state)
