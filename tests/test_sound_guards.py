@@ -169,8 +169,9 @@ def test_the_papers_gain_hides_no_loudness():
 
 @pytest.mark.parametrize("easy", [False, True])
 def test_the_marks_of_a_file_tell_nothing_of_moments_of_one_video(easy):
-    options = {"size": 32, "frames": 2, "colour": False, "flip": False, "heard": False}
-    task = Synchrony(build_encoder(TinyVideo), build_encoder(TinyAudio), easy=easy, **options)
+    options = {"size": 32, "frames": 2, "moments": 2, "colour": False, "flip": False}
+    encoders = build_encoder(TinyVideo), build_encoder(TinyAudio)
+    task = Synchrony(*encoders, easy=easy, heard=False, **options)
     parts = []
     for data in batches(task, two_codecs, ROUNDS // 2):
         marks = file_marks(data["inputs"], data["audio"], data["picture"], data["sound"])
