@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..build import Tree, build, load_tree, resolved
+from .numbers import count
 from .pretrain import KINDS, open_data
 
 TAKES_KEYS = True
@@ -25,11 +26,13 @@ def arguments(parser) -> None:
     parser.add_argument("--data", help="folder, index, pack or `synthetic`; default: the config's")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--out", help="folder of the comparison; default: runs/CONFIG")
-    parser.add_argument("--seeds", type=int, help="runs per task; default: the config's")
-    parser.add_argument("--clips", type=int, help="per medium, in evaluation; default likewise")
+    parser.add_argument("--seeds", type=count, help="runs per task; default: the config's")
+    parser.add_argument("--clips", type=count, help="per medium, in evaluation; default likewise")
     parser.add_argument("--tasks", help="only these of the config, comma-separated")
     parser.add_argument("--protocols", help="of evaluation, comma-separated; default: the config's")
-    parser.add_argument("--jobs", type=int, help="runs at a time; default: one per core, at most 2")
+    parser.add_argument(
+        "--jobs", type=count, help="runs at a time; default: one per core, at most 2"
+    )
 
 
 def run(args) -> int:

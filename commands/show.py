@@ -10,6 +10,7 @@ pretexto show --matches runs/audio_visual --data my_videos --out found.png   # s
 from pathlib import Path
 
 from ..errors import InputError
+from .numbers import count, seed
 from .pretrain import KINDS
 
 TAKES_KEYS = True
@@ -33,8 +34,8 @@ def arguments(parser) -> None:
     parser.add_argument("--split", help="use only this split or fold of the data")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--out", required=True, help="PNG file to write")
-    parser.add_argument("--count", type=int, default=4, help="examples to draw (default 4)")
-    parser.add_argument("--seed", type=int, default=0, help="which examples and draws")
+    parser.add_argument("--count", type=count, default=4, help="examples to draw (default 4)")
+    parser.add_argument("--seed", type=seed, default=0, help="which examples and draws")
 
 
 def run(args) -> int:
