@@ -31,7 +31,9 @@ def arguments(parser) -> None:
     parser.add_argument(
         "--confusion", metavar="FILE.png", help="draw which class is taken for which"
     )
-    parser.add_argument("--clips", type=int, default=3, help="clips per medium (default 3)")
+    parser.add_argument(
+        "--clips", type=count, help="clips per medium (default 3; 10 where finetune tests)"
+    )
     parser.add_argument("--crops", type=int, default=1, choices=(1, 3), help="crops per clip")
     parser.add_argument("--size", type=count, help="pixels; default: as in pretraining")
     parser.add_argument("--frames", type=count, help="frames per clip; default: as in pretraining")
