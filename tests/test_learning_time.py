@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from small_world import as_it_is, held_out, train, world
+from small_world import as_it_is, held_out, one_moment, train, world
 from torch import Tensor
 
+from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.modalities.draw import generator, integer, uniform
 from pretexto.modalities.image import resize
@@ -35,9 +36,10 @@ def clip_order() -> Task:
 
 
 def sequence_sorting() -> Task:
+    # With one colour channel per moment (`split`) the same is learned, but takes longer.
     return SequenceSorting(
-        TinyVideo(width=8), size=64, moments=3, frames=4, step=0.02, tau_min=0.06, tau_max=0.12,
-        scale=(0.8, 1.0), grid=4,
+        TinyImage(width=8), size=32, moments=4, tau_min=0.06, tau_max=0.12, scale=(0.8, 1.0),
+        grid=2, split=False,
     )  # fmt: skip
 
 
@@ -47,13 +49,6 @@ def pace() -> Task:
 
 def arrow_of_time() -> Task:
     return ArrowOfTime(TinyVideo(width=8), size=32, frames=8, step=0.04, scale=(0.8, 1.0))
-
-
-def one_moment(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Only the moment in the middle, in every place of [B, N, 3, T, H, W]."""
-    x = batch["inputs"]
-    middle = x.shape[1] // 2
-    return {**batch, "inputs": x[:, middle : middle + 1].expand_as(x)}
 
 
 def one_frame(batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -68,14 +63,15 @@ def score(
     steps: int,
     seed: int,
     *,
-    scenes: int = 60,
+    scenes: int = 30,
+    lr: float = 4e-3,
     change: Callable = as_it_is,
     **options,
 ) -> float:
     torch.manual_seed(seed)
     task = make()
     seen, unseen = (world(part, scenes=scenes, **options) for part in ("train", "test"))
-    train(task, seen, steps=steps, seed=seed, lr=2e-3, change=change)
+    train(task, seen, steps=steps, seed=seed, lr=lr, change=change)
     return held_out(task, unseen, change=change)
 
 
@@ -119,10 +115,10 @@ def falling_score(seed: int, *, gravity: bool = True, change: Callable = as_it_i
 
 
 def test_sequence_sorting_is_learned_and_not_from_one_moment():
-    # Measured over three seeds: 0.586, 0.571, and 0.359 where it has not left chance, 1 of 3, yet.
-    assert score(sequence_sorting, 600, 0, **FAST) > 0.48
-    # Measured over two seeds: 0.335 and 0.337.
-    assert score(sequence_sorting, 60, 0, change=one_moment, **FAST) < 0.4
+    # Four moments, as in the paper. Measured over three seeds: 0.450 to 0.454; chance is 1 of 12.
+    assert score(sequence_sorting, 500, 0, **FAST) > 0.35
+    # Measured over three seeds: XXX.
+    assert score(sequence_sorting, 500, 0, change=one_moment, **FAST) < 0.12
 
 
 def test_clip_order_is_learned_and_not_from_one_clip():
