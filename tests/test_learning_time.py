@@ -29,14 +29,17 @@ FAST = {"fps": 50, "seconds": 1.0}
 
 
 def clip_order() -> Task:
+    # Single frames: which way they run is seen in how a figure gathers speed. Clips of four frames,
+    # 0.04 s apart, in a video encoder came to 0.327 after 500 dearer steps (seed 0).
     return ClipOrder(
-        TinyVideo(width=8), size=64, frames=4, step=0.02, gap=0.04, scale=(1.0, 1.0), colour=0.0,
-        grid=4,
+        TinyImage(width=8), size=32, frames=1, step=0.02, gap=0.08, scale=(1.0, 1.0), colour=0.0,
+        grid=2,
     )  # fmt: skip
 
 
 def sequence_sorting() -> Task:
-    # With one colour channel per moment (`split`) the same is learned, but takes longer.
+    # With one colour channel per moment (`split`) three moments came to 0.440 after 500 steps, and
+    # without it to 0.673 (seed 0).
     return SequenceSorting(
         TinyImage(width=8), size=32, moments=4, tau_min=0.06, tau_max=0.12, scale=(0.8, 1.0),
         grid=2, split=False,
@@ -44,7 +47,7 @@ def sequence_sorting() -> Task:
 
 
 def pace() -> Task:
-    return Pace(TinyVideo(width=8), size=32, frames=6, paces=(1, 3), scale=(0.8, 1.0))
+    return Pace(TinyVideo(width=8), size=32, frames=6, paces=(1, 3), scale=(0.8, 1.0), colour=0.0)
 
 
 def arrow_of_time() -> Task:
