@@ -197,4 +197,5 @@ def _reason(message: str) -> str:
         and "NoneType" not in line
     ]
     detail = reasons[0] if reasons else " ".join(message.split())
+    detail = re.sub(r'^Parser key "[^"]+": ', "", detail)
     return f"{'.'.join(keys)}: {detail}" if keys else detail

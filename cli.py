@@ -59,6 +59,11 @@ _DISK_ERRORS = {
     errno.EROFS: "choose a folder that can be written, with --out",
     errno.EACCES: "choose a folder that you may use",
     errno.EPERM: "choose a folder that you may use",
+    errno.ENOTDIR: "a part of this path is a file, no folder; choose another path",
+    errno.EEXIST: "this is a file where a folder is needed; choose another path",
+    errno.EISDIR: "this is a folder where a file is needed; choose another path",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.ELOOP: "these links lead in a circle; choose another path",
 }
 
 
@@ -89,7 +94,7 @@ def _parse_and_run(command, parser: Parser, argv: list[str]) -> int:
     options = [o for action in parser._actions for o in action.option_strings]
     for word in rest:
         dotted = word.startswith("--") and "." in word
-        if word.startswith("-") and not (takes_keys and dotted):
+        if _is_option(word) and not (takes_keys and dotted):
             raise InputError(
                 f"no option {word}{suggest(word, options)}; see `{parser.prog} --help`"
             )
@@ -98,6 +103,15 @@ def _parse_and_run(command, parser: Parser, argv: list[str]) -> int:
     elif rest:
         raise InputError(f"unexpected {rest[0]!r}; see `{parser.prog} --help`")
     return command.run(args) or 0
+
+
+def _is_option(word: str) -> bool:
+    """Whether a word is the name of an option, and no value such as -1 or -1e-3."""
+    try:
+        float(word)
+    except ValueError:
+        return word.startswith("-")
+    return False
 
 
 def _pairs(words: list[str]) -> list[tuple[str, str]]:
@@ -109,7 +123,7 @@ def _pairs(words: list[str]) -> list[tuple[str, str]]:
             raise InputError(f"unexpected {word!r}: keys are set as --key.path value")
         key, equals, value = word[2:].partition("=")
         if not equals:
-            if not queue:
+            if not queue or _is_option(queue[0]):
                 raise InputError(f"{word} needs a value")
             value = queue.pop(0)
         pairs.append((key, value))

@@ -15,11 +15,18 @@ from typing import Any
 
 from ..build import Tree, build, load_tree, resolved
 from ..errors import InputError
+from .numbers import count
 from .pretrain import KINDS, open_data
 
 TAKES_KEYS = True
 _LOOK = 16  # media, out of all, at which a comparison looks before its runs do
-DEFAULTS = {"seeds": 3, "clips": 3, "protocols": ["linear", "knn", "retrieval"], "levels": False}
+DEFAULTS = {
+    "seeds": 3,
+    "clips": 3,
+    "crops": 1,
+    "protocols": ["linear", "knn", "retrieval"],
+    "levels": False,
+}
 
 
 def arguments(parser) -> None:
@@ -27,16 +34,21 @@ def arguments(parser) -> None:
     parser.add_argument("--data", help="folder, index, pack or `synthetic`; default: the config's")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--out", help="folder of the comparison; default: runs/CONFIG")
-    parser.add_argument("--seeds", type=int, help="runs per task; default: the config's")
-    parser.add_argument("--clips", type=int, help="per medium, in evaluation; default likewise")
+    parser.add_argument("--seeds", type=count, help="runs per task; default: the config's")
+    parser.add_argument("--clips", type=count, help="per medium, in evaluation; default likewise")
+    parser.add_argument(
+        "--crops", type=int, choices=(1, 3), help="per clip, in evaluation; default likewise"
+    )
     parser.add_argument("--tasks", help="only these of the config, comma-separated")
     parser.add_argument("--protocols", help="of evaluation, comma-separated; default: the config's")
-    parser.add_argument("--jobs", type=int, help="runs at a time; default: one per core, at most 2")
+    parser.add_argument(
+        "--jobs", type=count, help="runs at a time; default: one per core, at most 2"
+    )
 
 
 def run(args) -> int:
     tree = load_tree(args.config, args.overrides)
-    for key in ("data", "kind", "seeds", "clips"):
+    for key in ("data", "kind", "seeds", "clips", "crops"):
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)
     if args.protocols:
@@ -68,6 +80,7 @@ def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) ->
         seeds=objects["seeds"],
         protocols=objects["protocols"],
         clips=objects["clips"],
+        crops=objects["crops"],
         levels=objects["levels"],
         tuning=objects["tuning"],
         jobs=jobs or min(2, os.cpu_count() or 1),
@@ -108,6 +121,7 @@ def schema() -> dict[str, Any]:
         "protocols": list[str],
         "seeds": int,
         "clips": int,
+        "crops": int,
         "levels": bool,
         "tuning": Tuning,
         "trainer": TrainerArgs,

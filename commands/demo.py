@@ -10,13 +10,17 @@ same command goes on where it was.
 import os
 from pathlib import Path
 
+from .numbers import count
+
 # Pixels in which the tasks of the recipe take 40-pixel crops, so that nothing is resized again.
 SHORT_SIDE = 46
 
 
 def arguments(parser) -> None:
     parser.add_argument("--out", default="pretexto-demo", help="folder (default pretexto-demo)")
-    parser.add_argument("--jobs", type=int, help="runs at a time; default: one per core, at most 2")
+    parser.add_argument(
+        "--jobs", type=count, help="runs at a time; default: one per core, at most 2"
+    )
 
 
 def run(args) -> int:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
+from .numbers import count, seed, whole
 from .pretrain import KINDS, open_data
 
 METHODS = ("linear", "knn", "retrieval", "lowshot", "finetune")
@@ -30,10 +31,12 @@ def arguments(parser) -> None:
     parser.add_argument(
         "--confusion", metavar="FILE.png", help="draw which class is taken for which"
     )
-    parser.add_argument("--clips", type=int, default=3, help="clips per medium (default 3)")
+    parser.add_argument(
+        "--clips", type=count, help="clips per medium (default 3; 10 where finetune tests)"
+    )
     parser.add_argument("--crops", type=int, default=1, choices=(1, 3), help="crops per clip")
-    parser.add_argument("--size", type=int, help="pixels; default: as in pretraining")
-    parser.add_argument("--frames", type=int, help="frames per clip; default: as in pretraining")
+    parser.add_argument("--size", type=count, help="pixels; default: as in pretraining")
+    parser.add_argument("--frames", type=count, help="frames per clip; default: as in pretraining")
     parser.add_argument("--step", type=float, help="seconds between frames; default likewise")
     parser.add_argument("--seconds", type=float, help="length of a stretch of sound; likewise")
     parser.add_argument("--levels", action="store_true", help="also probe every layer")
@@ -41,8 +44,8 @@ def arguments(parser) -> None:
     parser.add_argument("--lr", type=float, default=1e-3, help="of finetune (default 0.001)")
     parser.add_argument("--batch-size", type=int, default=16, help="of finetune (default 16)")
     parser.add_argument("--no-flip", action="store_true", help="finetune without mirroring")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--workers", type=whole, default=2)
     parser.add_argument("--device", default="auto")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..build import Tree, build, load_tree, resolved
 from ..errors import InputError
+from .numbers import SEEDS, seed
 
 TAKES_KEYS = True
 KINDS = ("video", "image", "audio")
@@ -24,7 +25,7 @@ def arguments(parser) -> None:
     parser.add_argument("--split", help="use only this split or fold of the data")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--out", help="run folder; default: runs/CONFIG")
-    parser.add_argument("--seed", type=int, help="default: the config's")
+    parser.add_argument("--seed", type=seed, help="default: the config's")
     parser.add_argument(
         "--probe",
         choices=["linear", "knn", "retrieval", "lowshot", "finetune"],
@@ -52,6 +53,8 @@ def run(args) -> int:
 
 def schema() -> dict[str, Any]:
     """The keys of a pretraining config and their types."""
+    from jsonargparse.typing import restricted_number_type
+
     from ..datasets.source import Source
     from ..modalities.media import Kind
     from ..tasks.task import Task
@@ -65,7 +68,7 @@ def schema() -> dict[str, Any]:
         "kind": Kind | None,
         "trainer": TrainerArgs,
         "optimizer": OptimizerArgs,
-        "seed": int,
+        "seed": restricted_number_type("Seed", int, [(">=", 0), ("<", SEEDS)]),
     }
 
 

@@ -10,6 +10,7 @@ pretexto show --matches runs/audio_visual --data my_videos --out found.png   # s
 from pathlib import Path
 
 from ..errors import InputError
+from .numbers import count, seed
 from .pretrain import KINDS
 
 TAKES_KEYS = True
@@ -33,8 +34,8 @@ def arguments(parser) -> None:
     parser.add_argument("--split", help="use only this split or fold of the data")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--out", required=True, help="PNG file to write")
-    parser.add_argument("--count", type=int, default=4, help="examples to draw (default 4)")
-    parser.add_argument("--seed", type=int, default=0, help="which examples and draws")
+    parser.add_argument("--count", type=count, default=4, help="examples to draw (default 4)")
+    parser.add_argument("--seed", type=seed, default=0, help="which examples and draws")
 
 
 def run(args) -> int:
@@ -42,7 +43,6 @@ def run(args) -> int:
     if args.motion and not args.encoder:
         args.config = args.config or "shuffle_learn"
     if args.sound or args.matches:
-        _check_sound(args)
         args.encoder = args.sound or args.matches
     if not (args.config or args.encoder):
         raise InputError(
@@ -77,18 +77,11 @@ def _check(args) -> None:
     """Refuses what makes no sense, or would be ignored."""
     if not Path(args.out).suffix == ".png":
         raise InputError(f"--out {args.out}: name a .png file")
-    for option, least in (("count", 1), ("seed", 0)):
-        if getattr(args, option) < least:
-            raise InputError(f"--{option} {getattr(args, option)}: give {least} or more")
     for option in ("data", "split", "kind", "sound", "matches"):
         if args.motion and getattr(args, option) is not None:
             raise InputError(
                 f"--motion draws the one file that it names; leave out --{option}, or --motion"
             )
-
-
-def _check_sound(args) -> None:
-    """Refuses what --sound and --matches cannot draw."""
     named = [f"--{name}" for name in ("sound", "matches", "encoder") if getattr(args, name)]
     if len(named) > 1:
         raise InputError(f"{' and '.join(named)}: each names the run of another picture; give one")

@@ -10,6 +10,7 @@ from ..datasets.source import Source
 from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..evaluation.evaluate import METHODS, count_classes, labelled
+from ..evaluation.features import check_looks
 from ..evaluation.finetune import Tuning
 from ..evaluation.protocol import environment
 from ..evaluation.splits import Split, splits
@@ -58,6 +59,7 @@ def compare(
     seeds: int = 3,
     protocols: Sequence[str] = ("linear", "knn", "retrieval"),
     clips: int = 3,
+    crops: int = 1,
     levels: bool = False,
     tuning: Tuning | None = None,
     jobs: int = 1,
@@ -80,6 +82,7 @@ def compare(
         seeds: runs per entry and split, with seeds 0, 1, …
         protocols: evaluation methods, see `evaluate`.
         clips: per medium, in evaluation.
+        crops: per clip, 1 or 3, in evaluation.
         levels: evaluate every level of the encoders, not only their output.
         tuning: how the protocol "finetune" trains; None: as `Tuning` has it. The untrained control
             under it is training from scratch with the labels, for as long as the others are tuned.
@@ -92,6 +95,7 @@ def compare(
     """
     out = Path(out)
     _check(entries, protocols, seeds, jobs)
+    check_looks(view, clips, crops)
     kept = labelled(source)
     cuts = {split.name: split for split in splits(kept)}
     everything = with_controls(entries, count_classes(kept), view, supervised=supervised)
@@ -104,6 +108,7 @@ def compare(
         view=view,
         protocols=tuple(protocols),
         clips=clips,
+        crops=crops,
         levels=levels,
         tuning=tuning or Tuning(),
         trainer=trainer,
@@ -134,6 +139,7 @@ def describe(setting: Setting, seeds: int) -> dict[str, Any]:
         "protocols": list(setting.protocols),
         "view": asdict(setting.view),
         "clips": setting.clips,
+        "crops": setting.crops,
         "levels": setting.levels,
         **tuned,
         "trainer": _budget(setting.trainer),

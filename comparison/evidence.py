@@ -48,7 +48,7 @@ def save_evidence(
         test = Subset(setting.source, split.test)
         _save_puzzles(task, test, folder / "evidence")
         save_sounds(task, test, folder / "evidence")
-    arguments = {k: evaluation[k] for k in ("clips", "workers", "levels", "cache")}
+    arguments = {k: evaluation[k] for k in ("clips", "crops", "workers", "levels", "cache")}
     from .work import Fold
 
     features = extract(encoder, Fold(setting.source, split), setting.view, **arguments)

@@ -10,6 +10,8 @@ from ..errors import InputError
 from .store import write_json
 
 Description = dict[str, Any]
+# What was done before there was a choice: plans of that time do not say it.
+_BEFORE = {"crops": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ def claim(out: Path, description: Description) -> None:
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, wanted)
         return
-    there = json.loads(path.read_text())
+    before = {key: value for key, value in _BEFORE.items() if key in wanted}
+    there = before | json.loads(path.read_text())
     different = list(differences(there, wanted))
     if different:
         shown = "; ".join(different[:3]) + (" …" if len(different) > 3 else "")

@@ -6,7 +6,7 @@ from typing import Any
 from .lines import Line, Results
 from .statistics import Column, Estimate
 
-_KEPT = ("data", "splits", "seeds", "clips", "view", "tuning", "trainer", "optimizer")
+_KEPT = ("data", "splits", "seeds", "clips", "crops", "view", "tuning", "trainer", "optimizer")
 
 
 def table(results: Results) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Setting:
         entries: by name, controls included.
         view: what every encoder is evaluated with.
         protocols: evaluation methods.
-        clips: per medium, in evaluation.
+        clips, crops: per medium and per clip, in evaluation.
         levels: evaluate every level of the encoders.
         tuning: how to fine-tune, where that is a protocol.
         trainer, optimizer: of entries that bring none of their own.
@@ -51,6 +51,7 @@ class Setting:
     view: View
     protocols: tuple[str, ...]
     clips: int
+    crops: int
     levels: bool
     tuning: Tuning
     trainer: TrainerArgs
@@ -128,6 +129,7 @@ def _rows(setting: Setting, run: Run, folder: Path) -> list[dict[str, Any]]:
     cache = folder / "features"
     evaluation = {
         "clips": setting.clips,
+        "crops": setting.crops,
         "workers": setting.trainer.workers_per_device,
         "levels": setting.levels and not floor,
         "cache": cache,

@@ -1,6 +1,7 @@
 """Evaluate an encoder: features once, then any of the probes, one stamped row per number."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ..errors import InputError
 from ..modalities.view import View
 from .control import random_init
 from .features import EMBEDDING, Features, extract
-from .finetune import Tuning, finetune
+from .finetune import CLIPS, Tuning, finetune
 from .knn import knn
 from .linear import linear
 from .lowshot import lowshot
@@ -28,6 +29,7 @@ from .splits import Split, splits
 __all__ = ["METHODS", "evaluate", "print_rows", "random_init", "read_rows", "write_rows"]
 
 METHODS = ("linear", "knn", "retrieval", "lowshot", "finetune")
+PROBED = 3  # clips per medium of the methods that look at frozen features
 
 
 def evaluate(
@@ -40,7 +42,7 @@ def evaluate(
     run: Path | None = None,
     seed: int = 0,
     split_seed: int = 0,
-    clips: int = 3,
+    clips: int | None = None,
     crops: int = 1,
     device: str = "auto",
     workers: int = 0,
@@ -67,7 +69,8 @@ def evaluate(
         levels: rows for every level of the encoder, not only for its output.
         data_name: what tables call the data; default: the title of the source.
         tuning: how to fine-tune; None: as `Tuning` has it.
-        clips, crops, device, workers, batch_size, cache: see `features.extract`.
+        clips: per medium; None: 3, and 10 in the tests of fine-tuning.
+        crops, device, workers, batch_size, cache: see `features.extract`.
 
     Raises:
         InputError: an unknown method, an unlabelled source, or what `extract` and `splits` raise.
@@ -78,11 +81,12 @@ def evaluate(
             raise InputError(f"no evaluation method {name!r}: take {', '.join(METHODS)}")
     kept = labelled(source)
     cuts = splits(kept, split_seed)
+    probed, tested = (PROBED, CLIPS) if clips is None else (clips, clips)
     features = extract(
         encoder,
         kept,
         view,
-        clips=clips,
+        clips=probed,
         crops=crops,
         batch_size=batch_size,
         workers=workers,
@@ -97,7 +101,7 @@ def evaluate(
         fingerprint=kept.fingerprint(),
         data_name=data_name or source.title or type(source).__name__,
         view=view,
-        clips=clips,
+        clips=probed,
         crops=crops,
         pretrained_on=seen,
         common=fields,
@@ -108,16 +112,18 @@ def evaluate(
         view=view,
         tuning=tuning or Tuning(),
         seed=seed,
-        clips=clips,
+        clips=tested,
         crops=crops,
         workers=workers,
         device=_place(device),
     )
     rows = []
     for name in methods:
-        probe = partial(_tuned, tune) if name == "finetune" else partial(_probe, name, seed=seed)
+        tuned = name == "finetune"
+        probe = partial(_tuned, tune) if tuned else partial(_probe, name, seed=seed)
         found = [_by_level(probe, features, kept, cut, _place(device)) for cut in cuts]
-        rows += rows_of(name, setting, cuts, found)
+        looked = replace(setting, clips=tested if tuned else probed)
+        rows += rows_of(name, looked, cuts, found)
     return rows
 
 

@@ -112,6 +112,11 @@ def check_fit(encoder: Encoder, view: View, clips: int, crops: int) -> None:
         )
     if view.modality == "audio" and encoder.rate != view.rate:
         raise InputError(f"the encoder expects {encoder.rate} Hz, the view gives {view.rate} Hz")
+    check_looks(view, clips, crops)
+
+
+def check_looks(view: View, clips: int, crops: int) -> None:
+    """Raises InputError if a medium cannot be looked at so many times."""
     if clips < 1:
         raise InputError(f"clips is {clips}: at least one clip per medium is needed")
     if crops not in (1, 3):

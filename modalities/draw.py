@@ -4,13 +4,20 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from ..errors import InputError
+
 
 def generator(seed: int, epoch: int, index: int) -> Generator:
     """A CPU generator that depends on these three numbers alone.
 
     So an example is the same with any number of workers, at any batch size, on any rank, before
     and after a resume.
+
+    Raises:
+        InputError: a negative seed.
     """
+    if seed < 0:
+        raise InputError(f"a seed is 0 or more, not {seed}")
     state = np.random.SeedSequence([seed, epoch, index]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) & 0x7FFF_FFFF_FFFF_FFFF)
 

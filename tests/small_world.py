@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from task_kit import collate
@@ -23,7 +24,7 @@ class Memory:
         options: of Synthetic.
     """
 
-    def __init__(self, split: str, scenes: int, **options: bool):
+    def __init__(self, split: str, scenes: int, **options: Any):
         source = Synthetic(split, train_scenes=scenes, test_scenes=scenes // 2, **options)
         self.infos = [source.info(i) for i in range(len(source))]
         self.labels = [source.label(i) for i in range(len(source))]
@@ -57,12 +58,19 @@ def _everything(info: MediaInfo) -> Plan:
 
 
 @functools.cache
-def world(split: str, scenes: int, **options: bool) -> Memory:
+def world(split: str, scenes: int, **options: Any) -> Memory:
     return Memory(split, scenes, **options)
 
 
 def as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     return batch
+
+
+def one_moment(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Only the moment in the middle, in every place of [B, N, 3, T, H, W]."""
+    x = batch["inputs"]
+    middle = x.shape[1] // 2
+    return {**batch, "inputs": x[:, middle : middle + 1].expand_as(x)}
 
 
 def batch_of(

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pretexto import cli
+from pretexto.build import SHIPPED
 
 COMMANDS = sorted(cli.COMMANDS)
 
@@ -71,13 +73,29 @@ MISTAKES = [
             ("cola", "mask=2", "mask is a share"),
             ("cross_modal", "mask=-0.5", "mask is a share"),
             ("cola", "reach=0", "reach is the length"),
-            ("audio_visual", "hidden=0", "hidden is the width"),
-            ("cross_modal", "outputs=0", "outputs is the width"),
+            ("audio_visual", "hidden=0", "hidden is a number from 1 on"),
+            ("cross_modal", "outputs=0", "outputs is a number from 1 on"),
             ("synchrony", "moments=99", "lower moments or raise frames"),
         )
     ],
     (["compare", "--config", "sounds", "--view.seconds", "0", "--data", "no/such"], "seconds"),
-    (["compare", "--config", "sounds", "--clips", "0", "--data", "no/such"], "clips is a number"),
+    (["compare", "--config", "sounds", "--clips", "0", "--data", "no/such"], "--clips: 0"),
+    (["show", "--config", "rotation", "--out", "x.png", "--seed=-1"], "--seed: -1 is too small"),
+    (["show", "--config", "rotation", "--out", "x.png", "--seed", str(2**63)], "is too large"),
+    (["show", "--config", "rotation", "--out", "x.png", "--count", "0"], "--count: 0 is too small"),
+    (["show", "--config", "rotation", "--out", "x.png", "--count", "-3"], "--count: -3"),
+    (["pretrain", "--config", "rotation", "--seed", "-1"], "--seed: -1 is too small"),
+    (["evaluate", "linear", "--encoder", "x", "--data", "y", "--seed", "-1"], "--seed: -1"),
+    (["evaluate", "linear", "--encoder", "x", "--data", "y", "--workers", "-1"], "--workers: -1"),
+    (["compare", "--config", "four_tasks", "--seeds", "-1"], "--seeds: -1 is too small"),
+    (["compare", "--config", "four_tasks", "--seeds", "two"], "'two' is not a whole number"),
+    (["demo", "--jobs", "0"], "--jobs: 0 is too small"),
+    (["pretrain", "--config", "sequence_sorting", "--task.shift", "-1"], "below 0.5, got -1"),
+    (["pretrain", "--config", "sequence_sorting", "--task.shift", "-1e-3"], "got -0.001"),
+    (["pretrain", "--config", "sequence_sorting", "--task.shift=-1"], "below 0.5, got -1"),
+    (["pretrain", "--config", "rotation", "--task.size", "--task.x", "1"], "--task.size needs a"),
+    (["pretrain", "--config", "rotation", "-1"], "unexpected '-1'"),
+    (["pretrain", "--config", "rotation", "-x", "1"], "no option -x"),
 ]
 
 
@@ -106,6 +124,36 @@ def test_stretches_without_length_are_refused_before_data_is_read(seconds, tmp_p
     error = capsys.readouterr().err.strip()
     assert f"above 0, got {seconds} s" in error
     assert "\n" not in error
+
+
+def test_a_seed_in_a_config_is_checked_too(capsys, tmp_path):
+    recipe = (SHIPPED / "rotation.yaml").read_text()
+    for seed in (-1, 2**63):
+        (tmp_path / "mine.yaml").write_text(f"{recipe}\nseed: {seed}\n")
+        words = ["pretrain", "--config", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "x")]
+        assert cli.main(words) == 2
+        error = capsys.readouterr().err
+        assert f"mine.yaml: seed: Not of type Seed: {seed} " in error
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_file_where_a_folder_is_needed_is_one_line(capsys, tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    (tmp_path / "folder.png").mkdir()
+    show = ["show", "--config", "rotation", "--data", str(tmp_path / "a.png"), "--out"]
+    for words, remedy in [
+        (["fetch", "ucf101", "--out", str(tmp_path / "a.png")], "is a file, no folder"),
+        (["fetch", "ucf101", "--out", "/dev/null/x"], "is a file, no folder"),
+        ([*show, str(tmp_path / "a.png" / "y.png")], "is a file where a folder is needed"),
+        ([*show, str(tmp_path / "a.png" / "x" / "y.png")], "is a file, no folder"),
+        ([*show, str(tmp_path / "folder.png")], "is a folder where a file is needed"),
+        ([*show, str(tmp_path / f"{'y' * 300}.png")], "choose a shorter path"),
+    ]:
+        assert cli.main(words) == 2
+        error = capsys.readouterr().err.strip()
+        assert error.startswith(f"pretexto: {words[-1][:20]}")
+        assert "\n" not in error
+        assert remedy in error
 
 
 def test_typo_is_refused_before_data_is_read(monkeypatch):

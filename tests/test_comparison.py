@@ -49,6 +49,13 @@ def test_a_folder_with_another_plan_is_refused(tmp_path):
         claim(tmp_path, {"seeds": 5})
 
 
+def test_a_plan_that_does_not_say_its_crops_had_one(tmp_path):
+    claim(tmp_path, {"seeds": 3})
+    claim(tmp_path, {"seeds": 3, "crops": 1})
+    with pytest.raises(InputError, match="crops was 1, is now 3; give another --out"):
+        claim(tmp_path, {"seeds": 3, "crops": 3})
+
+
 # The controls
 
 

@@ -4,6 +4,7 @@ import json
 
 import comparison_fakes as fakes
 import pytest
+from PIL import Image
 
 from pretexto import cli
 from pretexto.build import build
@@ -81,6 +82,28 @@ def test_another_budget_of_tuning_is_refused_only_where_it_matters(done, tmp_pat
     assert not films(tmp_path, protocols=("knn",), tuning=Tuning(epochs=9)).failed
 
 
+def test_crops_reach_every_row_and_the_plan(tmp_path):
+    found = films(tmp_path, clips=2, crops=3)
+    methods = {(r["stamp"]["method"], r["stamp"]["clips"], r["stamp"]["crops"]) for r in found.rows}
+    assert methods == {("knn", 2, 3), ("finetune", 2, 3)}
+    run = tmp_path / "runs" / "turned" / "fold-test" / "seed-0"
+    arguments = {"tuning": TUNING, "clips": 2, "crops": 3}
+    rows = evaluate("finetune", load_encoder(run), fakes.Films(), fakes.VIEW, **arguments)
+    own = {m: (r["stamp_hash"], r["value"]) for m, r in tuned(found.rows, "turned").items()}
+    assert own == {r.stamp.metric: (r.stamp_hash, r.value) for r in rows}
+    assert json.loads((tmp_path / "plan.json").read_text())["crops"] == 3
+    assert json.loads((tmp_path / "table.json").read_text())["plan"]["crops"] == 3
+    with pytest.raises(InputError, match="crops was 3, is now 1"):
+        films(tmp_path, clips=2)
+
+
+@pytest.mark.parametrize("wrong", [{"crops": 2}, {"clips": 0}])
+def test_looks_that_cannot_be_are_refused_before_anything_is_written(wrong, tmp_path):
+    with pytest.raises(InputError, match=f"{next(iter(wrong))} is "):
+        films(tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()
+
+
 def test_interrupted_while_tuning_it_goes_on_without_pretraining_again(done, tmp_path, monkeypatch):
     real, calls = work.evaluate, []
 
@@ -109,9 +132,27 @@ def test_the_command_takes_protocols_and_tuning(monkeypatch, tmp_path):
     got = {}
     monkeypatch.setattr(command, "compare_from", lambda tree, *_: got.update(tree) or 0)
     words = ["--config", "four_tasks", "--protocols", "knn,finetune", "--tuning.epochs", "5"]
+    words += ["--clips", "10", "--crops", "3"]
     assert cli.main(["compare", *words, "--out", str(tmp_path)]) == 0
     assert got["protocols"] == ["knn", "finetune"]
     assert got["tuning"] == {"epochs": 5}
+    assert (got["clips"], got["crops"]) == (10, 3)
+
+
+def test_the_command_hands_clips_and_crops_on(monkeypatch, tmp_path):
+    got = {}
+
+    def stopped(*_, **arguments):
+        got.update(arguments)
+        raise InputError("enough")
+
+    monkeypatch.setattr("pretexto.comparison.compare.compare", stopped)
+    (tmp_path / "a").mkdir()
+    Image.new("RGB", (40, 40)).save(tmp_path / "a" / "a.png")
+    words = ["compare", "--config", "four_tasks", "--data", str(tmp_path)]
+    for more, wanted in [([], (3, 1)), (["--clips", "10", "--crops", "3"], (10, 3))]:
+        assert cli.main([*words, *more]) == 2
+        assert (got["clips"], got["crops"]) == wanted
 
 
 def test_the_config_of_a_comparison_says_how_to_tune():

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from test_report import CLASSES, MEANS, browser, contrast, fill, opened  # noqa: F401
 
 from pretexto.cli import main
@@ -13,7 +14,7 @@ from pretexto.comparison.plan import runs_of
 from pretexto.comparison.report import write_report
 from pretexto.comparison.store import collect, write_json
 from pretexto.errors import InputError
-from pretexto.evaluation.confusion_picture import draw_confusions
+from pretexto.evaluation.confusion_picture import _draw, draw_confusions
 from pretexto.evaluation.protocol import Protocol, Row
 
 NAMES = ("brush_hair", "catch", "clap", "climb_stairs", "golf", "jump", "kick_ball", "pick", "pour",
@@ -166,6 +167,18 @@ def test_what_is_always_right_is_a_dark_diagonal(tmp_path, count):
     # Text is dark too, but lies left of the map and below it.
     assert dark.mean() > 0.3 / count
     assert np.corrcoef(at[:, 0], at[:, 1])[0, 1] > 0.5 or count == 2
+
+
+def test_true_classes_are_rows_and_what_they_are_taken_for_columns():
+    axes = Figure().subplots()
+    # Of class 0 a quarter is taken for class 2; class 1 is always taken for class 0.
+    _draw(axes, row([[3, 0, 1], [4, 0, 0], [0, 0, 2]]))
+    (drawn,) = axes.get_images()
+    np.testing.assert_allclose(drawn.get_array(), [[0.75, 0, 0.25], [1, 0, 0], [0, 0, 1]])
+    assert axes.yaxis_inverted()  # the first row is on top
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("true class", "taken for")
+    written = {text.get_position()[::-1]: text.get_text() for text in axes.texts}
+    assert written == {(0, 0): "75", (0, 2): "25", (1, 0): "100", (2, 2): "100"}
 
 
 def test_the_command_refuses_what_it_could_not_draw(capsys, tmp_path):

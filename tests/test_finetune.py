@@ -139,6 +139,33 @@ def test_what_is_drawn_depends_on_seed_epoch_and_example_alone():
     assert torch.equal(first, again[0, 3][0])
     assert not torch.equal(first, one[1, 3][0])
     assert not torch.equal(first, two[0, 3][0])
+    with pytest.raises(InputError, match="a seed is 0 or more, not -1"):
+        Readings(source, VIEW, -1, (0.5, 1.0), True)[0, 3]
+
+
+@pytest.mark.parametrize(
+    ("source", "view"),
+    [(Ramps(2), VIEW), (Pitches([0, 1]), View("audio", seconds=0.5, rate=16000))],
+    ids=["pictures", "sound"],
+)
+def test_training_clips_start_all_over_the_medium(monkeypatch, source, view):
+    read, starts = source.read, []
+
+    def watched(i, plan):
+        starts.append(plan.audio.start if plan.audio else plan.times[0])
+        return read(i, plan)
+
+    monkeypatch.setattr(source, "read", watched)
+    readings = Readings(source, view, 0, (0.5, 1.0), True)
+    for epoch in range(200):
+        readings[epoch, 1]
+    room = 2.0 - view.span
+    assert len(set(starts)) == 200
+    assert min(starts) >= 0
+    assert max(starts) <= room
+    # Of 200 even draws a tenth of the room has none by a chance of 0.9^200, 7e-10.
+    counts = torch.histc(torch.tensor(starts), bins=10, min=0, max=room)
+    assert counts.min() > 0
 
 
 def test_every_epoch_shows_each_example_once_in_an_order_of_its_own():
@@ -163,6 +190,23 @@ def test_rows_carry_the_whole_recipe():
     assert sum(map(sum, top.confusion)) == 8
     for words in ("lr 0.002", "1 epochs", "batch 8", "not mirrored", "0.35 … 1"):
         assert words in top.stamp.recipe
+
+
+def test_fine_tuning_tests_ten_clips_and_probes_look_at_three_unless_told(monkeypatch):
+    source = Ramps(24)
+    source.parts = ["train"] * 16 + ["test"] * 8
+    read, tested = source.read, []
+    monkeypatch.setattr(
+        source, "read", lambda i, plan: tested.append(len(plan.times)) or read(i, plan)
+    )
+    how = {"tuning": Tuning(epochs=1, batch_size=8)}
+    for clips, probed, looked in [(None, 3, 10), (2, 2, 2)]:
+        tested.clear()
+        rows = evaluate(["knn", "finetune"], encoder(), source, VIEW, clips=clips, **how)
+        stamped = {(r.stamp.method, r.stamp.clips, r.stamp.crops) for r in rows}
+        assert stamped == {("knn", probed, 1), ("finetune", looked, 1)}
+        # 24 media once for features, 16 in the epoch, 8 in the test; 4 frames per clip.
+        assert tested == [4 * probed] * 24 + [4] * 16 + [4 * looked] * 8
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 1}, {"lr": 0.0}])

@@ -4,10 +4,11 @@ Scores are means over unseen scenes.
 """
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
-from small_world import held_out, train, world
+from small_world import as_it_is, held_out, one_moment, train, world
 
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.image import TinyImage
@@ -104,11 +105,13 @@ def simclr() -> Task:
     return SimCLR(TinyImage(width=WIDTH), size=32, scale=(0.3, 1.0), strength=0.5, blur=0.0)
 
 
-def score(make, steps: int, seed: int, **options: bool) -> float:
+def score(
+    make: Callable[[], Task], steps: int, seed: int, *, change: Callable = as_it_is, **options: bool
+) -> float:
     torch.manual_seed(seed)
     task = make()
-    train(task, world("train", scenes=16, **options), steps=steps, seed=seed)
-    return held_out(task, world("test", scenes=16, **options))
+    train(task, world("train", scenes=16, **options), steps=steps, seed=seed, change=change)
+    return held_out(task, world("test", scenes=16, **options), change=change)
 
 
 def score_of_tones(seed: int, coupled: bool, steps: int = 60) -> float:
@@ -125,11 +128,13 @@ def test_rotation_is_learned_and_not_where_nothing_is_upright():
     assert score(rotation, 50, 0, upright=False) < 0.35
 
 
-def test_shuffle_and_learn_is_learned_and_not_where_nothing_moves():
+def test_shuffle_and_learn_is_learned_and_not_from_one_moment_or_where_nothing_moves():
     # Measured over three seeds: 0.673 to 0.708, balanced; more steps give more.
     assert score(shuffle_learn, 300, 0) > 0.6
-    # Measured over three seeds: 0.482 to 0.5.
-    assert abs(score(shuffle_learn, 100, 0, moving=False) - 0.5) < 0.05
+    # Measured over three seeds: 0.500, where nothing moves.
+    assert abs(score(shuffle_learn, 300, 0, moving=False) - 0.5) < 0.05
+    # Measured over three seeds: 0.481 to 0.500, from one moment.
+    assert abs(score(shuffle_learn, 300, 0, change=one_moment) - 0.5) < 0.05
 
 
 def test_audio_visual_correspondence_is_learned_and_not_where_there_is_none():
@@ -151,7 +156,7 @@ def test_audio_visual_correspondence_passes_95_percent_where_videos_are_unlike()
     # Measured over seeds 1 to 3: 0.960 to 0.971.
     assert score_of_chords(1, True, 200) > 0.95
     # Measured over two seeds: 0.507 and 0.531.
-    assert abs(score_of_chords(0, False, 120) - 0.5) < 0.08
+    assert abs(score_of_chords(0, False, 200) - 0.5) < 0.08
 
 
 def test_simclr_finds_the_other_view_of_unseen_media():

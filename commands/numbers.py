@@ -1,0 +1,33 @@
+"""Numbers that an option takes; any other is refused in one line before anything is read."""
+
+from argparse import ArgumentTypeError
+
+SEEDS = 2**63
+
+
+def count(text: str) -> int:
+    """A whole number of things, 1 or more."""
+    return _whole(text, 1)
+
+
+def whole(text: str) -> int:
+    """A whole number, 0 or more."""
+    return _whole(text, 0)
+
+
+def seed(text: str) -> int:
+    """A whole number that generators take, from 0 to 2**63 - 1."""
+    number = _whole(text, 0)
+    if number >= SEEDS:
+        raise ArgumentTypeError(f"{text} is too large: take a number below 2**63")
+    return number
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < least:
+        raise ArgumentTypeError(f"{text} is too small: take {least} or more")
+    return number
