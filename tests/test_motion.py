@@ -7,6 +7,7 @@ import media_factory as media
 import numpy as np
 import pytest
 
+from pretexto.datasets.synthetic import Synthetic
 from pretexto.modalities import motion
 from pretexto.modalities.motion import Motion, motion_kind
 from pretexto.modalities.survey import survey
@@ -97,3 +98,22 @@ def test_without_opencv_grey_differences_stand_in_and_are_named(tmp_path, monkey
 def test_a_single_frame_and_a_film_without_times_do_not_move():
     assert measured(media.drifting([0.0]), 25) == (0.0,)
     assert Motion().per_second(1.0) == ()
+
+
+def test_the_synthetic_world_s_motion_is_its_figures(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRETEXTO_CACHE", str(tmp_path))
+    source = Synthetic("all", train_scenes=2, test_scenes=1)
+    for i in range(len(source)):
+        truth, known = source.truth(i), source.info(i).motion
+        assert len(known) == 2
+        if truth["class"] == "slide":
+            # It does nothing else: the area of the figure's disc times all its way.
+            covered = np.pi * np.mean(truth["radius"]) ** 2
+            ways = np.abs(np.diff(truth["x"])).sum() / (len(truth["x"]) - 1) * 12.5
+            assert np.mean(known) == pytest.approx(100 * covered * ways, rel=0.05)
+    still = Synthetic("test", train_scenes=2, test_scenes=1, moving=False)
+    assert still.info(0).motion == (0.0, 0.0)
+    seen = [sum(survey(source.info(i).path).info.motion) for i in range(len(source))]
+    known = [sum(source.info(i).motion) for i in range(len(source))]
+    # The flow of the files has the camera's shake in it; six worlds gave 0.46 … 0.67.
+    assert np.corrcoef(known, seen)[0, 1] > 0.3

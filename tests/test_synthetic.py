@@ -22,7 +22,6 @@ from pretexto.errors import InputError
 from pretexto.modalities.draw import generator
 from pretexto.modalities.media import AudioSpan, Plan
 from pretexto.modalities.read import probe
-from pretexto.modalities.survey import survey
 
 CHANCE = 1 / len(MOTIONS)
 SMALL = {"train_scenes": 2, "test_scenes": 1}
@@ -122,23 +121,6 @@ def test_stored_facts_agree_with_the_files(world):
     source = world()
     for i in (0, 13, 23):
         assert replace(source.info(i), motion=()) == probe(source.info(i).path)
-
-
-def test_motion_is_the_figure_s(world):
-    source = world()
-    for i in range(len(source)):
-        truth, motion = source.truth(i), source.info(i).motion
-        assert len(motion) == 2
-        if truth["class"] == "slide":
-            # It does nothing else: the area of the figure's disc times all its way.
-            covered = np.pi * np.mean(truth["radius"]) ** 2
-            ways = np.abs(np.diff(truth["x"])).sum() / (len(truth["x"]) - 1) * 12.5
-            assert np.mean(motion) == pytest.approx(100 * covered * ways, rel=0.05)
-    assert world("test", moving=False).info(0).motion == (0.0, 0.0)
-    seen = [sum(survey(source.info(i).path).info.motion) for i in range(len(source))]
-    known = [sum(source.info(i).motion) for i in range(len(source))]
-    # The flow of the files has the camera's shake in it; six worlds gave 0.46 … 0.67.
-    assert np.corrcoef(known, seen)[0, 1] > 0.3
 
 
 def test_the_figure_is_where_the_truth_says(world):
