@@ -284,8 +284,6 @@ def test_what_a_motion_picture_cannot_be_made_of_is_refused_in_one_line(tmp_path
     movie = ["show", "--motion", str(film(tmp_path / "x.mp4")), *out]
     for words, said in (
         ([*movie, "--data", str(tmp_path)], "leave out --data"),
-        ([*movie, "--seed=-1"], "--seed -1: give 0 or more"),
-        ([*movie, "--count=-3"], "--count -3: give 1 or more"),
         (["show", "--motion", str(tmp_path / "x.zip"), *out], "an archive; unpack it"),
         (["show", "--motion", str(tmp_path / "no.mp4"), *out], "No such file"),
     ):
