@@ -57,7 +57,8 @@ class Column:
     Attributes:
         key: a name for it that is unlike every other column's.
         stamp: the stamp that all its rows share, without the split.
-        level: "embedding", the encoder's output, or "best", the level picked on validation.
+        level: "embedding", the encoder's output, another level's name, or "best", the level picked
+            on validation.
         chance: what the metric is expected to be without features; the mean over the folds.
         values: by entry, seed and fold.
     """
@@ -147,10 +148,9 @@ def _methods_with_levels(rows: Sequence[Row]) -> set[str]:
 
 
 def _levels(row: Row, several: set[str]) -> list[str]:
-    """The columns' levels that a row belongs to; one row may be both."""
-    output = ["embedding"] if row["level"] == "embedding" else []
+    """The columns' levels that a row belongs to: its own, and "best" where it was picked."""
     picked = ["best"] if row["best"] and row["stamp"]["method"] in several else []
-    return output + picked
+    return [row["level"], *picked]
 
 
 def _with_chance(column: Column, by_fold: dict[str, float]) -> Column:
@@ -159,7 +159,16 @@ def _with_chance(column: Column, by_fold: dict[str, float]) -> Column:
 
 
 def main_columns(found: Sequence[Column]) -> list[Column]:
-    """Of each protocol the first column, the one people compare by; the others are details."""
+    """Of each protocol the column that people compare by, for the encoder's output and then for the
+    level picked on validation; the others are details."""
+    chosen = first_columns(found)
+    main = [c for c in chosen if c.level in ("embedding", "best")]
+    methods = list(dict.fromkeys(c.stamp["method"] for c in chosen))
+    return sorted(main, key=lambda c: (methods.index(c.stamp["method"]), c.level == "best"))
+
+
+def first_columns(found: Sequence[Column]) -> list[Column]:
+    """The first metric of each protocol, at every level."""
     chosen: dict[tuple[str, str, str], Column] = {}
     for column in found:
         name = (column.stamp["method"], column.stamp["recipe"], column.level)

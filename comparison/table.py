@@ -4,19 +4,23 @@ import math
 from typing import Any
 
 from .lines import Line, Results
-from .statistics import Column, Estimate
+from .statistics import Column, Estimate, first_columns
+from .words import level_text
 
 _KEPT = ("data", "splits", "seeds", "clips", "crops", "view", "tuning", "trainer", "optimizer")
 
 
 def table(results: Results) -> dict[str, Any]:
-    """Entries by protocol, in percent, with what they were made of.
+    """Entries by protocol and layer, in percent, with what they were made of.
 
     Each value has its mean over seeds of the means over folds, its 95 % interval over seeds (over
     folds where there is one seed), what the interval is over, and the numbers themselves; tasks
     and the supervised control also the paired difference to the untrained network.
     """
-    heads = {f"{c.stamp['method']} {c.stamp['metric']}": c for c in results.main}
+    heads = {
+        f"{c.stamp['method']} {c.stamp['metric']}{level_text(c)}": c
+        for c in first_columns(results.columns)
+    }
     return {
         **results.about,
         "plan": {key: results.plan[key] for key in _KEPT if key in results.plan},

@@ -41,8 +41,14 @@ def column_name(column: Column) -> tuple[str, str]:
     """A column's title and the line below it."""
     method, metric = str(column.stamp["method"]), str(column.stamp["metric"])
     title, metric = METHODS.get(method, method), METRICS.get(metric, metric)
-    level = ", best layer" if column.level == "best" else ""
-    return title, metric + level
+    return title, metric + level_text(column)
+
+
+def level_text(column: Column) -> str:
+    """Which layer of the encoder a column looks at; empty for its output."""
+    if column.level == "embedding":
+        return ""
+    return ", best layer" if column.level == "best" else f", {column.level}"
 
 
 def control_text(column: Column) -> str:

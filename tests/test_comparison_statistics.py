@@ -5,7 +5,7 @@ import math
 import pytest
 
 from pretexto.comparison.finding import finding
-from pretexto.comparison.statistics import columns, main_columns
+from pretexto.comparison.statistics import columns, first_columns, main_columns
 
 
 def row(entry, seed, value, *, fold="test", level="embedding", best=None, chance=0.25, **stamp):
@@ -110,10 +110,22 @@ def test_the_level_picked_on_validation_has_a_column_of_its_own():
         row("b", 0, 0.6, level="embedding", best=True),
         row("b", 0, 0.1, level="block2", best=False),
     ]
-    output, best = columns(rows)
-    assert (output.level, best.level) == ("embedding", "best")
-    assert (output.estimate("a").mean, output.estimate("b").mean) == (0.5, 0.6)
-    assert (best.estimate("a").mean, best.estimate("b").mean) == (0.7, 0.6)
+    found = {column.level: column for column in columns(rows)}
+    assert sorted(found) == ["best", "block2", "embedding"]
+    means = {k: (c.estimate("a").mean, c.estimate("b").mean) for k, c in found.items()}
+    assert means == {"embedding": (0.5, 0.6), "block2": (0.7, 0.1), "best": (0.7, 0.6)}
+
+
+def test_the_table_has_the_output_before_the_level_picked_on_validation_and_no_other():
+    rows = [
+        row("a", 0, 0.7, level="block2", best=True),
+        row("a", 0, 0.5, level="embedding", best=False),
+        row("a", 0, 0.4, level="embedding", method="knn", recipe="neighbours"),
+    ]
+    names = [(c.stamp["method"], c.level) for c in main_columns(columns(rows))]
+    assert names == [("linear", "embedding"), ("linear", "best"), ("knn", "embedding")]
+    every = [(c.stamp["method"], c.level) for c in first_columns(columns(rows))]
+    assert sorted(every) == sorted([*names, ("linear", "block2")])
 
 
 def test_failures_have_no_value_and_the_table_takes_one_metric_per_protocol():
