@@ -64,6 +64,8 @@ def measure(task, size: int, steps: int) -> dict:
     """Processor milliseconds of a step and of its spectrograms."""
     import torch
 
+    from pretexto.encoders.spectrogram import LogMel
+
     encoder = task.encoders["audio"]
     spent: list[float] = []
     heard: list[float] = []
@@ -72,8 +74,9 @@ def measure(task, size: int, steps: int) -> dict:
         heard.append(inputs[0].shape[0] * inputs[0].shape[-1] / encoder.rate)
         spent.append(-time.process_time())
 
-    encoder.spectrogram.register_forward_pre_hook(before)
-    encoder.spectrogram.register_forward_hook(lambda *_: spent.append(time.process_time()))
+    spectrogram = next(m for m in encoder.modules() if isinstance(m, LogMel))
+    spectrogram.register_forward_pre_hook(before)
+    spectrogram.register_forward_hook(lambda *_: spent.append(time.process_time()))
     optimizer = torch.optim.AdamW(task.parameters())
     batch = batch_of(task, size)
     whole, inside = [], []
