@@ -18,8 +18,8 @@ TEMPORAL = ("shuffle_learn", "sequence_sorting", "clip_order", "pace", "arrow_of
 def documented() -> dict[str, list[str]]:
     """Guards by recipe, from the table: their names, and " (off)" where that is the default."""
     found: dict[str, list[str]] = {}
-    recipe = ""
-    for first, guard in re.findall(r"^\| (`\w+`)? ?\| (`\w+`(?: \(off\))?) \|", PAGE, re.M):
+    recipe, section = "", PAGE.partition("## Guards")[2].partition("\n## ")[0]
+    for first, guard in re.findall(r"^\| (`\w+`)? ?\| (`\w+`(?: \(off\))?) \|", section, re.M):
         recipe = first.strip("`") or recipe
         found.setdefault(recipe, []).append(guard.replace("`", ""))
     return found
