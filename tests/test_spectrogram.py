@@ -157,3 +157,10 @@ def test_more_coefficients_than_filters_are_refused():
     for count in (0, 41):
         with pytest.raises(InputError, match="40 mel filters give 1 to 40"):
             MFCC(rate=16000, count=count, mels=40)
+
+
+def test_a_sound_has_the_same_log_mel_alone_and_in_a_large_batch():
+    sounds = 0.1 * torch.randn(37, 1, 4000, generator=torch.Generator().manual_seed(0))
+    log_mel = LogMel(rate=16000)
+    alone = torch.cat([log_mel(sound[None]) for sound in sounds])
+    torch.testing.assert_close(log_mel(sounds), alone)
