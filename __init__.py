@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .datasets.catalog import open_source as open_source
+    from .datasets.open import open_source as open_source
     from .encoders.store import load_encoder as load_encoder
     from .training.pretrain import pretrain as pretrain
 

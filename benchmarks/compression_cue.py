@@ -40,9 +40,9 @@ from torch.utils.data import default_collate
 
 from pretexto.encoders.image import TinyImage
 from pretexto.evaluation.statistics import interval
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaInfo, Sample
-from pretexto.tasks.cues import between
+from pretexto.modalities.rng import generator
+from pretexto.tasks.parts.guards import between
 from pretexto.tasks.sequence_sorting import SequenceSorting
 from pretexto.tasks.shuffle_learn import ShuffleLearn
 from pretexto.tasks.task import Task

@@ -25,22 +25,20 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from pretexto.comparison.entry import seeded
-from pretexto.comparison.work import Fold
-from pretexto.datasets.catalog import open_source
+from pretexto.comparison.grid import seeded
+from pretexto.datasets.open import open_source
 from pretexto.datasets.source import Source, Subset
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.encoder import Encoder
 from pretexto.encoders.store import load_encoder, read_card
 from pretexto.errors import InputError
-from pretexto.evaluation.control import random_init
+from pretexto.evaluation.baselines import FLOOR, LogMelFloor, random_init
 from pretexto.evaluation.evaluate import evaluate
-from pretexto.evaluation.floor import FLOOR, LogMelFloor
-from pretexto.evaluation.protocol import MEAN, Row, environment
-from pretexto.evaluation.rows import count_classes
-from pretexto.evaluation.splits import splits
+from pretexto.evaluation.results import count_classes
+from pretexto.evaluation.splits import Fold, splits
+from pretexto.evaluation.stamp import MEAN, Row, environment
 from pretexto.evaluation.statistics import interval, wilson
-from pretexto.modalities.view import View
+from pretexto.modalities.input_spec import InputSpec
 from pretexto.tasks.supervised import Supervised
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
@@ -74,28 +72,28 @@ class Setting:
 def measure(setting: Setting, runs: list[tuple[str, Path]]) -> Found:
     """Rows of every named run and of the controls that belong to their networks."""
     found: Found = {}
-    networks: dict[str, tuple[Encoder, View]] = {}
+    networks: dict[str, tuple[Encoder, InputSpec]] = {}
     for name, run in runs:
         card = read_card(run, "audio")
-        encoder, view = load_encoder(run, "audio"), View(**card["view"])
+        encoder, view = load_encoder(run, "audio"), InputSpec(**card["view"])
         networks[repr((type(encoder), encoder.arguments, view))] = encoder, view
         rows = judged(setting, encoder, view, card=card, run=run, seed=card.get("seed", 0))
         found.setdefault(name, []).extend(rows)
     if not networks:
-        networks["default"] = TinyAudio(), View("audio", seconds=1.0, rate=16000)
+        networks["default"] = TinyAudio(), InputSpec("audio", seconds=1.0, rate=16000)
     for encoder, view in networks.values():
         found |= _controls(setting, encoder, view, suffix=len(networks) > 1)
     for rate, seconds in {(view.rate, view.seconds) for _, view in networks.values()}:
         heard = f"{FLOOR}, {seconds:g} s at {rate} Hz"
-        view = View("audio", seconds=seconds, rate=rate)
+        view = InputSpec("audio", seconds=seconds, rate=rate)
         found[heard] = judged(setting, LogMelFloor(rate=rate), view, card={"task": FLOOR})
-    whole = View("audio", seconds=5.0, rate=16000)
+    whole = InputSpec("audio", seconds=5.0, rate=16000)
     alone = replace(setting, clips=1)
     found[f"{FLOOR}, whole"] = judged(alone, LogMelFloor(), whole, card={"task": FLOOR})
     return found
 
 
-def _controls(setting: Setting, encoder: Encoder, view: View, *, suffix: bool) -> Found:
+def _controls(setting: Setting, encoder: Encoder, view: InputSpec, *, suffix: bool) -> Found:
     kind = f" {type(encoder).__name__}" if suffix else ""
     found: Found = {f"random-init{kind}": [], f"supervised{kind}": []}
     for seed in range(setting.seeds):
@@ -105,7 +103,7 @@ def _controls(setting: Setting, encoder: Encoder, view: View, *, suffix: bool) -
     return found
 
 
-def judged(setting: Setting, encoder: Encoder, view: View, **about) -> list[Row]:
+def judged(setting: Setting, encoder: Encoder, view: InputSpec, **about) -> list[Row]:
     """Rows of every fold."""
     rows = evaluate(
         METHODS,
@@ -119,7 +117,7 @@ def judged(setting: Setting, encoder: Encoder, view: View, **about) -> list[Row]
     return [row for row in rows if not row.stamp.split.startswith(MEAN)]
 
 
-def _supervised(setting: Setting, encoder: Encoder, view: View, seed: int) -> list[Row]:
+def _supervised(setting: Setting, encoder: Encoder, view: InputSpec, seed: int) -> list[Row]:
     """The same network trained on the labels of each fold's training part, then frozen."""
     rows = []
     source, kind = setting.source, type(encoder).__name__
@@ -143,7 +141,7 @@ def _supervised(setting: Setting, encoder: Encoder, view: View, seed: int) -> li
     return rows
 
 
-def _task(encoder: Encoder, classes: int, view: View) -> Supervised:
+def _task(encoder: Encoder, classes: int, view: InputSpec) -> Supervised:
     return Supervised(type(encoder)(**encoder.arguments), classes, seconds=view.seconds)
 
 

@@ -163,9 +163,9 @@ def sides(request: Request) -> tuple[int, int]:
 
 def readers(index, packs, side: int | None) -> dict:
     """Every reader as a function of a request; frames [T, …] come back."""
-    from pretexto.modalities import timing
+    from pretexto.modalities.decode import packet_index as timing
+    from pretexto.modalities.decode.file_pool import close_files
     from pretexto.modalities.media import Plan
-    from pretexto.modalities.shelf import close_files
 
     def plan(request: Request) -> Plan:
         return Plan(request.times, short_side=request.side, past_end="repeat")
@@ -252,8 +252,8 @@ def measure(folder: Path, seconds: float) -> dict:
 
 def open_both(folder: Path):
     """The folder's index and packs; remembers the films' sizes."""
-    from pretexto.datasets.index import Index
-    from pretexto.datasets.packs import Packs
+    from pretexto.datasets.index.source import Index
+    from pretexto.datasets.packs.source import Packs
 
     index, packs = Index(folder / "index.parquet"), Packs(folder / "packs")
     for i in range(len(packs)):
@@ -350,8 +350,8 @@ def versions() -> dict[str, str]:
 
 def prepare(folder: Path) -> None:
     """Indexes and packs a folder of films."""
-    from pretexto.datasets.indexing import scan
-    from pretexto.datasets.packing import pack
+    from pretexto.datasets.index.build import scan
+    from pretexto.datasets.packs.write import pack
 
     scan(folder, folder / "index.parquet", jobs=2)
     pack(folder / "index.parquet", folder / "packs", jobs=2)

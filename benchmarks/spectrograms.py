@@ -40,8 +40,8 @@ def batch_of(task, size: int):
     import torch
     from torch.utils.data import default_collate
 
-    from pretexto.modalities.draw import generator
     from pretexto.modalities.media import MediaInfo, Sample
+    from pretexto.modalities.rng import generator
 
     info = MediaInfo(
         "x.mp4", "video", duration=8.0, fps=25, frames=200, height=96, width=128,

@@ -25,21 +25,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from torch.utils.data import default_collate
 
-from pretexto.comparison.sound_picture import draw_sounds
-from pretexto.datasets.catalog import open_source
+from pretexto.datasets.open import open_source
 from pretexto.datasets.source import Source, Subset
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.evaluation.protocol import environment
+from pretexto.evaluation.stamp import environment
 from pretexto.evaluation.statistics import interval
-from pretexto.modalities.draw import generator
 from pretexto.modalities.image import resize
 from pretexto.modalities.media import Plan, Sample
+from pretexto.modalities.rng import generator
 from pretexto.tasks.synchrony import Synchrony
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
 from pretexto.training.pretrain import pretrain
+from pretexto.visualization.sound_plots import draw_sounds
 
 HERE = Path(__file__).resolve().parent
 # Clips of GRID by talker, told apart by eye; the folder "grid" is of the first.

@@ -15,8 +15,7 @@ from typing import Any
 
 from ..build import Tree, build, load_tree, resolved
 from ..errors import InputError
-from .numbers import count
-from .pretrain import KINDS, open_data
+from .options import KINDS, count, open_data
 
 TAKES_KEYS = True
 _LOOK = 16  # media, out of all, at which a comparison looks before its runs do
@@ -95,7 +94,7 @@ def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) ->
 
 def _say_unmeasured(tasks: list, source) -> None:
     """One line where tasks choose by a motion that is not known; runs say it in their logs only."""
-    from ..training.preflight import chooses_by_motion, look, motion_in_words
+    from ..training.sanity_check import chooses_by_motion, look, motion_in_words
 
     if choosing := [task for task in tasks if chooses_by_motion(task)]:
         verdict = look(source, choosing[0], most=_LOOK, say=print)
@@ -107,15 +106,15 @@ def schema() -> dict[str, Any]:
     """The keys of a comparison config and their types."""
     from ..datasets.source import Source
     from ..evaluation.finetune import Tuning
+    from ..modalities.input_spec import InputSpec
     from ..modalities.media import Kind
-    from ..modalities.view import View
     from ..tasks.task import Task
     from ..training.args import TrainerArgs
     from ..training.optim import OptimizerArgs
 
     return {
         "tasks": dict[str, Task],
-        "view": View,
+        "view": InputSpec,
         "data": str | Source,
         "kind": Kind | None,
         "protocols": list[str],

@@ -10,7 +10,7 @@ same command goes on where it was.
 import os
 from pathlib import Path
 
-from .numbers import count
+from .options import count
 
 # Pixels in which the tasks of the recipe take 40-pixel crops, so that nothing is resized again.
 SHORT_SIDE = 46
@@ -34,10 +34,10 @@ def run(args) -> int:
 
 def packed_world(out: Path) -> Path:
     """The synthetic world, indexed and packed as any folder of videos would be."""
-    from ..datasets.indexing import scan
-    from ..datasets.pack_clip import PackSettings
-    from ..datasets.packing import pack
-    from ..datasets.synthetic import Synthetic
+    from ..datasets.index.build import scan
+    from ..datasets.packs.transcode import PackSettings
+    from ..datasets.packs.write import pack
+    from ..datasets.synthetic.source import Synthetic
 
     world, index, packs = Synthetic(), out / "world.parquet", out / "synthetic world"
     jobs = os.cpu_count() or 1

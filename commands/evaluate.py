@@ -13,8 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
-from .numbers import count, seed, whole
-from .pretrain import KINDS, open_data
+from .options import KINDS, count, open_data, seed, whole
 
 METHODS = ("linear", "knn", "retrieval", "lowshot", "finetune")
 
@@ -52,7 +51,7 @@ def arguments(parser) -> None:
 def run(args) -> int:
     from ..encoders.store import read_card
     from ..evaluation.finetune import Tuning
-    from ..modalities.view import View
+    from ..modalities.input_spec import InputSpec
 
     _check_picture(args)
     tuning = Tuning(
@@ -61,7 +60,7 @@ def run(args) -> int:
     changes = ("size", "frames", "step", "seconds")
     view = {k: v for k in changes if (v := getattr(args, k)) is not None}
     card = read_card(Path(args.encoder), args.modality)
-    replace(View(**card["view"]), **view)  # refused before any data is looked at
+    replace(InputSpec(**card["view"]), **view)  # refused before any data is looked at
     evaluate_run(
         Path(args.encoder),
         args.methods,
@@ -113,13 +112,13 @@ def evaluate_run(
         confusion: a PNG of which class is taken for which is written here.
     """
     from ..encoders.store import load_encoder, read_card
+    from ..evaluation.baselines import FLOOR, LogMelFloor, floor_methods
     from ..evaluation.evaluate import evaluate, print_rows, random_init, write_rows
-    from ..evaluation.floor import FLOOR, LogMelFloor, floor_methods
-    from ..modalities.view import View
+    from ..modalities.input_spec import InputSpec
 
     card = read_card(run, modality)
     encoder = load_encoder(run, modality)
-    view = replace(View(**card["view"]), **(view_changes or {}))
+    view = replace(InputSpec(**card["view"]), **(view_changes or {}))
     how["cache"] = run / "features"
     control = random_init(encoder, seed=seed)
     rows = evaluate(methods, encoder, data, view, card=card, run=run, seed=seed, **how)
@@ -132,7 +131,7 @@ def evaluate_run(
     print_rows(rows)
     print(f"rows: {out}")
     if confusion:
-        from ..evaluation.confusion_picture import draw_confusions
+        from ..visualization.confusion import draw_confusions
 
         draw_confusions(rows, confusion)
         print(f"confusions: {confusion}")

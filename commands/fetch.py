@@ -18,7 +18,7 @@ def arguments(parser) -> None:
 
 def run(args) -> int:
     from ..cli import suggest
-    from ..datasets.fetch import CATALOGUE, fetch
+    from ..datasets.public.download import CATALOGUE, fetch
     from ..errors import InputError
 
     if args.name not in CATALOGUE:

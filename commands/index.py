@@ -29,8 +29,8 @@ def run(args) -> int:
     for option in ("jobs", "time_limit", "memory_limit"):
         if not getattr(args, option) > 0:
             raise InputError(f"--{option.replace('_', '-')} must be more than 0")
-    from ..datasets.indexing import scan
-    from ..modalities.child import Limits
+    from ..datasets.index.build import scan
+    from ..modalities.decode.sandbox import Limits
 
     limits = Limits(args.time_limit, args.memory_limit)
     report = scan(args.path, args.out, jobs=args.jobs, limits=limits, table=args.table)

@@ -44,9 +44,9 @@ def run(args) -> int:
     if not (args.index and args.out):
         raise InputError("pack needs INDEX and --out DIR, or --verify DIR")
     fps = _checked(args)
-    from ..datasets.pack_clip import PackSettings
-    from ..datasets.packing import pack
-    from ..modalities.child import Limits
+    from ..datasets.packs.transcode import PackSettings
+    from ..datasets.packs.write import pack
+    from ..modalities.decode.sandbox import Limits
 
     settings = PackSettings(
         short_side=args.short_side,
@@ -98,7 +98,7 @@ def _checked(args) -> float | None:
 def _verify(folder: str) -> int:
     from pathlib import Path
 
-    from ..datasets.manifest import verify
+    from ..datasets.packs.format import verify
     from ..progress import progress
 
     faults = 0

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..build import Tree, build, load_tree, resolved
-from ..errors import InputError
-from .numbers import SEEDS, seed
+from .options import KINDS, SEEDS, open_data, seed
 
 TAKES_KEYS = True
-KINDS = ("video", "image", "audio")
 
 
 def arguments(parser) -> None:
@@ -93,14 +91,3 @@ def pretrain_from(tree: Tree, origin: str, out: Path) -> Path:
         seed=objects["seed"],
         config=config,
     )
-
-
-def open_data(data, split: str | None = None, kind=None):
-    """The source that a config's `data` names or builds, cut down to one split if asked."""
-    from ..datasets.catalog import only_split, open_source
-
-    if isinstance(data, str):
-        return open_source(data, split, kind=kind)
-    if kind is not None:
-        raise InputError("kind applies to data given as a path; set it in the source's init_args")
-    return only_split(data, split) if split else data

@@ -10,8 +10,7 @@ pretexto show --matches runs/audio_visual --data my_videos --out found.png   # s
 from pathlib import Path
 
 from ..errors import InputError
-from .numbers import count, seed
-from .pretrain import KINDS
+from .options import KINDS, count, seed
 
 TAKES_KEYS = True
 
@@ -50,20 +49,20 @@ def run(args) -> int:
         )
     config = args.config or str(Path(args.encoder) / "config.yaml")
     if args.motion:
-        from ..comparison.motion_picture import draw_motion
+        from ..visualization.motion import draw_motion
 
         draw_motion(args.motion, _task(args, config)[0], Path(args.out), seed=args.seed)
         print(args.out)
         return 0
     task, source = _task_and_source(args, config)
     if args.sound or args.matches:
-        from ..comparison.sound_picture import draw_matches, draw_sounds
+        from ..visualization.sound_plots import draw_matches, draw_sounds
 
         draw = draw_sounds if args.sound else draw_matches
         draw(task, source, Path(args.out), count=args.count, seed=args.seed)
         print(args.out)
         return 0
-    from ..comparison.pictures import draw_pictures, puzzles
+    from ..visualization.puzzles import draw_pictures, puzzles
 
     draw_pictures(
         puzzles(task, source, count=args.count, seed=args.seed, predict=bool(args.encoder)),
@@ -88,7 +87,7 @@ def _check(args) -> None:
 
 
 def _task_and_source(args, config: str):
-    from .pretrain import open_data
+    from .options import open_data
 
     task, objects = _task(args, config)
     return task, open_data(objects["data"], objects["split"], objects["kind"])
@@ -109,7 +108,7 @@ def _task(args, config: str):
     torch.manual_seed(args.seed)
     objects = build(tree, schema(), config)
     if args.encoder:
-        from ..training.run import load_task
+        from ..training.run_dir import load_task
 
         load_task(objects["task"], Path(args.encoder))
     return objects["task"], objects

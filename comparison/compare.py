@@ -6,25 +6,25 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..datasets.cache import write_json
 from ..datasets.source import Source
 from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..evaluation.evaluate import METHODS, count_classes, labelled
 from ..evaluation.features import check_looks
 from ..evaluation.finetune import Tuning
-from ..evaluation.protocol import environment
 from ..evaluation.splits import Split, splits
-from ..modalities.view import View
+from ..evaluation.stamp import environment
+from ..modalities.input_spec import InputSpec
+from ..progress import Progress
+from ..reporting.html import write_report
 from ..tasks.task import Task
 from ..training.args import TrainerArgs
 from ..training.optim import OptimizerArgs
-from .entry import Entry, with_controls
-from .plan import Run, claim, runs_of
-from .pool import Ended, cores, run_jobs
-from .progress import Progress
-from .report import write_report
-from .store import Row, collect, finished, save_failure, write_json
-from .work import Setting, work
+from .executor import Ended, cores, run_jobs
+from .grid import Entry, Run, Setting, claim, runs_of, with_controls
+from .results import Row, collect, finished, save_failure
+from .trial import work
 
 __all__ = ["Comparison", "Entry", "compare"]
 
@@ -53,7 +53,7 @@ def compare(
     source: Source,
     out: str | Path,
     *,
-    view: View,
+    view: InputSpec,
     trainer: TrainerArgs,
     optimizer: OptimizerArgs | None = None,
     seeds: int = 3,

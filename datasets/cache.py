@@ -1,10 +1,12 @@
 """Folders that are made once: whole or not at all, also when two processes start together."""
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 
@@ -50,3 +52,24 @@ def _publish(part: Path, folder: Path) -> None:
     except OSError:
         if not folder.is_dir():
             raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes as a whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The process's number keeps two writers from sharing one temporary file.
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(text)
+    os.replace(part, path)
+
+
+def replace(part: Path, out: Path) -> None:
+    """Puts a finished file in its place, so that it is there whole or not at all."""
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, out)

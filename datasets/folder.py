@@ -2,16 +2,16 @@
 
 import difflib
 import logging
+import os
 from collections import Counter
 from pathlib import Path
 from typing import get_args
 
-from ..errors import InputError
-from ..modalities.child import Limits
+from ..errors import InputError, some
+from ..modalities.decode.sandbox import Limits
 from ..modalities.media import Kind
-from .files import Entry, Files
-from .scan import ARCHIVES, SUFFIXES, find_media, kind_of
-from .table import GROUPS, LABELS, Table, read_table
+from .annotations import GROUPS, LABELS, Table, read_table
+from .source import Entry, Files
 
 TABLE = "groups.csv"
 SPLITS = {
@@ -115,12 +115,6 @@ def nearest(path: Path) -> str:
     return f"; {path.parent} holds {some(beside)}" if beside else f"; {path.parent} is empty"
 
 
-def some(names: list[str], count: int = 3) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
-
-
 def _single(path: Path) -> dict[str, Kind]:
     kind = kind_of(path.name)
     if kind is None:
@@ -208,3 +202,57 @@ def in_order(labels: set[str]) -> tuple[str, ...]:
     if all(label.isdecimal() for label in labels):
         return tuple(sorted(labels, key=lambda label: (int(label), label)))
     return tuple(sorted(labels))
+
+
+SUFFIXES: dict[Kind, frozenset[str]] = {
+    "video": frozenset(
+        """.3g2 .3gp .asf .avi .dv .f4v .flv .gif .h264 .ivf .m1v .m2ts .m2v .m4s .m4v .mkv .mov
+        .mp4 .mpeg .mpg .mts .mxf .ogv .rm .rmvb .ts .vob .webm .wmv""".split()
+    ),
+    "audio": frozenset(
+        """.aac .ac3 .adts .aif .aiff .amr .caf .flac .m4a .mka .mp2 .mp3 .oga .ogg .opus .wav
+        .wma""".split()
+    ),
+    "image": frozenset(".avif .bmp .jpeg .jpg .png .tif .tiff .webp".split()),
+}
+ARCHIVES = frozenset(".7z .bz2 .gz .rar .tar .tgz .xz .zip .zst".split())
+
+
+def kind_of(name: str) -> Kind | None:
+    """What a file holds, going by its suffix; None if that names no medium."""
+    suffix = os.path.splitext(name)[1].lower()
+    return next((kind for kind, known in SUFFIXES.items() if suffix in known), None)
+
+
+def find_media(root: Path) -> tuple[dict[str, Kind], Counter[str]]:
+    """Media below a folder, and what else is there.
+
+    Returns:
+        kinds by relative path with "/", in order of path, and a count of the other files by
+        suffix. Hidden files and folders are left out; links are followed, each folder once.
+
+    Raises:
+        InputError: a folder cannot be listed.
+    """
+    media: dict[str, Kind] = {}
+    others: Counter[str] = Counter()
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=_stop):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        inside = Path(folder).relative_to(root)
+        for file in sorted(name for name in files if not name.startswith(".")):
+            kind = kind_of(file)
+            if kind:
+                media[(inside / file).as_posix()] = kind
+            else:
+                others[os.path.splitext(file)[1].lower()] += 1
+    return dict(sorted(media.items())), others
+
+
+def _stop(error: OSError):
+    raise InputError(f"{error.filename}: cannot be listed ({error.strerror})")

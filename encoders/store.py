@@ -41,7 +41,7 @@ def save_encoder(
     Args:
         folder: of the run.
         encoder: whose weights and constructor arguments are kept.
-        view: what it was trained to look at, a modalities.view.View.
+        view: what it was trained to look at, a modalities.view.InputSpec.
         card: what else is known of it (task, steps, seed, commit …): JSON values. The fields
             class_path, arguments, modality, dim, view and sha256 are filled in here.
         name: "encoder" for the run's main encoder, "encoder-audio" and the like for others.

@@ -11,20 +11,27 @@ import torch
 from ..datasets.source import Source, Subset
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.view import View
-from .control import random_init
+from ..modalities.input_spec import InputSpec
+from .baselines import random_init
 from .features import EMBEDDING, Features, extract
 from .finetune import CLIPS, Tuning, finetune
 from .knn import knn
 from .linear import linear
 from .lowshot import lowshot
 from .metrics import Outcome
-from .protocol import Row
-from .results import print_rows, read_rows, write_rows
+from .results import (
+    ByLevel,
+    Setting,
+    circumstances,
+    count_classes,
+    print_rows,
+    read_rows,
+    rows_of,
+    write_rows,
+)
 from .retrieval import retrieval
-from .rows import ByLevel, Setting, circumstances, count_classes, rows_of
-from .seen import pretraining_names
-from .splits import Split, splits
+from .splits import Split, pretraining_names, splits
+from .stamp import Row
 
 __all__ = ["METHODS", "evaluate", "print_rows", "random_init", "read_rows", "write_rows"]
 
@@ -36,7 +43,7 @@ def evaluate(
     method: str | Sequence[str],
     encoder: Encoder,
     source: Source,
-    view: View,
+    view: InputSpec,
     *,
     card: Mapping[str, Any] | None = None,
     run: Path | None = None,

@@ -1,20 +1,30 @@
 """Features: each example's vectors, extracted once, so that every probe is arithmetic on arrays."""
 
+import hashlib
+import json
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..datasets.source import Source
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.view import View, as_float
+from ..modalities.input_spec import InputSpec, as_float
 from ..progress import progress
-from .cache import cache_file, load_features, save_features
-from .loading import ClipSet, loader
+from .clip_dataset import ClipSet, loader
+
+if TYPE_CHECKING:
+    pass
+
 
 EMBEDDING = "embedding"
 
@@ -60,7 +70,7 @@ class Features:
 def extract(
     encoder: Encoder,
     source: Source,
-    view: View,
+    view: InputSpec,
     *,
     clips: int = 1,
     crops: int = 1,
@@ -99,7 +109,7 @@ def extract(
     return features
 
 
-def check_fit(encoder: Encoder, view: View, clips: int, crops: int) -> None:
+def check_fit(encoder: Encoder, view: InputSpec, clips: int, crops: int) -> None:
     """Raises InputError, in words for the user, if these cannot go together."""
     if view.modality not in ("image", "video", "audio"):
         raise InputError(
@@ -115,7 +125,7 @@ def check_fit(encoder: Encoder, view: View, clips: int, crops: int) -> None:
     check_looks(view, clips, crops)
 
 
-def check_looks(view: View, clips: int, crops: int) -> None:
+def check_looks(view: InputSpec, clips: int, crops: int) -> None:
     """Raises InputError if a medium cannot be looked at so many times."""
     if clips < 1:
         raise InputError(f"clips is {clips}: at least one clip per medium is needed")
@@ -226,3 +236,87 @@ def _finite(x: Tensor, level: str) -> Tensor:
     if not torch.isfinite(x).all():
         raise InputError(f"features of level {level} are not finite: is this encoder trained?")
     return x
+
+
+FORMAT = 2
+PEEKED = 8
+_PER_EXAMPLE = ("counts", "labels", "indices")
+
+
+def weights_hash(encoder: Encoder) -> str:
+    """Sha-256 over an encoder's class, arguments, and named weights and buffers."""
+    cls = type(encoder)
+    digest = hashlib.sha256(f"{cls.__module__}.{cls.__qualname__}".encode())
+    digest.update(repr(sorted(encoder.arguments.items())).encode())
+    for name, tensor in sorted(encoder.state_dict().items()):
+        data = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {data.dtype} {tuple(data.shape)}".encode())
+        digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def cache_file(
+    folder: Path,
+    encoder: Encoder,
+    source: Source,
+    view: InputSpec,
+    clips: int,
+    crops: int,
+    levels: bool,
+) -> Path:
+    """Where the features of exactly this encoder, data and protocol belong."""
+    key = [FORMAT, weights_hash(encoder), asdict(view), clips, crops, levels]
+    key += [source.fingerprint(), _peek(ClipSet(source, view, 1, 1))]
+    return Path(folder) / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.safetensors"
+
+
+def _peek(reading: ClipSet) -> str:
+    """A hash of what a few examples look like: a fingerprint holds names, not content."""
+    digest = hashlib.sha256()
+    step = max(1, len(reading) // PEEKED)
+    for i in range(0, len(reading), step):
+        _, value = reading[i]
+        digest.update(b"unreadable" if isinstance(value, str) else value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_features(file: Path, features: "Features") -> None:
+    """Writes the file whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {f"level/{k}": v.contiguous() for k, v in features.vectors.items()}
+    tensors |= {name: getattr(features, name) for name in _PER_EXAMPLE}
+    failed = [
+        [i, *why] for i, why in zip(features.unreadable_indices, features.unreadable, strict=True)
+    ]
+    notes = {"levels": json.dumps(list(features.vectors)), "unreadable": json.dumps(failed)}
+    handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
+    os.close(handle)
+    try:
+        save_file(tensors, temporary, metadata=notes)
+        os.replace(temporary, file)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load_features(file: Path, reading: ClipSet) -> dict[str, Any] | None:
+    """The fields of Features, or None if they are not there or a dropped file reads by now."""
+    if not file.is_file():
+        return None
+    try:
+        with safe_open(file, "pt") as stored:
+            notes = stored.metadata()
+            levels = json.loads(notes["levels"])
+            vectors = {k: stored.get_tensor(f"level/{k}") for k in levels}
+            others = {name: stored.get_tensor(name) for name in _PER_EXAMPLE}
+            failed = json.loads(notes["unreadable"])
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError):
+        return None
+    if any(isinstance(reading[i][1], Tensor) for i, _, _ in failed):
+        return None
+    return {
+        "vectors": vectors,
+        **others,
+        "unreadable": tuple((name, reason) for _, name, reason in failed),
+        "unreadable_indices": tuple(i for i, _, _ in failed),
+    }

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from ..datasets.source import Source, Subset
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.view import View, as_float
+from ..modalities.input_spec import InputSpec, as_float
 from ..progress import progress
-from .loading import GAIN, ClipSet, Readings, loader, training_loader
+from .clip_dataset import GAIN, ClipSet, Readings, loader, training_loader
 from .metrics import Outcome, outcomes
 from .splits import Split
 
@@ -74,7 +74,7 @@ class Tuning:
 def finetune(
     encoder: Encoder,
     source: Source,
-    view: View,
+    view: InputSpec,
     split: Split,
     classes: int,
     *,

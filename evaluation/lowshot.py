@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..datasets.source import Source
-from ..modalities.draw import generator, permutation
+from ..modalities.rng import generator, permutation
 from .linear import probe_outcomes
 from .metrics import Outcome
 from .splits import Split, carve

@@ -3,12 +3,23 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from ..datasets.source import Source
+from ..encoders.encoder import Encoder
 from ..errors import InputError
-from .protocol import MEAN, Row, comparable
-from .statistics import interval
+from ..modalities.input_spec import InputSpec
+from .features import Features, weights_hash
+from .metrics import Outcome, per_class
+from .splits import Split
+from .stamp import MEAN, Protocol, Row, comparable, environment
+from .statistics import interval, wilson
 
 
 def write_rows(rows: Iterable[Row], file: Path) -> None:
@@ -116,3 +127,178 @@ def _table(title: str, heads: list[str], lines: list[list[str]]) -> None:
     for line in lines:
         table.add_row(*line)
     Console().print(table)
+
+
+NAMED_FILES = 20
+ByLevel = dict[str, list[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all rows of one evaluation share: half of the stamp, and the circumstances.
+
+    Attributes:
+        source: the labelled examples.
+        fingerprint: of the source; data_name: what tables call it.
+        pretrained_on: names that pretraining has seen, None if unknown.
+        common: fields of Row.
+    """
+
+    source: Source
+    fingerprint: str
+    data_name: str
+    view: InputSpec
+    clips: int
+    crops: int
+    pretrained_on: frozenset[str] | None
+    common: dict[str, Any]
+
+    def stamp(self, method: str, split: str, split_hash: str, outcome: Outcome) -> Protocol:
+        """The protocol of one outcome."""
+        return Protocol(
+            method=method,
+            data=self.fingerprint,
+            data_name=self.data_name,
+            split=split,
+            split_hash=split_hash,
+            view=asdict(self.view),
+            clips=self.clips,
+            crops=self.crops,
+            recipe=outcome.recipe,
+            metric=outcome.metric,
+        )
+
+    def seen(self, split: Split) -> int | None:
+        """How many test examples pretraining has seen."""
+        if self.pretrained_on is None:
+            return None
+        return sum(self.source.name(i) in self.pretrained_on for i in split.test)
+
+
+def circumstances(
+    encoder: Encoder,
+    card: Mapping[str, Any] | None,
+    seed: int,
+    features: Features,
+    unlabelled: int,
+) -> dict[str, Any]:
+    """The fields of Row that do not depend on method, split or level."""
+    cls = type(encoder)
+    commit, versions = environment()
+    words = dict(card or {})
+    lost = words.get("unreadable")
+    names = [f"{name}: {reason}" for name, reason in features.unreadable]
+    return {
+        "encoder": weights_hash(encoder),
+        "encoder_class": f"{cls.__module__}.{cls.__qualname__}",
+        "task": str(words.get("task", "")) if card is not None else "random-init",
+        "seed": seed,
+        "commit": commit,
+        "versions": dict(versions),
+        "unreadable": len(names),
+        "unreadable_names": names[:NAMED_FILES],
+        "unreadable_pretraining": len(lost) if isinstance(lost, list | tuple | dict) else lost,
+        "unlabelled": unlabelled,
+        "card": {k: words[k] for k in ("steps", "pretext_metric", "seed", "data") if k in words},
+    }
+
+
+def rows_of(method: str, setting: Setting, cuts: list[Split], found: list[ByLevel]) -> list[Row]:
+    """Rows of each split and, of several, of their mean.
+
+    Args:
+        found: outcomes by level for each of the splits.
+    """
+    rows = []
+    hashes = [cut.fingerprint(setting.source) for cut in cuts]
+    seen = [setting.seen(cut) for cut in cuts]
+    for cut, digest, known, by_level in zip(cuts, hashes, seen, found, strict=True):
+        rows += _split_rows(method, (cut.name, digest), by_level, setting, known)
+    if len(cuts) > 1:
+        mean = {level: mean_outcomes([f[level] for f in found]) for level in found[0]}
+        known = None if setting.pretrained_on is None else sum(n or 0 for n in seen)
+        title = (f"{MEAN}{len(cuts)} splits", "+".join(hashes))
+        rows += _split_rows(method, title, mean, setting, known)
+    return rows
+
+
+def count_classes(source: Source) -> int:
+    """Number of classes: as named, or as the labels need."""
+    return max(len(source.classes), 1 + max(source.label(i) for i in range(len(source))))
+
+
+def mean_outcomes(folds: list[list[Outcome]]) -> list[Outcome]:
+    """The mean over folds of each metric and recipe; counts are summed, and so are confusions."""
+    by_kind: dict[tuple[str, str], list[Outcome]] = {}
+    for outcomes in folds:
+        for outcome in outcomes:
+            by_kind.setdefault((outcome.recipe, outcome.metric), []).append(outcome)
+    # A metric that some fold lacks (R@50 in a small bank) has no mean over the folds.
+    return [_mean(same) for same in by_kind.values() if len(same) == len(folds)]
+
+
+def _mean(same: list[Outcome]) -> Outcome:
+    n = len(same)
+    checked = [o.validation for o in same if o.validation is not None]
+    counts = [o.confusion for o in same if o.confusion is not None]
+    return replace(
+        same[0],
+        value=sum(o.value for o in same) / n,
+        chance=sum(o.chance for o in same) / n,
+        n_train=sum(o.n_train for o in same),
+        n_val=sum(o.n_val for o in same),
+        n_test=sum(o.n_test for o in same),
+        validation=sum(checked) / n if len(checked) == n else None,
+        strength=None,
+        confusion=torch.stack(counts).sum(0) if len(counts) == n else None,
+    )
+
+
+def _split_rows(
+    method: str,
+    split: tuple[str, str],
+    found: ByLevel,
+    setting: Setting,
+    seen: int | None,
+) -> list[Row]:
+    best = best_levels(found) if len(found) > 1 else {}
+    return [
+        Row(
+            stamp=setting.stamp(method, *split, o),
+            value=o.value,
+            interval=wilson(o.value, o.n_test),
+            n_train=o.n_train,
+            n_val=o.n_val,
+            n_test=o.n_test,
+            classes=count_classes(setting.source),
+            chance=o.chance,
+            level=level,
+            best=best[o.recipe] == level if o.recipe in best else None,
+            validation=o.validation,
+            strength=o.strength,
+            seen_in_pretraining=seen,
+            per_class=_by_name(setting.source, o.confusion),
+            confusion=None if o.confusion is None else o.confusion.tolist(),
+            **setting.common,
+        )
+        for level, outcomes in found.items()
+        for o in outcomes
+    ]
+
+
+def best_levels(found: Mapping[str, Iterable[Outcome]]) -> dict[str, str]:
+    """By recipe the level that scored highest on validation (the deepest of equals)."""
+    best: dict[str, tuple[float, str]] = {}
+    for level, outcomes in found.items():
+        for o in outcomes:
+            if o.validation is not None and o.validation >= best.get(o.recipe, (-1.0, ""))[0]:
+                best[o.recipe] = (o.validation, level)
+    return {recipe: level for recipe, (_, level) in best.items()}
+
+
+def _by_name(source: Source, counts: Tensor | None) -> dict[str, float | None] | None:
+    if counts is None:
+        return None
+    shares = per_class(counts)
+    names = [*source.classes, *map(str, range(len(source.classes), len(shares)))]
+    return dict(zip(names, shares, strict=True))

@@ -1,15 +1,17 @@
 """Splits: which examples a probe learns from, is tuned on and is tested on. Groups stay whole."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from torch import Generator
 
 from ..datasets.source import Source
 from ..errors import InputError
-from ..modalities.draw import generator, permutation
+from ..modalities.rng import generator, permutation
 
 FOLDS = 5
 VAL_SHARE = 0.2
@@ -205,3 +207,59 @@ def _class(source: Source, label: int) -> str:
 
 def _group_of(source: Source, label: int) -> str:
     return next(source.group(i) for i in range(len(source)) if source.label(i) == label)
+
+
+def pretraining_names(run: Path | None) -> frozenset[str] | None:
+    """Names in RUN/data.jsonl, one JSON object per line; None if there is no such file.
+
+    Examples with a "left_out" reason were not trained on and are not among them.
+
+    Raises:
+        InputError: the file is there and says something else.
+    """
+    file = run and Path(run) / "data.jsonl"
+    if not file or not file.is_file():
+        return None
+    names = set()
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                entry = json.loads(line)
+                if "left_out" not in entry:
+                    names.add(entry["name"])
+            except (json.JSONDecodeError, KeyError, TypeError) as error:
+                raise InputError(f"{file}, line {number}: no example's name in it") from error
+    return frozenset(names)
+
+
+class Fold(Source):
+    """A source that knows one split only; its fingerprint stays that of the whole."""
+
+    def __init__(self, source: Source, split: Split):
+        self.source, self.classes = source, source.classes
+        self.title = source.title or type(source).__name__
+        self.parts = {i: p for p in ("train", "val", "test") for i in getattr(split, p)}
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def name(self, i: int) -> str:
+        return self.source.name(i)
+
+    def info(self, i: int):
+        return self.source.info(i)
+
+    def read(self, i: int, plan):
+        return self.source.read(i, plan)
+
+    def label(self, i: int) -> int:
+        return self.source.label(i)
+
+    def group(self, i: int) -> str:
+        return self.source.group(i)
+
+    def split(self, i: int) -> str:
+        return self.parts[i]
+
+    def fingerprint(self) -> str:
+        return self.source.fingerprint()

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .opencv import opencv
+from .decode.pixels import opencv
 
 _SMALLEST = 16  # pixels: DIS needs patches of 8 on a half-size picture
 

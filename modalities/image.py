@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .container import MAX_PIXELS, failing
+from .decode.demuxer import MAX_PIXELS, failing
 from .media import MediaInfo
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def resize(frames: Tensor, size: int | tuple[int, int]) -> Tensor:
         frames: pictures.
         size: (height, width) in pixels, or the length of the shorter side, the shape kept.
     """
-    from .video import short_size
+    from .decode.frames import short_size
 
     height, width = frames.shape[-2:]
     target = short_size(height, width, size) if isinstance(size, int) else size

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .opencv import opencv
+from .decode.pixels import opencv
 
 MotionKind = Literal["flow", "grey"]
 UNITS: dict[MotionKind, str] = {

@@ -6,20 +6,36 @@ from torch import Generator, Tensor
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.augment import draw_crop, draw_flip
-from ..modalities.draw import coin
-from ..modalities.jitter import apply_colour, draw_colour
+from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
-from ..modalities.view import View
-from .clips import canvas, clip_times, clip_view, cut, embed_frames, square
-from .cues import brightness, coarse, fine_detail, levelled, outermost, trend
-from .heads import classifier
-from .metrics import accuracy, weighted_mean
-from .motion import apart, without_bars
-from .options import check_crop, check_least
-from .show import best, film_strip
+from ..modalities.rng import coin
+from ..modalities.transforms.colour import apply_colour, draw_colour
+from ..modalities.transforms.image import draw_crop, draw_flip
+from .parts.classify import accuracy, weighted_mean
+from .parts.clip_input import (
+    canvas,
+    check_crop,
+    check_least,
+    clip_times,
+    clip_view,
+    cut,
+    embed_frames,
+    square,
+)
+from .parts.guards import (
+    apart,
+    brightness,
+    coarse,
+    fine_detail,
+    levelled,
+    outermost,
+    trend,
+    without_bars,
+)
+from .parts.heads import classifier
+from .parts.pictures import best, film_strip
+from .parts.sampling import moving_start
 from .task import Batch, Guard, Picture, Step, Task
-from .tuples import moving_start
 
 NAMES = ("backwards", "forwards")
 
@@ -101,7 +117,7 @@ class ArrowOfTime(Task):
         return {self.view.modality: self.encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {self.view.modality: self.view}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:

@@ -6,12 +6,12 @@ from torch import Generator
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
+from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaInfo, Plan, Sample
-from ..modalities.view import View
-from .contrast import nt_xent
-from .heads import projector
-from .sounds import sound_changes
-from .stretches import (
+from .parts.audio_input import sound_changes
+from .parts.heads import projector
+from .parts.losses import nt_xent
+from .parts.sampling import (
     CODEC,
     change_stretches,
     draw_stretches,
@@ -92,7 +92,7 @@ class AudioSimCLR(Task):
         return {"audio": self.encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {"audio": self.view}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:

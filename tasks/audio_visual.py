@@ -6,19 +6,12 @@ from torch import Generator, Tensor
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.augment import apply_gain, draw_gain
-from ..modalities.draw import uniform
-from ..modalities.jitter import apply_colour, draw_colour
+from ..modalities.input_spec import InputSpec
 from ..modalities.media import AudioSpan, MediaInfo, Plan, Sample
-from ..modalities.view import View
-from .clips import canvas, clip_times, clip_view, cut, draw_view, embed, square
-from .heads import Comparison, Fusion
-from .marks import beside_pictures, file_marks
-from .metrics import accuracy, weighted_mean
-from .options import check_crop
-from .pairs import beside_others, beside_the_other_moment, each_once
-from .show import best, film, spectrogram
-from .sounds import (
+from ..modalities.rng import uniform
+from ..modalities.transforms.colour import apply_colour, draw_colour
+from ..modalities.transforms.image import apply_gain, draw_gain
+from .parts.audio_input import (
     SOUND,
     audible_with_picture,
     change_sound,
@@ -31,6 +24,21 @@ from .sounds import (
     sound_view,
     stacked,
 )
+from .parts.classify import accuracy, weighted_mean
+from .parts.clip_input import (
+    canvas,
+    check_crop,
+    clip_times,
+    clip_view,
+    cut,
+    draw_view,
+    embed,
+    square,
+)
+from .parts.guards import beside_pictures, file_marks
+from .parts.heads import Comparison, Fusion
+from .parts.pairing import beside_others, beside_the_other_moment, each_once
+from .parts.pictures import best, film, spectrogram
 from .task import Batch, Guard, Picture, Step, Task
 
 NAMES = ("sound of another video", "sound of this video")
@@ -134,7 +142,7 @@ class AudioVisual(Task):
         return {self.view.modality: self.encoder, "audio": self.audio_encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {self.view.modality: self.view, "audio": self.sound}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:

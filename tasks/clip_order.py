@@ -6,20 +6,38 @@ from torch import Generator, Tensor
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.augment import draw_crop, draw_flip
-from ..modalities.draw import integer
-from ..modalities.jitter import apply_colour, draw_colour
+from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
-from ..modalities.view import View
-from .clips import canvas, clip_times, clip_view, cut, embed, embed_grid, square
-from .cues import brightness, coarse, fine_detail, levelled, outermost, probe, rising
-from .heads import PairwiseOrder, shared_layer
-from .metrics import accuracy, weighted_mean
-from .motion import alike, without_bars
-from .options import check_crop, check_least
-from .show import best, film
+from ..modalities.rng import integer
+from ..modalities.transforms.colour import apply_colour, draw_colour
+from ..modalities.transforms.image import draw_crop, draw_flip
+from .parts.classify import accuracy, weighted_mean
+from .parts.clip_input import (
+    canvas,
+    check_crop,
+    check_least,
+    clip_times,
+    clip_view,
+    cut,
+    embed,
+    embed_grid,
+    square,
+)
+from .parts.guards import (
+    alike,
+    brightness,
+    coarse,
+    fine_detail,
+    levelled,
+    outermost,
+    probe,
+    rising,
+    without_bars,
+)
+from .parts.heads import PairwiseOrder, shared_layer
+from .parts.pictures import best, film
+from .parts.sampling import ordered_times, orders
 from .task import Batch, Guard, Picture, Step, Task
-from .tuples import ordered_times, orders
 
 
 class ClipOrder(Task):
@@ -105,7 +123,7 @@ class ClipOrder(Task):
         return {self.view.modality: self.encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {self.view.modality: self.view}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:

@@ -4,12 +4,12 @@ import torch
 from torch import Generator, nn
 
 from ..encoders.encoder import Encoder
+from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaInfo, Plan, Sample
-from ..modalities.view import View
-from .contrast import match
-from .options import check_least
-from .sounds import sound_changes
-from .stretches import (
+from .parts.audio_input import sound_changes
+from .parts.clip_input import check_least
+from .parts.losses import match
+from .parts.sampling import (
     CODEC,
     change_stretches,
     draw_stretches,
@@ -85,7 +85,7 @@ class COLA(Task):
         return {"audio": self.encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {"audio": self.view}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:

@@ -6,17 +6,11 @@ from torch import Generator, Tensor, nn
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.draw import uniform
-from ..modalities.jitter import apply_colour, draw_colour
+from ..modalities.input_spec import InputSpec
 from ..modalities.media import AudioSpan, MediaInfo, Plan, Sample
-from ..modalities.view import View
-from .clips import canvas, clip_times, clip_view, cut, draw_view, embed, square
-from .contrast import info_nce, nt_xent
-from .heads import projector
-from .marks import file_marks
-from .options import check_crop
-from .show import film, spectrogram
-from .sounds import (
+from ..modalities.rng import uniform
+from ..modalities.transforms.colour import apply_colour, draw_colour
+from .parts.audio_input import (
     audible_with_picture,
     change_sound,
     loudness,
@@ -28,6 +22,20 @@ from .sounds import (
     sound_view,
     stacked,
 )
+from .parts.clip_input import (
+    canvas,
+    check_crop,
+    clip_times,
+    clip_view,
+    cut,
+    draw_view,
+    embed,
+    square,
+)
+from .parts.guards import file_marks
+from .parts.heads import projector
+from .parts.losses import info_nce, nt_xent
+from .parts.pictures import film, spectrogram
 from .task import Audit, Batch, Guard, Picture, Step, Task
 
 
@@ -129,7 +137,7 @@ class CrossModal(Task):
         return {self.view.modality: self.encoder, "audio": self.audio_encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {self.view.modality: self.view, "audio": self.sound}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:

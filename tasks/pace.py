@@ -8,19 +8,26 @@ from torch import Generator, Tensor
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.draw import integer
-from ..modalities.jitter import apply_colour, draw_colour
+from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
-from ..modalities.view import View
-from .clips import canvas, clip_view, cut, draw_view, embed_frames, square
-from .cues import fine_detail
-from .heads import classifier
-from .metrics import accuracy, weighted_mean
-from .motion import apart
-from .options import check_crop, check_least
-from .show import best, film_strip
+from ..modalities.rng import integer
+from ..modalities.transforms.colour import apply_colour, draw_colour
+from .parts.classify import accuracy, weighted_mean
+from .parts.clip_input import (
+    canvas,
+    check_crop,
+    check_least,
+    clip_view,
+    cut,
+    draw_view,
+    embed_frames,
+    square,
+)
+from .parts.guards import apart, fine_detail
+from .parts.heads import classifier
+from .parts.pictures import best, film_strip
+from .parts.sampling import moving_start
 from .task import Batch, Guard, Picture, Step, Task
-from .tuples import moving_start
 
 
 class Pace(Task):
@@ -107,7 +114,7 @@ class Pace(Task):
         return {self.view.modality: self.encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {self.view.modality: self.view}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:

@@ -6,13 +6,21 @@ from torch import Generator, Tensor
 
 from ..encoders.encoder import Encoder
 from ..modalities.image import resize
+from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaInfo, Plan, Sample
-from ..modalities.view import View
-from .clips import canvas, clip_view, cut, draw_view, embed, plan_clip, square
-from .heads import classifier
-from .metrics import accuracy
-from .options import check_crop
-from .show import best, film_strip
+from .parts.classify import accuracy
+from .parts.clip_input import (
+    canvas,
+    check_crop,
+    clip_view,
+    cut,
+    draw_view,
+    embed,
+    plan_clip,
+    square,
+)
+from .parts.heads import classifier
+from .parts.pictures import best, film_strip
 from .task import Batch, Guard, Picture, Step, Task
 
 NAMES = ("0°", "90°", "180°", "270°")
@@ -64,7 +72,7 @@ class Rotation(Task):
         return {self.view.modality: self.encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {self.view.modality: self.view}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:

@@ -8,30 +8,41 @@ from torch import Generator, Tensor
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.augment import apply_crop, draw_flip
-from ..modalities.draw import coin, integer, uniform
 from ..modalities.image import resize
+from ..modalities.input_spec import InputSpec, as_float
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
-from ..modalities.view import View, as_float
-from .clips import canvas, clip_times, clip_view, embed, embed_grid
-from .cues import (
+from ..modalities.rng import coin, integer, uniform
+from ..modalities.transforms.image import apply_crop, draw_flip
+from .parts.classify import accuracy, weighted_mean
+from .parts.clip_input import (
+    canvas,
+    check_crop,
+    check_least,
+    clip_times,
+    clip_view,
+    embed,
+    embed_grid,
+)
+from .parts.guards import (
+    alike,
     between,
     brightness,
     chroma,
     coarse,
+    draw_boxes,
     fine_detail,
     levelled,
+    motion_centre,
     outermost,
     place_of_detail,
     probe,
+    square_around,
+    without_bars,
 )
-from .heads import PairwiseOrder, shared_layer
-from .metrics import accuracy, weighted_mean
-from .motion import alike, draw_boxes, motion_centre, square_around, without_bars
-from .options import check_crop, check_least
-from .show import best, film
+from .parts.heads import PairwiseOrder, shared_layer
+from .parts.pictures import best, film
+from .parts.sampling import ordered_times, orders
 from .task import Batch, Guard, Picture, Step, Task
-from .tuples import ordered_times, orders
 
 
 class SequenceSorting(Task):
@@ -144,7 +155,7 @@ class SequenceSorting(Task):
         return {self.view.modality: self.encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {self.view.modality: self.view}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:

@@ -6,13 +6,23 @@ from torch import Generator, Tensor
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.augment import apply_crop, draw_crop, draw_flip
-from ..modalities.draw import coin
-from ..modalities.jitter import apply_colour, draw_colour
+from ..modalities.input_spec import InputSpec, as_float
 from ..modalities.media import MediaError, MediaInfo, Plan, Sample
-from ..modalities.view import View, as_float
-from .clips import canvas, clip_times, clip_view, embed, embed_grid, square
-from .cues import (
+from ..modalities.rng import coin
+from ..modalities.transforms.colour import apply_colour, draw_colour
+from ..modalities.transforms.image import apply_crop, draw_crop, draw_flip
+from .parts.classify import accuracy, balanced_accuracy, weighted_mean
+from .parts.clip_input import (
+    canvas,
+    check_crop,
+    check_least,
+    clip_times,
+    clip_view,
+    embed,
+    embed_grid,
+    square,
+)
+from .parts.guards import (
     between,
     brightness,
     coarse,
@@ -21,14 +31,12 @@ from .cues import (
     outermost,
     place_of_detail,
     probe,
+    without_bars,
 )
-from .heads import classifier, shared_layer
-from .metrics import accuracy, balanced_accuracy, weighted_mean
-from .motion import without_bars
-from .options import check_crop, check_least
-from .show import best, film
+from .parts.heads import classifier, shared_layer
+from .parts.pictures import best, film
+from .parts.sampling import tuple_times
 from .task import Batch, Guard, Picture, Step, Task
-from .tuples import tuple_times
 
 NAMES = ("shuffled", "in order")
 
@@ -132,7 +140,7 @@ class ShuffleLearn(Task):
         return {self.view.modality: self.encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {self.view.modality: self.view}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:

@@ -5,12 +5,14 @@ from torch import Generator, Tensor
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.augment import apply_blur, draw_blur
-from ..modalities.jitter import apply_colour, draw_colour
+from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaInfo, Plan, Sample
-from ..modalities.view import View
-from .clips import (
+from ..modalities.transforms.colour import apply_colour, draw_colour
+from ..modalities.transforms.image import apply_blur, draw_blur
+from .parts.clip_input import (
     canvas,
+    check_crop,
+    check_least,
     clip_times,
     clip_view,
     cut,
@@ -20,10 +22,9 @@ from .clips import (
     random_start,
     square,
 )
-from .contrast import nt_xent
-from .heads import projector
-from .options import check_crop, check_least
-from .show import film
+from .parts.heads import projector
+from .parts.losses import nt_xent
+from .parts.pictures import film
 from .task import Batch, Guard, Picture, Step, Task
 
 
@@ -93,7 +94,7 @@ class SimCLR(Task):
         return {self.view.modality: self.encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {self.view.modality: self.view}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:

@@ -5,16 +5,24 @@ from torch import Generator, Tensor
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.augment import apply_gain, draw_gain
-from ..modalities.draw import uniform
+from ..modalities.input_spec import InputSpec, encoder_input
 from ..modalities.media import MediaInfo, Plan, Sample
-from ..modalities.view import View, encoder_input
-from .clips import canvas, clip_view, cut, draw_view, embed, plan_clip, square
-from .heads import classifier
-from .metrics import accuracy
-from .options import check_crop
-from .show import best, film, spectrogram
-from .sounds import audible, sound_view
+from ..modalities.rng import uniform
+from ..modalities.transforms.image import apply_gain, draw_gain
+from .parts.audio_input import audible, sound_view
+from .parts.classify import accuracy
+from .parts.clip_input import (
+    canvas,
+    check_crop,
+    clip_view,
+    cut,
+    draw_view,
+    embed,
+    plan_clip,
+    square,
+)
+from .parts.heads import classifier
+from .parts.pictures import best, film, spectrogram
 from .task import Batch, Picture, Step, Task
 
 
@@ -71,7 +79,7 @@ class Supervised(Task):
         return {self.view.modality: self.encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {self.view.modality: self.view}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:

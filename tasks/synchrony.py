@@ -6,16 +6,11 @@ from torch import Generator, Tensor
 
 from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.draw import uniform
-from ..modalities.jitter import apply_colour, draw_colour
+from ..modalities.input_spec import InputSpec
 from ..modalities.media import AudioSpan, MediaInfo, Plan, Sample
-from ..modalities.view import View
-from .clips import canvas, clip_times, clip_view, cut, draw_view, square
-from .heads import Comparison
-from .metrics import accuracy, weighted_mean
-from .options import check_crop
-from .show import best, film_over_sound
-from .sounds import (
+from ..modalities.rng import uniform
+from ..modalities.transforms.colour import apply_colour, draw_colour
+from .parts.audio_input import (
     audible_with_picture,
     change_sound,
     draw_sound,
@@ -27,6 +22,10 @@ from .sounds import (
     sound_view,
     stacked,
 )
+from .parts.classify import accuracy, weighted_mean
+from .parts.clip_input import canvas, check_crop, clip_times, clip_view, cut, draw_view, square
+from .parts.heads import Comparison
+from .parts.pictures import best, film_over_sound
 from .task import Batch, Guard, Picture, Step, Task
 
 NAMES = ("out of step", "in step")
@@ -126,7 +125,7 @@ class Synchrony(Task):
         return {self.view.modality: self.encoder, "audio": self.audio_encoder}
 
     @property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         return {self.view.modality: self.view, "audio": self.sound}
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
@@ -245,7 +244,7 @@ def _with_movement(batch: Batch, cue: Tensor) -> Tensor:
     return torch.cat([cue, movement, cue * movement], 1)
 
 
-def _pictures(batch: Batch, logits: Tensor, view: View, rate: int) -> list[Picture]:
+def _pictures(batch: Batch, logits: Tensor, view: InputSpec, rate: int) -> list[Picture]:
     half = len(batch["inputs"])
     chosen = [i for i in (0, half, 2, half + 2) if i < len(logits)]
     return [

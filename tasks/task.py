@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from torch import Generator, Tensor, nn
 
 from ..encoders.encoder import Encoder
+from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaInfo, Plan, Sample
-from ..modalities.view import View
 
 Batch = dict[str, Tensor]
 
@@ -106,7 +106,7 @@ class Task(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, InputSpec]:
         """What each of them looks at, by the same names."""
 
     @abstractmethod

@@ -4,9 +4,9 @@ import os
 import signal
 import time
 
-from pretexto.datasets.indexing import scan_job
-from pretexto.datasets.pack_clip import pack_job
-from pretexto.modalities.child import read_job
+from pretexto.datasets.index.build import scan_job
+from pretexto.datasets.packs.transcode import pack_job
+from pretexto.modalities.decode.sandbox import read_job
 from pretexto.modalities.media import MediaError
 
 

@@ -11,13 +11,13 @@ from fakes import SIZE, FakeEncoder, FakeSource, FakeTask
 from torch import nn
 
 from pretexto.comparison.compare import Entry, compare
+from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import Plan
-from pretexto.modalities.view import View
 from pretexto.tasks.task import Step, Task
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
 
-VIEW = View("image", size=SIZE, frames=1)
+VIEW = InputSpec("image", size=SIZE, frames=1)
 TRAINER = TrainerArgs(steps=4, batch_size=6, workers=0, log_every=2, accelerator="cpu")
 
 

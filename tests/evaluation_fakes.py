@@ -5,13 +5,13 @@ from torch import Tensor, nn
 
 from pretexto.datasets.source import Source
 from pretexto.encoders.encoder import Encoder
+from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
-from pretexto.modalities.view import View
 
 SIZE = 8
-IMAGE = View(modality="image", size=SIZE, frames=1)
-VIDEO = View(modality="video", size=SIZE, frames=4, step=0.1)
-SOUND = View(modality="audio", seconds=0.5, rate=100)
+IMAGE = InputSpec(modality="image", size=SIZE, frames=1)
+VIDEO = InputSpec(modality="video", size=SIZE, frames=4, step=0.1)
+SOUND = InputSpec(modality="audio", seconds=0.5, rate=100)
 
 
 class Listed(Source):

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from pretexto.datasets.source import Source
 from pretexto.encoders.encoder import Encoder
-from pretexto.modalities import draw
+from pretexto.modalities import rng as draw
+from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
-from pretexto.modalities.view import View
 from pretexto.tasks.task import Batch, Step, Task
 
 SIZE = 8
@@ -100,7 +100,7 @@ class FakeTask(Task):
 
     @property
     def views(self):
-        return {"image": View("image", size=SIZE, frames=1)}
+        return {"image": InputSpec("image", size=SIZE, frames=1)}
 
     def plan(self, info, rng):
         if self.needs_sound and not info.has_audio:
@@ -144,7 +144,7 @@ class TwoPhases(Task):
 
     @property
     def views(self):
-        return {"image": View("image", size=SIZE, frames=1)}
+        return {"image": InputSpec("image", size=SIZE, frames=1)}
 
     def plan(self, info, rng):
         return Plan(times=(draw.uniform(rng, 0.0, 1.0),))

@@ -15,9 +15,10 @@ import torch
 from fakes import FakeTask, fake_task
 
 from pretexto.datasets.folder import Folder
-from pretexto.modalities import draw, timing
+from pretexto.modalities import rng as draw
+from pretexto.modalities.decode import packet_index as timing
+from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
-from pretexto.modalities.read import probe, read
 from pretexto.training.data import Examples, Schedule, make_loader
 
 BATCH = 5

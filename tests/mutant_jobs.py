@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pretexto.modalities.child import Reply
+from pretexto.modalities.decode.analyze import survey
+from pretexto.modalities.decode.reader import probe, read
+from pretexto.modalities.decode.sandbox import Reply
 from pretexto.modalities.image import resize
 from pretexto.modalities.media import AudioSpan, MediaError, Plan, Sample
-from pretexto.modalities.read import probe, read
-from pretexto.modalities.survey import survey
 
 WRONG = 40.0  # mean grey levels
 _TIMES = 8

@@ -9,8 +9,8 @@ import sys
 import av
 import numpy as np
 
+from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
-from pretexto.modalities.read import probe, read
 
 
 def outcome(path: str) -> dict:

@@ -9,8 +9,8 @@ from sklearn.preprocessing import StandardScaler
 from task_kit import collate
 from torch import Tensor
 
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaInfo, Plan, Sample
+from pretexto.modalities.rng import generator
 from pretexto.tasks.task import Batch, Task
 
 SECONDS = 10.0

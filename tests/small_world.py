@@ -8,10 +8,10 @@ import torch
 from task_kit import collate
 from torch import Tensor
 
-from pretexto.datasets.synthetic import Synthetic
-from pretexto.modalities.draw import generator
+from pretexto.datasets.synthetic.source import Synthetic
 from pretexto.modalities.image import resize
 from pretexto.modalities.media import AudioSpan, MediaInfo, Plan, Sample
+from pretexto.modalities.rng import generator
 from pretexto.tasks.task import Task
 
 

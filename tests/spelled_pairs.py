@@ -8,8 +8,8 @@ from torch import Tensor
 
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.video import TinyVideo
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaInfo, Plan, Sample
+from pretexto.modalities.rng import generator
 from pretexto.tasks.audio_visual import AudioVisual
 from pretexto.tasks.task import Task
 

@@ -17,8 +17,8 @@ import pretexto.encoders
 import pretexto.tasks
 from pretexto.encoders.encoder import Encoder
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaInfo, Plan, Sample
+from pretexto.modalities.rng import generator
 from pretexto.tasks.task import Batch, Task
 
 # What keeps an encoder cheap; one that is not named here is built with its defaults.

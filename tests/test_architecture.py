@@ -93,7 +93,8 @@ def test_importing_pretexto_loads_neither_torch_nor_media_libraries():
 
 def test_training_and_evaluation_load_no_media_library_until_a_file_is_opened():
     code = """
-import pretexto.modalities.read, pretexto.datasets.folder, pretexto.datasets.synthetic
+import pretexto.modalities.decode.reader, pretexto.datasets.folder
+import pretexto.datasets.synthetic.source
 import pretexto.tasks.rotation, pretexto.tasks.shuffle_learn, pretexto.tasks.audio_visual
 import pretexto.encoders.image, pretexto.encoders.video, pretexto.encoders.audio
 import pretexto.training.pretrain, pretexto.evaluation.evaluate

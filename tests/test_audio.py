@@ -9,9 +9,9 @@ import pytest
 import torch
 from helpers import shared_data
 
-from pretexto.modalities.audio import resample
+from pretexto.modalities.decode.audio import resample
+from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
-from pretexto.modalities.read import probe, read
 
 RATE = 48_000
 

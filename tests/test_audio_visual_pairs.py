@@ -12,11 +12,11 @@ from torch import Tensor
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
+from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import MediaError, Plan, Sample
-from pretexto.modalities.read import probe, read
+from pretexto.modalities.rng import generator
 from pretexto.tasks.audio_visual import REACH
-from pretexto.tasks.pairs import each_once
+from pretexto.tasks.parts.pairing import each_once
 
 
 def balanced(data: dict[str, Tensor], size: int) -> bool:

@@ -7,7 +7,9 @@ import torch
 import torchvision.transforms.functional as reference
 from torch import Tensor
 
-from pretexto.modalities.augment import (
+from pretexto.modalities.rng import generator
+from pretexto.modalities.transforms.colour import LUMA, apply_colour, colour_map, draw_colour
+from pretexto.modalities.transforms.image import (
     apply_blur,
     apply_crop,
     apply_gain,
@@ -16,8 +18,6 @@ from pretexto.modalities.augment import (
     draw_flip,
     draw_gain,
 )
-from pretexto.modalities.draw import generator
-from pretexto.modalities.jitter import LUMA, apply_colour, colour_map, draw_colour
 
 
 def pictures(*shape: int, seed: int = 0) -> Tensor:

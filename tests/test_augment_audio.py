@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from pretexto.encoders.spectrogram import LogMel, LogSpectrogram
-from pretexto.modalities import augment_audio as audio
-from pretexto.modalities.augment import apply_gain
-from pretexto.modalities.draw import generator
+from pretexto.modalities.rng import generator
+from pretexto.modalities.transforms import audio
+from pretexto.modalities.transforms.image import apply_gain
 
 RATE = 16000
 L3 = {"n_fft": 512, "window": 160, "hop": 80}

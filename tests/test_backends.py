@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from helpers import shared_data
 
+from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import MediaError, Plan
-from pretexto.modalities.read import probe, read
 
 BACKENDS = ("decord", "torchcodec")
 GAPS = [k / 25 for k in range(50) if k % 4 != 3 and not 20 < k < 30]

@@ -10,7 +10,7 @@ from task_kit import build_encoder
 
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.store import save_encoder
-from pretexto.modalities.view import View
+from pretexto.modalities.input_spec import InputSpec
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def esc10():
 
 
 def test_every_control_stands_beside_the_runs(esc10, tmp_path):
-    view = View("audio", seconds=0.5, rate=16000)
+    view = InputSpec("audio", seconds=0.5, rate=16000)
     for seed in (0, 1):
         card = {"task": "pretexto.tasks.cola.COLA", "seed": seed}
         save_encoder(tmp_path / f"run{seed}", build_encoder(TinyAudio), view, card)

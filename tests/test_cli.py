@@ -116,9 +116,9 @@ def test_a_mistake_is_one_line_that_names_it(words, hint, capsys, tmp_path, monk
 def test_stretches_without_length_are_refused_before_data_is_read(seconds, tmp_path, capsys):
     from pretexto.encoders.audio import TinyAudio
     from pretexto.encoders.store import save_encoder
-    from pretexto.modalities.view import View
+    from pretexto.modalities.input_spec import InputSpec
 
-    save_encoder(tmp_path, TinyAudio(width=4), View("audio", seconds=1.0, rate=16000), {})
+    save_encoder(tmp_path, TinyAudio(width=4), InputSpec("audio", seconds=1.0, rate=16000), {})
     words = ["evaluate", "linear", "--encoder", str(tmp_path), "--data", "no/such"]
     assert cli.main([*words, f"--seconds={seconds}"]) == 2
     error = capsys.readouterr().err.strip()
@@ -157,7 +157,7 @@ def test_a_file_where_a_folder_is_needed_is_one_line(capsys, tmp_path):
 
 
 def test_typo_is_refused_before_data_is_read(monkeypatch):
-    import pretexto.datasets.catalog as catalog
+    import pretexto.datasets.open as catalog
 
     monkeypatch.setattr(catalog, "open_source", lambda *a, **k: pytest.fail("data was opened"))
     assert cli.main(["pretrain", "--config", "rotation", "--task.sizee", "1"]) == 2

@@ -11,7 +11,7 @@ from PIL import Image
 from pretexto import cli
 from pretexto.build import SHIPPED
 from pretexto.comparison import compare
-from pretexto.datasets.synthetic import Synthetic
+from pretexto.datasets.synthetic.source import Synthetic
 
 ROTATION = "pretexto.tasks.rotation.Rotation"
 TINY = ["--trainer.steps", "2", "--trainer.batch_size", "4", "--trainer.workers", "0"]

@@ -15,9 +15,16 @@ import pytest
 import torch
 
 from pretexto.comparison.compare import Entry
-from pretexto.comparison.entry import build_encoder, seeded, with_controls
-from pretexto.comparison.plan import Run, claim, differences, runs_of
-from pretexto.comparison.pool import Begun, Ended, run_jobs
+from pretexto.comparison.executor import Begun, Ended, run_jobs
+from pretexto.comparison.grid import (
+    Run,
+    build_encoder,
+    claim,
+    differences,
+    runs_of,
+    seeded,
+    with_controls,
+)
 from pretexto.errors import InputError
 
 TESTS = Path(__file__).parent
@@ -212,7 +219,10 @@ def test_one_failed_run_spares_the_others_and_stands_in_the_table(tmp_path):
         ({"entries": {"a/b": Entry(fakes.turned)}}, "names a folder"),
         ({"protocols": ("liner",)}, "no protocol 'liner'"),
         ({"seeds": 0}, "seeds must be at least 1"),
-        ({"view": fakes.View("video", size=8, frames=2, step=0.1)}, "entry turned: .* no video"),
+        (
+            {"view": fakes.InputSpec("video", size=8, frames=2, step=0.1)},
+            "entry turned: .* no video",
+        ),
     ],
 )
 def test_mistakes_are_refused_before_anything_is_read(tmp_path, changes, message):

@@ -9,13 +9,13 @@ from PIL import Image
 from pretexto import cli
 from pretexto.build import build
 from pretexto.commands import compare as command
-from pretexto.comparison import work
-from pretexto.comparison.statistics import columns
-from pretexto.comparison.words import control_text, tuned_text
+from pretexto.comparison import trial as work
+from pretexto.comparison.aggregate import columns
 from pretexto.encoders.store import load_encoder
 from pretexto.errors import InputError
 from pretexto.evaluation.evaluate import evaluate
 from pretexto.evaluation.finetune import Tuning
+from pretexto.reporting.formatting import control_text, tuned_text
 
 TUNING = Tuning(epochs=2, batch_size=8, lr=0.003)
 

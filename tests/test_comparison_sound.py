@@ -5,20 +5,20 @@ import json
 import pytest
 from sound_fakes import Tones
 
+from pretexto.comparison.aggregate import columns
 from pretexto.comparison.compare import compare
-from pretexto.comparison.entry import FLOOR, Entry, with_controls
-from pretexto.comparison.finding import finding
-from pretexto.comparison.statistics import columns
+from pretexto.comparison.grid import FLOOR, Entry, with_controls
 from pretexto.encoders.audio import TinyAudio
 from pretexto.errors import InputError
 from pretexto.evaluation.finetune import Tuning
-from pretexto.modalities.view import View
+from pretexto.modalities.input_spec import InputSpec
+from pretexto.reporting.summary import finding
 from pretexto.tasks.cola import COLA
 from pretexto.tasks.supervised import Supervised
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
 
-VIEW = View("audio", seconds=0.5, rate=16000)
+VIEW = InputSpec("audio", seconds=0.5, rate=16000)
 
 
 def cola() -> COLA:

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from pretexto.comparison.finding import finding
-from pretexto.comparison.statistics import columns, first_columns, main_columns
+from pretexto.comparison.aggregate import columns, first_columns, main_columns
+from pretexto.reporting.summary import finding
 
 
 def row(entry, seed, value, *, fold="test", level="embedding", best=None, chance=0.25, **stamp):

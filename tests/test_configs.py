@@ -10,7 +10,7 @@ from pretexto.tasks.task import Task
 
 RECIPES = sorted(SHIPPED.glob("*.yaml"))
 WORLD = {
-    "class_path": "pretexto.datasets.synthetic.Synthetic",
+    "class_path": "pretexto.datasets.synthetic.source.Synthetic",
     "init_args": {"split": "train", "train_scenes": 2, "test_scenes": 1},
 }
 # Towers of a paper's size would take minutes on a CPU.

@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 from test_report import CLASSES, MEANS, browser, contrast, fill, opened  # noqa: F401
 
 from pretexto.cli import main
-from pretexto.comparison.confusion import confusions, mistakes, shares
-from pretexto.comparison.lines import load_results
-from pretexto.comparison.plan import runs_of
-from pretexto.comparison.report import write_report
-from pretexto.comparison.store import collect, write_json
+from pretexto.comparison.grid import runs_of
+from pretexto.comparison.results import collect, load_results
+from pretexto.datasets.cache import write_json
 from pretexto.errors import InputError
-from pretexto.evaluation.confusion_picture import _draw, draw_confusions
-from pretexto.evaluation.protocol import Protocol, Row
+from pretexto.evaluation.stamp import Protocol, Row
+from pretexto.reporting.charts import confusions, mistakes, shares
+from pretexto.reporting.html import write_report
+from pretexto.visualization.confusion import _draw, draw_confusions
 
 NAMES = ("brush_hair", "catch", "clap", "climb_stairs", "golf", "jump", "kick_ball", "pick", "pour",
          "pullup", "push", "run", "shoot_ball", "shoot_bow", "shoot_gun", "sit", "stand",

@@ -9,7 +9,7 @@ import torch
 from fakes import FakeSource, fake_task
 
 from pretexto.errors import InputError
-from pretexto.modalities import draw
+from pretexto.modalities import rng as draw
 from pretexto.training.data import Examples, Schedule, collate, make_loader
 
 

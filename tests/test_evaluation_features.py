@@ -11,11 +11,11 @@ from evaluation_fakes import IMAGE, SOUND, VIDEO
 
 import pretexto.progress as progress_module
 from pretexto.errors import InputError
-from pretexto.evaluation.control import random_init
+from pretexto.evaluation.baselines import random_init
+from pretexto.evaluation.clip_dataset import clip_starts, crop_squares
 from pretexto.evaluation.features import extract
-from pretexto.evaluation.loading import clip_starts, crop_squares
+from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import MediaInfo
-from pretexto.modalities.view import View
 from pretexto.progress import progress
 
 
@@ -55,7 +55,7 @@ def test_levels_change_nothing_about_the_embedding_and_cost_no_second_pass():
 
 def test_an_image_encoder_averages_the_frames_of_a_clip():
     # Red is ten times the time in seconds: the frames stand at 0.85, 0.95, 1.05 and 1.15 s.
-    view = View(modality="image", size=8, frames=4, step=0.1)
+    view = InputSpec(modality="image", size=8, frames=4, step=0.1)
     source = fakes.Clock([0, 1], duration=2.001)
     for levels in (False, True):
         values = extract(fakes.MeanColour(), source, view, clips=1, levels=levels).values
@@ -228,7 +228,7 @@ def test_a_cache_answers_without_reading_and_only_for_the_same_question(tmp_path
     assert files_after(levels=False) == 2
     assert files_after(clips=2) == 3
     assert files_after(crops=3) == 4
-    assert files_after(view=View(modality="image", size=4, frames=1)) == 5
+    assert files_after(view=InputSpec(modality="image", size=4, frames=1)) == 5
     repainted = fakes.Coloured(colours(40).flip(0), [0, 1] * 20)
     assert files_after(source=repainted) == 6, "same names, other content"
     assert files_after(source=fakes.Coloured(colours(40), [1, 0] * 20)) == 7

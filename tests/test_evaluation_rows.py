@@ -13,9 +13,9 @@ from pretexto.errors import InputError
 from pretexto.evaluation.evaluate import METHODS, evaluate, print_rows, read_rows, write_rows
 from pretexto.evaluation.features import extract
 from pretexto.evaluation.linear import tune
-from pretexto.evaluation.protocol import Protocol, Row, comparable
-from pretexto.evaluation.rows import best_levels, mean_outcomes
+from pretexto.evaluation.results import best_levels, mean_outcomes
 from pretexto.evaluation.splits import splits
+from pretexto.evaluation.stamp import Protocol, Row, comparable
 from pretexto.evaluation.statistics import interval, wilson
 
 

@@ -9,7 +9,7 @@ from helpers import shared_data
 
 from pretexto.datasets.source import Subset
 from pretexto.errors import InputError
-from pretexto.evaluation.protocol import Split, carve, splits
+from pretexto.evaluation.stamp import Split, carve, splits
 
 
 def parts(split: Split) -> list[set[int]]:

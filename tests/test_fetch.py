@@ -11,11 +11,10 @@ import pytest
 from archive_server import rar, serving, zipped
 
 from pretexto import cli
-from pretexto.datasets import fetch as module
-from pretexto.datasets.catalog import open_source
-from pretexto.datasets.download import download, sha256
-from pretexto.datasets.fetch import CATALOGUE, fetch
-from pretexto.datasets.unpack import unpack
+from pretexto.datasets.open import open_source
+from pretexto.datasets.public import download as module
+from pretexto.datasets.public.archive import unpack
+from pretexto.datasets.public.download import CATALOGUE, download, fetch, sha256
 from pretexto.errors import InputError
 
 VIDEOS = {

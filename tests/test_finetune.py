@@ -10,14 +10,14 @@ from pretexto.datasets.source import Subset
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
+from pretexto.evaluation.clip_dataset import ClipSet, Readings, training_loader
 from pretexto.evaluation.evaluate import evaluate
 from pretexto.evaluation.finetune import Tuning, _scores, finetune
-from pretexto.evaluation.loading import ClipSet, Readings, training_loader
 from pretexto.evaluation.splits import Split
+from pretexto.modalities.input_spec import InputSpec, as_float
 from pretexto.modalities.media import Plan, Sample
-from pretexto.modalities.view import View, as_float
 
-VIEW = View("video", size=16, frames=4, step=0.2)
+VIEW = InputSpec("video", size=16, frames=4, step=0.2)
 QUICK = Tuning(epochs=25, batch_size=8, lr=5e-3)
 
 
@@ -79,7 +79,7 @@ class Pitches(fakes.Listed):
 
 
 def test_sound_is_fine_tuned_on_random_stretches():
-    source, view = Pitches([0, 1] * 20), View("audio", seconds=0.5, rate=16000)
+    source, view = Pitches([0, 1] * 20), InputSpec("audio", seconds=0.5, rate=16000)
     torch.manual_seed(0)
     split = Split("test", tuple(range(20)), (), tuple(range(20, 40)))
     tuning = Tuning(epochs=8, batch_size=8, lr=5e-3)
@@ -145,7 +145,7 @@ def test_what_is_drawn_depends_on_seed_epoch_and_example_alone():
 
 @pytest.mark.parametrize(
     ("source", "view"),
-    [(Ramps(2), VIEW), (Pitches([0, 1]), View("audio", seconds=0.5, rate=16000))],
+    [(Ramps(2), VIEW), (Pitches([0, 1]), InputSpec("audio", seconds=0.5, rate=16000))],
     ids=["pictures", "sound"],
 )
 def test_training_clips_start_all_over_the_medium(monkeypatch, source, view):

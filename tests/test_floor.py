@@ -13,14 +13,14 @@ from task_kit import build_encoder
 
 from pretexto.cli import main
 from pretexto.commands.evaluate import evaluate_run
-from pretexto.datasets.catalog import open_source
+from pretexto.datasets.open import open_source
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.store import save_encoder
+from pretexto.evaluation.baselines import FLOOR, LogMelFloor, floor_methods
 from pretexto.evaluation.evaluate import evaluate
-from pretexto.evaluation.floor import FLOOR, LogMelFloor, floor_methods
-from pretexto.modalities.view import View
+from pretexto.modalities.input_spec import InputSpec
 
-VIEW = View("audio", seconds=0.5, rate=16000)
+VIEW = InputSpec("audio", seconds=0.5, rate=16000)
 
 
 def test_it_is_the_mean_and_the_deviation_of_each_log_mel_band():
@@ -87,7 +87,7 @@ def test_where_everything_is_fine_tuned_it_is_probed():
 @pytest.mark.slow
 def test_on_esc10_it_is_what_others_have_measured():
     source = open_source(f"esc10:{shared_data('audio/esc10')}")
-    view = View("audio", seconds=5.0, rate=16000)
+    view = InputSpec("audio", seconds=5.0, rate=16000)
     rows = evaluate("linear", LogMelFloor(), source, view, card={"task": FLOOR}, clips=1)
     mean = next(r for r in rows if r.stamp.split == "mean of 5 splits" and r.classes == 10)
     assert mean.n_test == 400

@@ -16,20 +16,20 @@ import pytest
 from PIL import Image
 
 from pretexto.cli import main
-from pretexto.datasets import indexing
-from pretexto.datasets.catalog import open_source
 from pretexto.datasets.folder import Folder
-from pretexto.datasets.index import Index, inside
-from pretexto.datasets.indexing import scan
-from pretexto.datasets.journal import Journal
-from pretexto.datasets.records import KEY
-from pretexto.datasets.rows import Rows
+from pretexto.datasets.index.build import scan
+from pretexto.datasets.index.checkpoint import Journal
+from pretexto.datasets.index.schema import KEY
+from pretexto.datasets.index.source import Index, inside
+from pretexto.datasets.index.source import build as indexing
+from pretexto.datasets.index.table import Rows
+from pretexto.datasets.open import open_source
 from pretexto.datasets.source import Source
 from pretexto.errors import InputError
 from pretexto.modalities import motion
-from pretexto.modalities.child import Limits
+from pretexto.modalities.decode.reader import probe
+from pretexto.modalities.decode.sandbox import Limits
 from pretexto.modalities.media import MediaError, Plan
-from pretexto.modalities.read import probe
 
 RATE = 16000
 SPEED = 40  # hundredths of the picture's longer side per second

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from helpers import shared_data
 
-from pretexto.datasets.indexing import scan
-from pretexto.modalities.child import Limits
+from pretexto.datasets.index.build import scan
+from pretexto.modalities.decode.sandbox import Limits
 
 MANY = """
 import re, sys, time
@@ -48,7 +48,7 @@ def write_many(path: Path, count: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from pretexto.datasets.records import KEY, ROW_GROUP, arrow_schema
+    from pretexto.datasets.index.schema import KEY, ROW_GROUP, arrow_schema
 
     facts = {"version": 1, "ok": count, "rows": count, "classes": ["0", "1", "2"]}
     schema = arrow_schema().with_metadata({KEY: json.dumps(facts)})

@@ -11,14 +11,14 @@ import pytest
 from fakes import fake_task
 
 from pretexto.build import build
-from pretexto.datasets.catalog import open_source
 from pretexto.datasets.folder import Folder
+from pretexto.datasets.open import open_source
 from pretexto.datasets.source import Source
-from pretexto.modalities import child
-from pretexto.modalities import read as reading
-from pretexto.modalities.child import Child, IsolatedReader, Limits
+from pretexto.modalities.decode import reader as reading
+from pretexto.modalities.decode import sandbox as child
+from pretexto.modalities.decode.reader import probe, read
+from pretexto.modalities.decode.sandbox import Child, IsolatedReader, Limits
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
-from pretexto.modalities.read import probe, read
 from pretexto.training.data import Examples, Schedule, make_loader
 
 LIMITS = Limits(30, 1024)

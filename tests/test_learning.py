@@ -12,9 +12,9 @@ from small_world import as_it_is, held_out, one_moment, train, world
 
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.image import TinyImage
-from pretexto.modalities.draw import generator, uniform
 from pretexto.modalities.image import resize
 from pretexto.modalities.media import MediaInfo, Plan, Sample
+from pretexto.modalities.rng import generator, uniform
 from pretexto.tasks.audio_visual import AudioVisual
 from pretexto.tasks.rotation import Rotation
 from pretexto.tasks.shuffle_learn import ShuffleLearn

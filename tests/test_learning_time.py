@@ -14,9 +14,9 @@ from torch import Tensor
 
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
-from pretexto.modalities.draw import generator, integer, uniform
 from pretexto.modalities.image import resize
 from pretexto.modalities.media import MediaInfo, Plan, Sample
+from pretexto.modalities.rng import generator, integer, uniform
 from pretexto.tasks.arrow_of_time import ArrowOfTime
 from pretexto.tasks.clip_order import ClipOrder
 from pretexto.tasks.pace import Pace

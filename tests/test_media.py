@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from pretexto.modalities.decode.analyze import survey
+from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.image import resize
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
-from pretexto.modalities.read import probe, read
-from pretexto.modalities.survey import survey
 
 
 def stripes(height=48, width=64) -> np.ndarray:

@@ -7,10 +7,10 @@ import media_factory as media
 import numpy as np
 import pytest
 
-from pretexto.datasets.synthetic import Synthetic
+from pretexto.datasets.synthetic.source import Synthetic
 from pretexto.modalities import motion
+from pretexto.modalities.decode.analyze import survey
 from pretexto.modalities.motion import Motion, motion_kind
-from pretexto.modalities.survey import survey
 
 
 def measured(frames, fps: float) -> tuple[float, ...]:

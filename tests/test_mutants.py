@@ -14,7 +14,7 @@ import mutants
 import numpy as np
 import pytest
 
-from pretexto.modalities.child import Child, Limits
+from pretexto.modalities.decode.sandbox import Child, Limits
 from pretexto.modalities.media import MediaError
 
 LIMITS = Limits(30, 2048)  # the slowest of the 720 takes 1 s alone on a core

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import two_processes
 from torch import Tensor
 
-from pretexto.tasks.contrast import nt_xent
+from pretexto.tasks.parts.losses import nt_xent
 
 # The loss computes in float32 at least; float64 stays float64.
 TIGHT = {"atol": 1e-12, "rtol": 0}

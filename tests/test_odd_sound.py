@@ -11,15 +11,15 @@ from task_kit import build_encoder
 
 from pretexto.build import build, load_tree
 from pretexto.commands.evaluate import evaluate_run
-from pretexto.datasets.files import Entry, Files
-from pretexto.datasets.indexing import scan
-from pretexto.datasets.rows import Rows
+from pretexto.datasets.index.build import scan
+from pretexto.datasets.index.table import Rows
+from pretexto.datasets.source import Entry, Files
 from pretexto.encoders.audio import TinyAudio
 from pretexto.errors import InputError
 from pretexto.evaluation.features import extract
-from pretexto.modalities.draw import generator
+from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import MediaError
-from pretexto.modalities.view import View
+from pretexto.modalities.rng import generator
 from pretexto.tasks.audio_simclr import AudioSimCLR
 from pretexto.tasks.cola import COLA
 from pretexto.tasks.supervised import Supervised
@@ -27,7 +27,7 @@ from pretexto.tasks.task import Task
 from pretexto.training.args import TrainerArgs
 from pretexto.training.pretrain import pretrain
 
-VIEW = View("audio", seconds=0.5, rate=16000)
+VIEW = InputSpec("audio", seconds=0.5, rate=16000)
 GOOD = ["good0.wav", "good1.wav", "many.wav", "narrow.wav", "zeros.wav"]
 
 

@@ -11,12 +11,11 @@ from torch import Tensor
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, MediaInfo, Sample
+from pretexto.modalities.rng import generator
 from pretexto.tasks.arrow_of_time import ArrowOfTime
-from pretexto.tasks.clips import embed_frames
-from pretexto.tasks.cues import coarse
-from pretexto.tasks.motion import without_bars
+from pretexto.tasks.parts.clip_input import embed_frames
+from pretexto.tasks.parts.guards import coarse, without_bars
 
 
 def task_of(**options) -> ArrowOfTime:

@@ -12,11 +12,11 @@ from torch import Tensor
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.image import TinyImage
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.modalities.rng import generator
 from pretexto.tasks.audio_simclr import AudioSimCLR
-from pretexto.tasks.contrast import nt_xent
-from pretexto.tasks.stretches import pair_loudness, pair_room_tone, pair_silence
+from pretexto.tasks.parts.losses import nt_xent
+from pretexto.tasks.parts.sampling import pair_loudness, pair_room_tone, pair_silence
 
 SECONDS = 5.0
 RATE = 16000

@@ -10,11 +10,11 @@ from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError
+from pretexto.modalities.rng import generator
 from pretexto.tasks.audio_visual import AudioVisual
-from pretexto.tasks.metrics import accuracy
-from pretexto.tasks.sounds import loudness
+from pretexto.tasks.parts.audio_input import loudness
+from pretexto.tasks.parts.classify import accuracy
 
 
 @pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])

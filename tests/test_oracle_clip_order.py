@@ -11,15 +11,15 @@ from scipy.stats import chisquare
 from task_kit import build_encoder
 from torch import Tensor
 
-from pretexto.comparison.pictures import correct
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, MediaInfo
+from pretexto.modalities.rng import generator
 from pretexto.tasks.clip_order import ClipOrder
-from pretexto.tasks.heads import PairwiseOrder
-from pretexto.tasks.show import film
+from pretexto.tasks.parts.heads import PairwiseOrder
+from pretexto.tasks.parts.pictures import film
+from pretexto.visualization.puzzles import correct
 
 
 def task_of(**options) -> ClipOrder:

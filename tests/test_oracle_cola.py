@@ -11,10 +11,10 @@ from torch import Tensor
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.modalities.rng import generator
 from pretexto.tasks.cola import COLA
-from pretexto.tasks.contrast import match
+from pretexto.tasks.parts.losses import match
 
 SECONDS, RATE = 6.0, 16000
 

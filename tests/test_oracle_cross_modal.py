@@ -14,10 +14,10 @@ from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, Plan, Sample
-from pretexto.tasks.contrast import info_nce, match, nt_xent
+from pretexto.modalities.rng import generator
 from pretexto.tasks.cross_modal import CrossModal
+from pretexto.tasks.parts.losses import info_nce, match, nt_xent
 
 RATE = 16000
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.modalities.rng import generator
 from pretexto.tasks.pace import Pace
 
 

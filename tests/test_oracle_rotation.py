@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaInfo, Plan, Sample
+from pretexto.modalities.rng import generator
 from pretexto.tasks.rotation import Rotation
 
 

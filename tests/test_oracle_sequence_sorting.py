@@ -11,16 +11,16 @@ from scipy.stats import chisquare
 from task_kit import build_encoder
 from torch import Tensor
 
-from pretexto.comparison.pictures import correct
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
-from pretexto.tasks.heads import PairwiseOrder
-from pretexto.tasks.motion import draw_boxes
+from pretexto.modalities.rng import generator
+from pretexto.tasks.parts.guards import draw_boxes
+from pretexto.tasks.parts.heads import PairwiseOrder
+from pretexto.tasks.parts.sampling import orders
 from pretexto.tasks.sequence_sorting import SequenceSorting
-from pretexto.tasks.tuples import orders
+from pretexto.visualization.puzzles import correct
 
 
 def task_of(**options) -> SequenceSorting:

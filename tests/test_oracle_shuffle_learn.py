@@ -16,10 +16,10 @@ from torch import Tensor
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.modalities.rng import generator
 from pretexto.tasks import shuffle_learn
-from pretexto.tasks.clips import embed_grid
+from pretexto.tasks.parts.clip_input import embed_grid
 from pretexto.tasks.shuffle_learn import ShuffleLearn
 
 SECONDS = 10.0

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
-from pretexto.modalities.draw import generator
+from pretexto.modalities.input_spec import as_float
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
-from pretexto.modalities.view import as_float
-from pretexto.tasks.contrast import nt_xent
+from pretexto.modalities.rng import generator
+from pretexto.tasks.parts.losses import nt_xent
 from pretexto.tasks.simclr import SimCLR
 
 SECONDS = 5.0

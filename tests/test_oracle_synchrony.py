@@ -13,9 +13,9 @@ from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, Plan, Sample
-from pretexto.tasks.metrics import accuracy
+from pretexto.modalities.rng import generator
+from pretexto.tasks.parts.classify import accuracy
 from pretexto.tasks.synchrony import Synchrony
 
 RATE = 16000

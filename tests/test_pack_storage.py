@@ -9,13 +9,14 @@ import pytest
 from PIL import Image
 from test_packs import in_this_process
 
-from pretexto.datasets import indexing, packing
-from pretexto.datasets.catalog import open_source
-from pretexto.datasets.indexing import scan
-from pretexto.datasets.manifest import NAME
-from pretexto.datasets.packing import pack
-from pretexto.datasets.packs import Packs
-from pretexto.datasets.storage import RemoteFolder
+from pretexto.datasets.index.build import scan
+from pretexto.datasets.index.source import build as indexing
+from pretexto.datasets.open import open_source
+from pretexto.datasets.packs.format import NAME
+from pretexto.datasets.packs.source import Packs
+from pretexto.datasets.packs.source import write as packing
+from pretexto.datasets.packs.storage import RemoteFolder
+from pretexto.datasets.packs.write import pack
 from pretexto.errors import InputError
 from pretexto.modalities.media import MediaError, Plan
 

@@ -19,14 +19,15 @@ from helpers import shared_data
 from PIL import Image
 
 from pretexto.cli import main
-from pretexto.datasets import indexing, packing
-from pretexto.datasets.catalog import open_source
-from pretexto.datasets.index import Index
-from pretexto.datasets.indexing import scan
-from pretexto.datasets.manifest import NAME, verify
-from pretexto.datasets.pack_clip import PackSettings, pack_job
-from pretexto.datasets.packing import pack
-from pretexto.datasets.packs import Packs
+from pretexto.datasets.index.build import scan
+from pretexto.datasets.index.source import Index
+from pretexto.datasets.index.source import build as indexing
+from pretexto.datasets.open import open_source
+from pretexto.datasets.packs.format import NAME, verify
+from pretexto.datasets.packs.source import Packs
+from pretexto.datasets.packs.source import write as packing
+from pretexto.datasets.packs.transcode import PackSettings, pack_job
+from pretexto.datasets.packs.write import pack
 from pretexto.errors import InputError
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
 
@@ -299,7 +300,7 @@ def test_killed_in_the_middle_it_goes_on(index, tmp_path):
     out = tmp_path / "pack"
     code = (
         "import sys, child_jobs; from pretexto.datasets import packing\n"
-        "from pretexto.datasets.pack_clip import PackSettings\n"
+        "from pretexto.datasets.packs.source.transcode import PackSettings\n"
         "packing._job = child_jobs.pack\n"
         "packing.pack(sys.argv[1], sys.argv[2], PackSettings(48), shard_bytes=1)"
     )

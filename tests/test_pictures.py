@@ -9,19 +9,19 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pretexto.cli import main
-from pretexto.comparison import motion_picture
-from pretexto.comparison.evidence import nearest, save_thumbnails
-from pretexto.comparison.pictures import correct, draw_pictures, puzzles, save_image, to_pixels
 from pretexto.datasets.source import Subset
 from pretexto.encoders.image import TinyImage
 from pretexto.errors import InputError
 from pretexto.evaluation.features import Features
 from pretexto.evaluation.splits import Split
+from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import MediaError
-from pretexto.modalities.view import View
-from pretexto.tasks.show import film_over_sound
+from pretexto.tasks.parts.pictures import film_over_sound
 from pretexto.tasks.shuffle_learn import ShuffleLearn
 from pretexto.tasks.task import Picture, Step, Task
+from pretexto.visualization import motion as motion_picture
+from pretexto.visualization.examples import nearest, save_thumbnails
+from pretexto.visualization.puzzles import correct, draw_pictures, puzzles, save_image, to_pixels
 
 RED, GREEN = torch.zeros(3, 8, 8), torch.zeros(3, 8, 8)
 RED[0], GREEN[1] = 1.0, 1.0
@@ -220,7 +220,7 @@ class Tall(Films):
 
 def test_thumbnails_are_central_squares_and_name_what_failed(tmp_path):
     source = Subset(Tall(broken=(4,)), range(24))
-    save_thumbnails(source, View("image", size=8, frames=1), [2, 4], tmp_path)
+    save_thumbnails(source, InputSpec("image", size=8, frames=1), [2, 4], tmp_path)
     picture = np.asarray(Image.open(tmp_path / "2.jpg"))
     assert picture.shape == (144, 144, 3)
     assert picture[:60].mean((0, 1)) == pytest.approx([255, 0, 0], abs=12)

@@ -7,9 +7,9 @@ import media_factory as make
 import pytest
 
 from pretexto.cli import main
-from pretexto.datasets import indexing
-from pretexto.datasets.catalog import open_source
-from pretexto.datasets.indexing import scan
+from pretexto.datasets.index.build import scan
+from pretexto.datasets.index.source import build as indexing
+from pretexto.datasets.open import open_source
 from pretexto.errors import InputError
 from pretexto.evaluation.splits import splits
 from pretexto.modalities.media import MediaError, Plan

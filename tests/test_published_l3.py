@@ -11,17 +11,17 @@ from task_kit import build_encoder
 from torch import nn
 
 from pretexto.build import build, load_tree
-from pretexto.datasets.catalog import open_source
+from pretexto.datasets.open import open_source
 from pretexto.encoders.audio import CEPSTRUM_STD, AudioResNet, SpectrogramCNN, TinyAudio, front_end
 from pretexto.encoders.audio_transformer import AudioTransformer
 from pretexto.encoders.blocks import run_stages
 from pretexto.encoders.image import L3Image, TinyImage
 from pretexto.encoders.spectrogram import MFCC
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import AudioSpan, Plan
+from pretexto.modalities.rng import generator
 from pretexto.tasks.audio_visual import AudioVisual
-from pretexto.tasks.heads import Fusion
+from pretexto.tasks.parts.heads import Fusion
 from pretexto.tasks.task import Task
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import shared_data
 
-from pretexto.datasets.catalog import open_source
+from pretexto.datasets.open import open_source
 from pretexto.errors import InputError
 from pretexto.evaluation.splits import splits
 from pretexto.modalities.media import AudioSpan, Plan

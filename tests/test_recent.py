@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import media_factory as make
 import pytest
 
-from pretexto.modalities import shelf, timing
+from pretexto.modalities.decode import file_pool as shelf
+from pretexto.modalities.decode import packet_index as timing
+from pretexto.modalities.decode.lru_cache import Recent
+from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import Plan
-from pretexto.modalities.read import probe, read
-from pretexto.modalities.recent import Recent
 
 
 def test_those_unused_for_longest_are_given_back():

@@ -9,17 +9,17 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from pretexto.comparison.charts import Axis, around, around_log, nice_step, path, thin
-from pretexto.comparison.history import read_history
-from pretexto.comparison.pictures import save_image
-from pretexto.comparison.plan import Run, runs_of
-from pretexto.comparison.report import write_report
-from pretexto.comparison.store import collect, save_failure, save_rows, write_json
+from pretexto.comparison.grid import Run, runs_of
+from pretexto.comparison.results import collect, read_history, save_failure, save_rows
+from pretexto.datasets.cache import write_json
 from pretexto.errors import InputError
-from pretexto.evaluation.protocol import Protocol, Row
-from pretexto.modalities.view import View
+from pretexto.evaluation.stamp import Protocol, Row
+from pretexto.modalities.input_spec import InputSpec
+from pretexto.reporting.charts import Axis, around, around_log, nice_step, path, thin
+from pretexto.reporting.html import write_report
+from pretexto.visualization.puzzles import save_image
 
-VIEW = View("image", size=8, frames=1)
+VIEW = InputSpec("image", size=8, frames=1)
 # Names that would break a page that does not escape them.
 CLASSES = ("<b>walk</b>", "run & jump")
 MEANS = {"alpha": 0.60, "beta": 0.40, "gamma": 0.50, "supervised": 0.70, "random-init": 0.30}

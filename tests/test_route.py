@@ -7,13 +7,14 @@ import media_factory as make
 import numpy as np
 import pytest
 
-from pretexto.modalities import shelf, timing
-from pretexto.modalities.container import Medium
+from pretexto.modalities.decode import file_pool as shelf
+from pretexto.modalities.decode import packet_index as timing
+from pretexto.modalities.decode.demuxer import Medium
+from pretexto.modalities.decode.disposable import spare_test
+from pretexto.modalities.decode.frames import Frames
+from pretexto.modalities.decode.reader import probe, read
+from pretexto.modalities.decode.seeking import direct
 from pretexto.modalities.media import AudioSpan, Plan
-from pretexto.modalities.read import probe, read
-from pretexto.modalities.route import direct
-from pretexto.modalities.spare import spare_test
-from pretexto.modalities.video import Frames
 
 COUNT = 120
 SECONDS = [k / 30 for k in range(COUNT)]

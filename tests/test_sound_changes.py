@@ -11,14 +11,14 @@ from torch import Tensor
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities import augment_audio as audio
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import Plan, Sample
+from pretexto.modalities.rng import generator
+from pretexto.modalities.transforms import audio
 from pretexto.tasks.audio_simclr import AudioSimCLR
 from pretexto.tasks.audio_visual import AudioVisual
 from pretexto.tasks.cola import COLA
 from pretexto.tasks.cross_modal import CrossModal
-from pretexto.tasks.sounds import change_sound, draw_sound
+from pretexto.tasks.parts.audio_input import change_sound, draw_sound
 from pretexto.tasks.synchrony import Synchrony
 from pretexto.tasks.task import Batch, Task
 

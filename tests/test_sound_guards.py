@@ -16,15 +16,15 @@ from torch import Tensor
 
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.video import TinyVideo
-from pretexto.modalities.augment import apply_blur
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import Plan, Sample
+from pretexto.modalities.rng import generator
+from pretexto.modalities.transforms.image import apply_blur
 from pretexto.tasks.audio_simclr import AudioSimCLR
 from pretexto.tasks.audio_visual import AudioVisual
 from pretexto.tasks.cola import COLA
 from pretexto.tasks.cross_modal import CrossModal
-from pretexto.tasks.marks import beside_pictures, file_marks
-from pretexto.tasks.sounds import bandwidth
+from pretexto.tasks.parts.audio_input import bandwidth
+from pretexto.tasks.parts.guards import beside_pictures, file_marks
 from pretexto.tasks.synchrony import Synchrony
 from pretexto.tasks.task import Batch, Task
 

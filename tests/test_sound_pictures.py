@@ -16,24 +16,35 @@ from test_report import fill
 from torch import Tensor, nn
 
 from pretexto import cli
-from pretexto.comparison.plan import Run
-from pretexto.comparison.report import write_report
-from pretexto.comparison.sound_evidence import save_sounds
-from pretexto.comparison.sound_map import ranks, sound_map
-from pretexto.comparison.sound_picture import draw_matches, draw_sounds, overlay, strip
-from pretexto.comparison.sound_scene import Scene, pair_task, read_scene, read_scenes
+from pretexto.comparison.grid import Run
 from pretexto.datasets.source import Source
-from pretexto.datasets.synthetic import Synthetic
+from pretexto.datasets.synthetic.source import Synthetic
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.image import TinyImage
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
+from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import Plan, Sample
-from pretexto.modalities.view import View
+from pretexto.modalities.rng import generator
+from pretexto.reporting.html import write_report
 from pretexto.tasks.audio_visual import AudioVisual
 from pretexto.tasks.cross_modal import CrossModal
 from pretexto.tasks.rotation import Rotation
 from pretexto.tasks.synchrony import Synchrony
+from pretexto.visualization.sound_localization import (
+    Scene,
+    pair_task,
+    ranks,
+    read_scene,
+    read_scenes,
+    sound_map,
+)
+from pretexto.visualization.sound_plots import (
+    draw_matches,
+    draw_sounds,
+    overlay,
+    save_sounds,
+    strip,
+)
 
 SIDE, RATE = 32, 16000
 RED, BLUE = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
@@ -45,8 +56,8 @@ class Known(nn.Module):
     def __init__(self, frames: int = 1):
         super().__init__()
         kind = "image" if frames == 1 else "video"
-        self.view = View(kind, size=SIDE, frames=frames, step=0.1 if frames > 1 else 0.0)
-        self.sound = View("audio", seconds=0.5, rate=RATE)
+        self.view = InputSpec(kind, size=SIDE, frames=frames, step=0.1 if frames > 1 else 0.0)
+        self.sound = InputSpec("audio", seconds=0.5, rate=RATE)
         self.nothing = nn.Parameter(torch.zeros(1))
 
     def see(self, clips: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pretexto.datasets.catalog import open_source
+from pretexto.datasets.open import open_source
 from pretexto.datasets.source import Source, Subset
 from pretexto.errors import InputError
 from pretexto.modalities.media import MediaInfo, Sample
@@ -117,7 +117,7 @@ def test_synthetic_opens_by_name_and_by_split(monkeypatch):
         asked.append(split)
         return Listed(*ROWS)
 
-    monkeypatch.setattr("pretexto.datasets.catalog.Synthetic", fake)
+    monkeypatch.setattr("pretexto.datasets.open.Synthetic", fake)
     assert len(open_source("synthetic")) == 3
     assert len(open_source("synthetic:train")) == 3
     assert open_source("synthetic", "test").name(0) == "z"

@@ -11,9 +11,9 @@ from pretexto.encoders.image import TimmImage, TinyImage, TorchvisionImage
 from pretexto.encoders.store import load_encoder, read_card, save_encoder
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.view import View
+from pretexto.modalities.input_spec import InputSpec
 
-IMAGE, AUDIO = View("image", size=32, frames=1), View("audio", seconds=1.0, rate=16000)
+IMAGE, AUDIO = InputSpec("image", size=32, frames=1), InputSpec("audio", seconds=1.0, rate=16000)
 CARD = {"task": "Rotation", "steps": 10, "seed": 0, "pretext_metric": 0.5}
 
 
@@ -65,8 +65,8 @@ def test_card_holds_what_was_said_and_what_is_known(run: Path):
     assert CARD.items() <= card.items()
     assert card["class_path"] == "pretexto.encoders.image.TinyImage"
     assert (card["modality"], card["dim"], card["arguments"]) == ("image", 32, {"width": 4})
-    assert View(**card["view"]) == IMAGE
-    assert View(**read_card(run, "audio")["view"]) == AUDIO
+    assert InputSpec(**card["view"]) == IMAGE
+    assert InputSpec(**read_card(run, "audio")["view"]) == AUDIO
 
 
 def test_modality_chooses_among_a_runs_encoders(run: Path):

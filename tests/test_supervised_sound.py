@@ -6,8 +6,8 @@ from task_kit import batch, build_encoder, build_task, info
 
 from pretexto.encoders.audio import TinyAudio
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
 from pretexto.modalities.media import MediaError, MediaInfo, Sample
+from pretexto.modalities.rng import generator
 from pretexto.tasks.supervised import Supervised
 
 RATE = 16000

@@ -9,8 +9,8 @@ import media_factory as make
 import numpy as np
 import pytest
 
+from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import AudioSpan, Plan
-from pretexto.modalities.read import probe, read
 
 RATE = 48_000
 RATES = ["24", "25", "29.97", "30", "60", "varying"]

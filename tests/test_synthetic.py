@@ -14,14 +14,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pretexto.datasets import cache
-from pretexto.datasets.synthetic import Synthetic
-from pretexto.datasets.world import MOTIONS, draw_look, draw_motion
-from pretexto.datasets.world_picture import render
-from pretexto.datasets.world_sound import RATE
+from pretexto.datasets.synthetic.render import render
+from pretexto.datasets.synthetic.scene import MOTIONS, draw_look, draw_motion
+from pretexto.datasets.synthetic.sound import RATE
+from pretexto.datasets.synthetic.source import Synthetic
 from pretexto.errors import InputError
-from pretexto.modalities.draw import generator
+from pretexto.modalities.decode.reader import probe
 from pretexto.modalities.media import AudioSpan, Plan
-from pretexto.modalities.read import probe
+from pretexto.modalities.rng import generator
 
 CHANCE = 1 / len(MOTIONS)
 SMALL = {"train_scenes": 2, "test_scenes": 1}

@@ -22,7 +22,7 @@ from task_kit import (
 )
 
 from pretexto.encoders.encoder import Encoder
-from pretexto.modalities.draw import generator
+from pretexto.modalities.rng import generator
 from pretexto.tasks.task import Task
 
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 from fakes import FakeSource, fake_task
 
+from pretexto import progress as display_module
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.store import load_encoder
+from pretexto.progress import Display, in_words
 from pretexto.tasks.rotation import Rotation
 from pretexto.tasks.shuffle_learn import ShuffleLearn
-from pretexto.training import display as display_module
-from pretexto.training.display import Display, in_words
-from pretexto.training.preflight import look, motion_in_words
+from pretexto.training.module import NonFiniteLossError, Window
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
-from pretexto.training.window import NonFiniteLossError, Window
+from pretexto.training.sanity_check import look, motion_in_words
 
 ROW = {
     "step": 40, "epoch": 1.0, "lr": 0.1, "loss": 0.51234, "accuracy": 0.75, "margin": 1.0,

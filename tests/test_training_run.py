@@ -12,7 +12,7 @@ from fakes import FakeSource, TwoPhases, fake_task
 from pretexto.encoders.store import load_encoder, read_card
 from pretexto.errors import InputError
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
-from pretexto.training.run import load_task
+from pretexto.training.run_dir import load_task
 
 
 def args(**changes):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from helpers import shared_data
 
-from pretexto.datasets.index import Index
-from pretexto.datasets.indexing import scan
+from pretexto.datasets.index.build import scan
+from pretexto.datasets.index.source import Index
+from pretexto.modalities.decode.analyze import survey
+from pretexto.modalities.decode.reader import probe, read
+from pretexto.modalities.decode.truncation import missing_bytes
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
-from pretexto.modalities.promise import missing_bytes
-from pretexto.modalities.read import probe, read
-from pretexto.modalities.survey import survey
 
 VIDEOS = {"x.avi": "mpeg4", "x.mkv": "libx264", "x.webm": "libvpx-vp9", "x.mp4": "libx264"}
 SOUNDS = {"x.wav": "pcm_s16le", "x.opus": "libopus", "x.m4a": "aac"}

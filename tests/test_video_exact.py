@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from helpers import shared_data
 
-from pretexto.modalities import timing
+from pretexto.modalities.decode import packet_index as timing
+from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import MediaError, Plan
-from pretexto.modalities.read import probe, read
 
 
 def full_decode(path) -> tuple[list[Fraction], list[np.ndarray]]:

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pretexto.tasks.contrast import info_nce, nt_xent
+from pretexto.tasks.parts.losses import info_nce, nt_xent
 
 SIZES = ([4, 4], [5, 3])
 LOSSES = {"nt_xent": nt_xent, "info_nce": info_nce}

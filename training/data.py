@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ..datasets.source import Source
 from ..errors import InputError
-from ..modalities import draw
+from ..modalities import rng as draw
 from ..modalities.media import MediaError
 from ..tasks.task import Batch, Task
 

@@ -1,5 +1,6 @@
 """The only LightningModule: it trains any task, one step at a time."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +12,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..tasks.task import Batch, Task
+from .batches import Stream
 from .optim import OptimizerArgs, make_optimizer, rate
-from .stream import Stream
-from .window import Window
 
 Numbered = tuple[int, Batch]
+Row = dict[str, Any]
 
 
 class Pretraining(L.LightningModule):
@@ -125,3 +126,54 @@ def step_seed(seed: int, rank: int, number: int) -> int:
     # A fourth number keeps these streams apart from those of examples, which have three.
     state = np.random.SeedSequence([seed, rank, number, 1]).generate_state(1, np.uint64)[0]
     return int(state) & 0x7FFF_FFFF_FFFF_FFFF
+
+
+class NonFiniteLossError(Exception):
+    """The loss of one step is no number. `number` is that of its batch, from 0."""
+
+    def __init__(self, number: int, value: float):
+        super().__init__(f"loss {value} in batch {number}")
+        self.number, self.value = number, value
+
+
+class Window:
+    """Means over some steps. Adding costs the device no wait; asking for the means costs one."""
+
+    def __init__(self):
+        self._pending: list[tuple[int, dict[str, Tensor]]] = []
+        self._sums: dict[str, list[float]] = {}
+
+    def add(self, number: int, values: dict[str, Tensor]) -> None:
+        """Notes one step's scalars, "loss" among them."""
+        self._pending.append((number, {k: v.detach() for k, v in values.items()}))
+
+    def settle(self) -> None:
+        """Brings what was noted to the host. Raises NonFiniteLossError at the first bad loss."""
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        flat = [value.float().reshape(()) for _, values in pending for value in values.values()]
+        numbers = iter(torch.stack(flat).tolist())
+        for batch, values in pending:
+            for name in values:
+                value = next(numbers)
+                if name == "loss" and not math.isfinite(value):
+                    raise NonFiniteLossError(batch, value)
+                total = self._sums.setdefault(name, [0.0, 0.0])
+                total[0] += value
+                total[1] += 1
+
+    def sums(self) -> dict[str, list[float]]:
+        """Sum and count of every name; the window is empty afterwards."""
+        self.settle()
+        sums, self._sums = self._sums, {}
+        return sums
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold for the next row to be the same after a resume."""
+        self.settle()
+        return {name: list(total) for name, total in self._sums.items()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on from a checkpoint's state."""
+        self._sums = {name: list(total) for name, total in state.items()}

@@ -9,16 +9,17 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from ..datasets.source import Source, Subset
+from ..progress import Display
 from ..tasks.task import Task
 from .args import TrainerArgs, lightning_arguments, total_steps
-from .callbacks import Checkpoints, Rows
+from .batches import Stream, Unreadable
 from .data import Examples, Lost, Schedule, make_loader
-from .display import Display
-from .export import export
-from .journal import Journal
+from .distributed import Team, first_process
+from .loggers import Checkpoints, Journal, Rows
 from .module import Pretraining
 from .optim import OptimizerArgs
-from .preflight import (
+from .run_dir import RunFolder, describe, export
+from .sanity_check import (
     in_words,
     look,
     motion_in_words,
@@ -27,12 +28,7 @@ from .preflight import (
     sound_counts,
     sound_in_words,
 )
-from .quiet import on_interrupt, quiet
-from .record import describe
-from .run import RunFolder
-from .stream import Stream
-from .team import Team, first_process
-from .unreadable import Unreadable
+from .signals import on_interrupt, quiet
 
 __all__ = ["OptimizerArgs", "Pretraining", "TrainerArgs", "pretrain"]
 

@@ -1,0 +1,49 @@
+"""Numbers that an option takes; any other is refused in one line before anything is read."""
+
+from argparse import ArgumentTypeError
+
+from ..errors import InputError
+
+SEEDS = 2**63
+
+
+def count(text: str) -> int:
+    """A whole number of things, 1 or more."""
+    return _whole(text, 1)
+
+
+def whole(text: str) -> int:
+    """A whole number, 0 or more."""
+    return _whole(text, 0)
+
+
+def seed(text: str) -> int:
+    """A whole number that generators take, from 0 to 2**63 - 1."""
+    number = _whole(text, 0)
+    if number >= SEEDS:
+        raise ArgumentTypeError(f"{text} is too large: take a number below 2**63")
+    return number
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < least:
+        raise ArgumentTypeError(f"{text} is too small: take {least} or more")
+    return number
+
+
+KINDS = ("video", "image", "audio")
+
+
+def open_data(data, split: str | None = None, kind=None):
+    """The source that a config's `data` names or builds, cut down to one split if asked."""
+    from ..datasets.open import only_split, open_source
+
+    if isinstance(data, str):
+        return open_source(data, split, kind=kind)
+    if kind is not None:
+        raise InputError("kind applies to data given as a path; set it in the source's init_args")
+    return only_split(data, split) if split else data

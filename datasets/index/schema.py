@@ -1,0 +1,86 @@
+"""The columns of an index, and how rows of it are written: one place for writer and readers."""
+
+import json
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...modalities.media import MediaInfo
+from ..cache import replace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VERSION = 1
+ROW_GROUP = 65_536
+KEY = b"pretexto"
+
+# Column → Arrow type. What readers need comes first; the rest is for people and SQL.
+COLUMNS = {
+    "path": "string",
+    "kind": "string",
+    "duration": "float64",
+    "fps": "float64",
+    "frames": "int64",
+    "height": "int32",
+    "width": "int32",
+    "rotation": "int16",
+    "codec": "string",
+    "audio_rate": "int32",
+    "audio_channels": "int16",
+    "audio_start": "float64",
+    "audio_duration": "float64",
+    "motion": "list<float>",
+    "label": "string",
+    "group": "string",
+    "split": "string",
+    "corrupt": "int32",
+    "status": "string",
+    "reason": "string",
+    "sha256": "string",
+    "duplicate_of": "string",
+    "loudness": "float32",
+    "silence": "float32",
+    "size": "int64",
+    "modified": "int64",
+}
+INFO = [name for name in MediaInfo.__slots__ if name != "path"]
+NEEDED = [*list(COLUMNS)[: list(COLUMNS).index("corrupt") + 1]]
+
+
+def arrow_schema(extra: Mapping[str, str] | None = None) -> "pa.Schema":
+    """The Arrow schema of an index, with further columns if wanted."""
+    import pyarrow as pa
+
+    named = {"list<float>": pa.list_(pa.float32())}
+    types = {**COLUMNS, **(extra or {})}
+    return pa.schema([(n, named.get(t) or pa.type_for_alias(t)) for n, t in types.items()])
+
+
+def write_rows(
+    out: Path,
+    rows: Iterable[dict[str, Any]],
+    facts: Mapping[str, Any],
+    extra: Mapping[str, str] | None = None,
+) -> None:
+    """Writes an index, whole or not at all.
+
+    Args:
+        out: Parquet file, replaced atomically.
+        rows: one mapping per file, readable ones first; a column missing in it is null.
+        facts: the metadata: `ok`, the number of readable rows, `rows`, the number of all, and
+            `classes`, the labels in order; anything else is kept beside them.
+        extra: further columns and their Arrow types.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    meta = json.dumps({"version": VERSION, **facts}, sort_keys=True)
+    schema = arrow_schema(extra).with_metadata({KEY: meta})
+    part = out.with_name(f"{out.name}.part")
+    queue = iter(rows)
+    with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+        while group := list(islice(queue, ROW_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema), ROW_GROUP)
+    replace(part, out)

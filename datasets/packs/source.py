@@ -1,0 +1,220 @@
+"""Packs as a source: any clip by time out of memory-mapped shards, without a video decoder."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...modalities.image import resize
+from ...modalities.media import MediaError, MediaInfo, Plan, Sample
+from ..index.source import fingerprint, info_of
+from ..index.table import Rows
+from ..source import Source
+from .format import FLOW_SCALE, NAME, Clip, Pieces, Shard, read_manifest
+from .storage import DEFAULT_CACHE, LocalFolder, RemoteFolder, Storage, is_url
+from .transcode import cut
+
+EXTRA = {"shard": "int32", "batch": "int32"}
+_OPEN_SHARDS = 64
+_KNOWN = 65_536  # clips of which the facts are remembered
+
+
+class Packs(Source):
+    """What `pretexto pack` wrote, from a folder or from S3-like storage.
+
+    Needs torch, pyarrow and simplejpeg only. The frame given for a time is the one that
+    `modalities.read.read` gives, out of those that were packed.
+
+    Args:
+        path: folder, or a URL that fsspec understands, such as s3://bucket/folder.
+        cache: folder for copies of remote shards; default: `packs` in the cache folder.
+        cache_bytes: that those copies may take together.
+        options: for fsspec's file system (keys, endpoint).
+
+    Raises:
+        InputError: not a pack.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        cache: str | Path | None = None,
+        cache_bytes: int = DEFAULT_CACHE,
+        options: dict[str, Any] | None = None,
+    ):
+        self.path = str(path)
+        self._storage: Storage = LocalFolder(Path(path))
+        if is_url(self.path):
+            place = Path(cache) if cache else None
+            self._storage = RemoteFolder(self.path, cache=place, limit=cache_bytes, options=options)
+        self.manifest = read_manifest(self._storage.fetch(NAME), self.path)
+        self.rows = Rows(self._storage.get(self.manifest.index), extra=tuple(EXTRA))
+        self.classes = self.rows.classes
+        self.title = self.path.rstrip("/").rsplit("/", 1)[-1]
+        self._numbers = {name: k for k, name in enumerate(self.classes)}
+        self._shards: OrderedDict[int, Shard] = OrderedDict()
+        self._known: dict[int, _Facts] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_shards": OrderedDict(), "_known": {}}
+
+    def name(self, i: int) -> str:
+        return self.rows.value(i, "path")
+
+    def info(self, i: int) -> MediaInfo:
+        return info_of(self.rows.row(i))
+
+    def label(self, i: int) -> int:
+        return self._numbers.get(self.rows.value(i, "label"), -1)
+
+    def group(self, i: int) -> str:
+        return self.rows.value(i, "group") or self.name(i)
+
+    def split(self, i: int) -> str:
+        return self.rows.value(i, "split") or ""
+
+    def fingerprint(self) -> str:
+        return fingerprint(self.rows, self._numbers)
+
+    def read(self, i: int, plan: Plan) -> Sample:
+        facts = self._facts(i)
+        clip = self._clip(facts)
+        out: dict[str, Any] = {}
+        if plan.times:
+            numbers = _numbers_at(clip, plan.times, facts, plan)
+            pixels = decode(clip.frames, numbers, facts.height, facts.width, facts.path)
+            # A view: pixels lie channel by channel in each place.
+            out["frames"] = resized(pixels.permute(0, 3, 1, 2), plan.short_side)
+            out["times"] = torch.from_numpy(clip.times[numbers])
+        if plan.audio:
+            if not facts.audio_rate:
+                raise MediaError(facts.path, "plan", "sound is asked of a clip without sound")
+            how = (facts.audio_rate, facts.duration, plan.audio, plan.past_end, facts.path)
+            out["audio"], out["audio_rate"] = cut(clip.audio, *how), plan.audio.rate
+        if plan.flow:
+            times = [t for pair in plan.flow for t in pair]
+            numbers = _numbers_at(clip, times, facts, plan)
+            out["flow"] = _flow(clip, numbers, facts, plan.short_side)
+        return Sample(**out)
+
+    def _facts(self, i: int) -> "_Facts":
+        found = self._known.get(i)
+        if found is None:
+            row = self.rows.row(i)
+            found = _Facts(os.path.join(self.path, row["path"]), *(row[n] for n in _FACTS))
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[i] = found
+        return found
+
+    def _clip(self, facts: "_Facts") -> Clip:
+        try:
+            return self._shard(facts.shard).clip(facts.batch)
+        except MediaError:
+            raise
+        except (OSError, ValueError, IndexError, AttributeError) as error:
+            reason = f"shard {facts.shard} is damaged ({error}); see `pretexto pack --verify`"
+            raise MediaError(facts.path, "open", reason) from error
+
+    def _shard(self, number: int) -> Shard:
+        if number in self._shards:
+            self._shards.move_to_end(number)
+            return self._shards[number]
+        shard = self._shards[number] = Shard(self._storage.get(self.manifest.shards[number]))
+        if len(self._shards) > _OPEN_SHARDS:
+            self._shards.popitem(last=False)
+        return shard
+
+
+class _Facts(NamedTuple):
+    """What reading needs of a clip's row: Python values, which Arrow is slow to give."""
+
+    path: str
+    kind: str
+    duration: float
+    height: int
+    width: int
+    audio_rate: int
+    shard: int
+    batch: int
+
+
+_FACTS = _Facts._fields[1:]
+
+
+def resized(x: Tensor, short_side: int | None) -> Tensor:
+    """Frames or flow [..., C, H, W] with this shorter side, as they are for None."""
+    return x if short_side is None or short_side == min(x.shape[-2:]) else resize(x, short_side)
+
+
+def decode(
+    jpegs: Pieces, numbers: Sequence[int] | np.ndarray, height: int, width: int, path: str
+) -> Tensor:
+    """JPEGs of these numbers, uint8 [T, height, width, 3]. Raises MediaError."""
+    from simplejpeg import decode_jpeg
+
+    out = torch.empty(len(numbers), height, width, 3, dtype=torch.uint8)
+    places = out.numpy()
+    done: dict[int, int] = {}
+    try:
+        for k, number in enumerate(map(int, numbers)):
+            if number in done:
+                places[k] = places[done[number]]
+                continue
+            picture = decode_jpeg(jpegs[number], "RGB", buffer=places[k])
+            if picture.shape != (height, width, 3):
+                raise ValueError(f"a frame of {picture.shape[1]}x{picture.shape[0]} pixels")
+            done[number] = k
+    except ValueError as error:
+        reason = f"a frame is damaged ({error}); see `pretexto pack --verify`"
+        raise MediaError(path, "decode", reason) from error
+    return out
+
+
+def _numbers_at(clip: Clip, times: Sequence[float], facts: _Facts, plan: Plan) -> np.ndarray:
+    """Number of the packed frame that is shown at each time."""
+    if not len(clip.times):
+        raise MediaError(facts.path, "plan", "frames are asked of a clip without video")
+    if facts.kind == "image":
+        return np.zeros(len(times), np.int64)
+    wanted, duration = np.array(times, np.float64), facts.duration
+    if min(times) < -1e-6 or max(times) >= duration:
+        inside = (wanted >= -1e-6) & (wanted < duration)
+        if plan.past_end == "error":
+            reason = f"a frame is asked at {wanted[~inside][0]:.3f} s of {duration:.3f} s"
+            raise MediaError(facts.path, "plan", reason)
+        held = wanted % duration if plan.past_end == "wrap" else wanted.clip(0.0, duration)
+        wanted = np.where(inside, wanted, held)
+    # As in reading files: a time less than a microsecond before a frame means its start.
+    return np.maximum(clip.times.searchsorted(wanted + 1e-6, "right") - 1, 0)
+
+
+def _flow(clip: Clip, numbers: np.ndarray, facts: _Facts, short_side: int | None) -> Tensor:
+    """float32 [P, 2, H, W], pixels at the frames' size."""
+    import pyarrow as pa
+
+    height, width = facts.height, facts.width
+    fields = []
+    for first, second in numbers.reshape(-1, 2).tolist():
+        if first == second:
+            fields.append(torch.zeros(2, height, width))
+            continue
+        if second != first + 1 or first >= len(clip.flow):
+            reason = "packs hold flow from a frame to the next one only; pack with --flow"
+            raise MediaError(facts.path, "plan", reason)
+        data = pa.decompress(clip.flow[first], 4 * height * width, "zstd", asbytes=True)
+        field = torch.frombuffer(bytearray(data), dtype=torch.int16).float()
+        fields.append(field.reshape(2, height, width) / FLOW_SCALE)
+    flow = torch.stack(fields)
+    smaller = resized(flow, short_side)
+    scale = torch.tensor([smaller.shape[-1] / width, smaller.shape[-2] / height])
+    return smaller * scale[:, None, None]

@@ -1,0 +1,199 @@
+"""One file of an index as a clip of a pack: decoded, shrunk and compressed in a child process."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...modalities.decode.sandbox import Reply
+from ...modalities.media import AudioSpan, MediaError, MediaInfo, PastEnd, Plan
+from .format import FLOW_SCALE
+
+Chroma = Literal["420", "422", "444"]
+_TOGETHER = 256  # frames decoded in one pass
+
+
+@dataclass(frozen=True, slots=True)
+class PackSettings:
+    """What a pack keeps of its media.
+
+    Attributes:
+        short_side: pixels of the shorter side; smaller pictures keep their size.
+        quality: of the JPEGs, 1 … 100.
+        chroma: "420" keeps a quarter of the colour samples, "444" all.
+        audio_rate: Hz; 0 leaves the sound out.
+        fps: frames per second to keep at most, None: every frame.
+        flow: also store optical flow from each frame to the next.
+    """
+
+    short_side: int = 128
+    quality: int = 90
+    chroma: Chroma = "420"
+    audio_rate: int = 16000
+    fps: float | None = None
+    flow: bool = False
+
+
+def pack_job(path: str, settings: dict[str, Any]) -> Reply:
+    """A file's packed facts and its bytes: JPEGs, sound, flow, one behind the other.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    from ...modalities.decode.reader import probe
+
+    wanted = PackSettings(**settings)
+    info = probe(path)
+    facts: dict[str, Any] = {"times": [], "jpegs": 0, "height": 0, "width": 0, "channels": 0}
+    jpegs: list[bytes] = []
+    flow: list[bytes] = []
+    sound = b""
+    if info.kind != "audio":
+        jpegs, flow = _pictures(path, info, wanted, facts)
+    if info.has_audio and wanted.audio_rate:
+        sound = _sound(path, info, wanted.audio_rate, facts)
+    facts["jpegs"] = len(jpegs)
+    return facts, [*jpegs, sound, *flow]
+
+
+def _pictures(path: str, info: MediaInfo, wanted: PackSettings, facts: dict):
+    import simplejpeg
+
+    jpegs: list[bytes] = []
+    flow: list[bytes] = []
+    last = None
+    for time, pixels in _frames(path, info, wanted):
+        facts["times"].append(time)
+        facts["height"], facts["width"] = pixels.shape[:2]
+        jpegs.append(
+            simplejpeg.encode_jpeg(pixels, wanted.quality, "RGB", colorsubsampling=wanted.chroma)
+        )
+        if wanted.flow and last is not None:
+            flow.append(_flow(last, pixels))
+        last = pixels
+    return jpegs, flow
+
+
+def _frames(
+    path: str, info: MediaInfo, wanted: PackSettings
+) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """Start and pixels [H, W, 3] of the frames to keep, in order."""
+    from ...modalities.decode.reader import read
+
+    side = min(wanted.short_side, info.height, info.width)
+    times = _times(path, info, wanted.fps)
+    last = -1.0
+    for start in range(0, len(times), _TOGETHER):
+        part = tuple(times[start : start + _TOGETHER])
+        sample = read(path, Plan(part, short_side=side, past_end="repeat"), info=info)
+        assert sample.frames is not None
+        assert sample.times is not None
+        pictures = sample.frames.permute(0, 2, 3, 1).contiguous().numpy()
+        for time, picture in zip(sample.times.tolist(), pictures, strict=True):
+            if time > last:  # at a low frame rate, neighbouring times may show the same frame
+                yield time, picture
+                last = time
+
+
+def _times(path: str, info: MediaInfo, fps: float | None) -> list[float]:
+    if info.kind == "image":
+        return [0.0]
+    if fps is None or fps >= info.fps:
+        from ...modalities.decode.frames import start_seconds
+        from ...modalities.decode.packet_index import cached, identity
+
+        known = cached(identity(path, None, None))
+        assert known is not None
+        track = known.video
+        assert track is not None
+        return start_seconds(track, range(len(track.pts)))
+    return (np.arange(max(int(np.ceil(info.duration * fps)), 1)) / fps).tolist()
+
+
+def _sound(path: str, info: MediaInfo, rate: int, facts: dict) -> bytes:
+    from ...modalities.decode.reader import read
+
+    plan = Plan(audio=AudioSpan(0.0, max(info.duration, 1 / rate), rate), past_end="repeat")
+    audio = read(path, plan, info=info).audio
+    assert audio is not None
+    facts["channels"] = audio.shape[0]
+    values = (audio.numpy().T * 32767).round().astype("<i2")
+    return np.ascontiguousarray(values).tobytes()
+
+
+def _flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> bytes:
+    import pyarrow as pa
+    import torch
+
+    from ...modalities.flow import dis
+
+    a, b = (torch.from_numpy(x).permute(2, 0, 1) for x in (first, second))
+    values = (dis(a, b).numpy() * FLOW_SCALE).round().clip(-32768, 32767).astype("<i2")
+    return pa.compress(np.ascontiguousarray(values), codec="zstd", asbytes=True)
+
+
+FULL_SCALE = 32767
+_FILTER = 8  # zero crossings of the resampling filter on each side, with room to spare
+
+
+def cut(
+    audio: NDArray[np.int16],
+    rate: int,
+    duration: float,
+    span: AudioSpan,
+    past_end: PastEnd,
+    path: str,
+) -> Tensor:
+    """float32 [C, span.samples] in [-1, 1] at the span's rate.
+
+    Args:
+        audio: int16 [N, C], from the clock's zero on.
+        rate: Hz of it.
+        duration: seconds of the medium.
+        span: what is wanted.
+        past_end: see `Plan`.
+        path: for messages.
+
+    Raises:
+        MediaError: the span leaves the medium and `past_end` is "error".
+    """
+    start = round(Fraction(span.start) * rate)
+    inside = start >= 0 and span.start + span.duration <= duration + 1 / span.rate
+    if not inside and past_end == "error":
+        end = span.start + span.duration
+        reason = f"sound asked from {span.start:.3f} to {end:.3f} s of {duration:.3f} s"
+        raise MediaError(path, "plan", f"{reason}; past_end says what to do there")
+    lead, low, high = _needed(span, start, rate)
+    if past_end == "wrap" and not inside:
+        taken = audio[np.arange(low, high) % max(len(audio), 1)]
+    else:
+        taken = np.zeros((high - low, audio.shape[1]), np.int16)
+        first, last = max(low, 0), min(high, len(audio))
+        if first < last:
+            taken[first - low : last - low] = audio[first:last]
+    sound = torch.from_numpy(np.ascontiguousarray(taken.T)).float().div_(FULL_SCALE)
+    if rate != span.rate:
+        from ...modalities.decode.audio import resample
+
+        sound = resample(sound, rate, span.rate)
+    lead = lead * span.rate // rate
+    return sound[:, lead : lead + span.samples].clamp(-1, 1).contiguous()
+
+
+def _needed(span: AudioSpan, start: int, rate: int) -> tuple[int, int, int]:
+    """Samples before the span for the filter, first and last + 1 to take.
+
+    The lead is a whole number of samples at both rates, so that resampling keeps positions.
+    """
+    if rate == span.rate:
+        return 0, start, start + span.samples
+    unit = rate // math.gcd(rate, span.rate)
+    width = math.ceil(_FILTER * rate / min(rate, span.rate)) + 1
+    lead = math.ceil(width / unit) * unit
+    return lead, start - lead, start + math.ceil(span.samples * rate / span.rate) + width

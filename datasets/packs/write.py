@@ -1,0 +1,205 @@
+"""Packing an index: files transcoded in parallel into shards, resumable, whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+from ...modalities.decode.sandbox import Limits, Reply, crew
+from ...modalities.media import MediaError
+from ...progress import progress
+from ..cache import replace
+from ..index.checkpoint import Journal
+from ..index.schema import COLUMNS, write_rows
+from ..index.source import Index
+from ..index.table import Rows
+from .format import INDEX, NAME, File, Manifest, describe, read_manifest, shard_schema, write_clip
+from .source import EXTRA
+from .transcode import PackSettings, pack_job
+
+SHARD_BYTES = 256 * 2**20
+_JOURNAL = "pack.journal"
+
+
+def pack(
+    index: str | os.PathLike,
+    out: str | os.PathLike,
+    settings: PackSettings | None = None,
+    *,
+    jobs: int = 1,
+    limits: Limits | None = None,
+    strict: bool = False,
+    shard_bytes: int = SHARD_BYTES,
+) -> Manifest:
+    """Transcodes the readable files of an index into a folder of packs.
+
+    Interrupted at any moment, the same call goes on after the last finished shard and gives the
+    same files as if it had not been interrupted.
+
+    Args:
+        index: Parquet file made by `pretexto index`.
+        out: folder, made if it is not there.
+        settings: what to keep.
+        jobs: child processes that transcode.
+        limits: of each file.
+        strict: leave out files in which the decoder found damage.
+        shard_bytes: at which a shard is closed; it is larger by one clip at most.
+
+    Raises:
+        InputError: the index cannot be read, or the folder holds another pack.
+    """
+    settings, limits, out = settings or PackSettings(), limits or Limits(600.0, 4096), Path(out)
+    source = Index(Path(index), strict=strict)
+    stamp = {"index": describe(Path(index)).sha256, "strict": strict, "shard_bytes": shard_bytes}
+    task = {"settings": asdict(settings), "source": stamp}
+    if (out / NAME).exists():
+        return _as_before(out, task)
+    out.mkdir(parents=True, exist_ok=True)
+    with Journal(out / _JOURNAL, str(out)) as journal:
+        done = [line for _, line in journal.lines()]
+        if done and done[0] != task:
+            raise InputError(f"{out}: holds the start of another pack; empty it or choose another")
+        if not done:
+            journal.append(task)
+        parts = done[1:]
+        _write_shards(source, out, settings, journal, parts, jobs, limits, shard_bytes)
+        manifest = _finish(source, Path(index), out, task, parts)
+        journal.remove()
+    return manifest
+
+
+def _as_before(out: Path, task: dict) -> Manifest:
+    manifest = read_manifest(out / NAME, str(out))
+    if (manifest.settings, manifest.source) != (task["settings"], task["source"]):
+        raise InputError(
+            f"{out}: holds a pack of other media or with other settings; choose another folder"
+        )
+    return manifest
+
+
+def _write_shards(
+    source: Index,
+    out: Path,
+    settings: PackSettings,
+    journal: Journal,
+    parts: list[dict],
+    jobs: int,
+    limits: Limits,
+    shard_bytes: int,
+) -> None:
+    """Writes what no finished shard holds yet; each finished one becomes a line of `parts`."""
+    first = parts[-1]["next"] if parts else 0
+    requests = (
+        (str(source.root / source.name(i)), asdict(settings), i) for i in range(first, len(source))
+    )
+    answers = crew(_job, requests, jobs=jobs, limits=limits, ordered=True)
+    answers = progress(answers, len(source) - first, "packing")
+    number = first
+    while number < len(source):
+        part = _shard(out, len([p for p in parts if p["file"]]), answers, source, shard_bytes)
+        number = part["next"]
+        parts.append(part)
+        journal.append(part)
+
+
+def _job(path: str, settings: dict, number: int) -> Reply:
+    return pack_job(path, settings)
+
+
+def _shard(out: Path, number: int, answers: Iterator, source: Index, shard_bytes: int) -> dict:
+    """Writes one shard; returns its journal line."""
+    import pyarrow as pa
+
+    path = out / f"shard-{number:05d}.arrow"
+    temporary = path.with_name(f"{path.name}.part")
+    clips: list[dict] = []
+    bad: list[dict] = []
+    size, at = 0, 0
+    with pa.ipc.new_file(str(temporary), shard_schema()) as writer:
+        for (_, _, at), answer in answers:
+            if isinstance(answer, MediaError):
+                bad.append(
+                    {"path": source.name(at), "stage": answer.stage, "reason": answer.reason}
+                )
+                continue
+            facts, blobs = answer
+            write_clip(writer, _clip(source.name(at), facts, blobs))
+            short = {name: facts[name] for name in ("height", "width", "channels", "jpegs")}
+            clips.append({"row": at, **short})
+            size += sum(map(len, blobs))
+            if size >= shard_bytes:
+                break
+    line: dict[str, Any] = {"next": at + 1, "clips": clips, "bad": bad, "file": None}
+    if clips:
+        replace(temporary, path)
+        line["file"] = asdict(describe(path))
+    temporary.unlink(missing_ok=True)
+    return line
+
+
+def _clip(name: str, facts: dict, blobs: list[bytes]) -> dict[str, Any]:
+    count = facts["jpegs"]
+    return {
+        "path": name,
+        "times": facts["times"],
+        "frames": blobs[:count],
+        "audio": blobs[count],
+        "channels": facts["channels"],
+        "flow": blobs[count + 1 :],
+    }
+
+
+def _finish(source: Index, index: Path, out: Path, task: dict, parts: list[dict]) -> Manifest:
+    shards = [part["file"] for part in parts if part["file"]]
+    bad = [entry for part in parts for entry in part["bad"]]
+    good = sum(len(part["clips"]) for part in parts)
+    if not good:
+        raise InputError(f"{index}: none of its {len(bad)} files can be packed: {bad[:1]}")
+    motion = source.table.facts.get("motion")
+    facts = {"ok": good, "rows": good, "classes": list(source.classes), "motion": motion}
+    write_rows(out / INDEX, _rows(index, source, task["settings"], parts), facts, EXTRA)
+    manifest = Manifest(
+        **task,
+        index=describe(out / INDEX),
+        shards=tuple(_file(file) for file in shards),
+        quarantine=tuple(bad),
+    )
+    manifest.write(out)
+    with suppress(OSError):
+        (out / f"{INDEX}.part").unlink()
+    return manifest
+
+
+def _file(value: dict) -> File:
+    """A file's description out of a journal."""
+    return File(**value)
+
+
+def _rows(index: Path, source: Index, settings: dict, parts: list[dict]) -> Iterator[dict]:
+    """The index's rows with what became of them in the pack."""
+    extra = tuple(n for n in COLUMNS if n in ("sha256", "loudness", "silence", "duplicate_of"))
+    table = Rows(index, strict=source.table.strict, extra=extra)
+    shard = 0
+    for part in parts:
+        for batch, clip in enumerate(part["clips"]):
+            row = table.row(clip["row"])
+            video = row["kind"] == "video"
+            thinned = clip["jpegs"] / row["duration"] if video and settings["fps"] else row["fps"]
+            yield {
+                **row,
+                "status": "ok",
+                "height": clip["height"],
+                "width": clip["width"],
+                "frames": clip["jpegs"],
+                "fps": min(thinned, row["fps"]),
+                "rotation": 0,
+                "codec": "jpeg" if clip["jpegs"] else "pcm",
+                "audio_rate": settings["audio_rate"] if clip["channels"] else 0,
+                "audio_channels": clip["channels"],
+                "shard": shard,
+                "batch": batch,
+            }
+        shard += part["file"] is not None

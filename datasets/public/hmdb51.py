@@ -1,0 +1,51 @@
+"""HMDB51 in its official layout and splits (Kuehne et al. 2011, ICCV)."""
+
+from pathlib import Path
+
+from ...errors import InputError
+from ...modalities.decode.sandbox import Limits
+from ..annotations import check_present, lines_of, only_below
+from ..source import Entry, Files
+
+SPLITS = (1, 2, 3)
+PARTS = {"1": "train", "2": "test"}  # 0 stands for clips that the split leaves out
+_LISTS = ("testTrainMulti_7030_splits", "test_train_splits", "splits")
+
+
+def hmdb51(path: str | Path, split: int = 1, *, isolated: Limits | None = None) -> Files:
+    """The clips of one official split, as "train" and "test".
+
+    The official splits keep clips of one film on one side; the films have no names there, so each
+    clip is a group of its own.
+
+    Args:
+        path: the folder that holds `hmdb51_org/CLASS/*.avi` (also named `videos` or `hmdb51`) and
+            `testTrainMulti_7030_splits/CLASS_test_splitN.txt`.
+        split: 1, 2 or 3.
+        isolated: see `Files`.
+
+    Raises:
+        InputError: a split that does not exist, no lists, or listed clips that are not there.
+    """
+    root = Path(path)
+    if split not in SPLITS:
+        raise InputError(f"HMDB51 has the splits 1, 2 and 3, not {split}")
+    lists = only_below(root, _LISTS, "HMDB51's lists")
+    videos = only_below(root, ("hmdb51_org", "hmdb51", "videos"), "HMDB51's clips")
+    ending = f"_test_split{split}.txt"
+    tables = sorted(lists.glob(f"*{ending}"))
+    if not tables:
+        raise InputError(
+            f"{lists}: no files CLASS{ending}; unpack HMDB51's archive of splits there"
+        )
+    entries = []
+    for table in tables:
+        label = table.name.removesuffix(ending)
+        for line in lines_of(table):
+            name, _, part = line.rpartition(" ")
+            if part in PARTS:
+                file = f"{videos.name}/{label}/{name.strip()}"
+                entries.append(Entry(file, label, "", PARTS[part]))
+    check_present(root, entries, "HMDB51")
+    classes = sorted({entry.label for entry in entries})
+    return Files(root, entries, classes, title=f"HMDB51 split {split}", isolated=isolated)

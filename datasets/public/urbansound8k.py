@@ -1,0 +1,34 @@
+"""UrbanSound8K with its ten official folds (Salamon et al. 2014, ACM Multimedia)."""
+
+from pathlib import Path
+
+from ...modalities.decode.sandbox import Limits
+from ..annotations import check_present, table_of
+from ..source import Entry, Files
+
+LIST = "metadata/UrbanSound8K.csv"
+_COLUMNS = ("slice_file_name", "fsid", "fold", "class")
+
+
+def urbansound8k(path: str | Path, *, isolated: Limits | None = None) -> Files:
+    """8732 sounds of up to four seconds in ten classes, as "fold1" … "fold10".
+
+    Groups are the recordings that the sounds were cut from; the official folds never part them.
+    Rates and numbers of channels are those of the recordings, and differ.
+
+    Args:
+        path: the folder that holds `audio/foldN/*.wav` and `metadata/UrbanSound8K.csv`.
+        isolated: see `Files`.
+
+    Raises:
+        InputError: no list, or listed sounds that are not there.
+    """
+    root = Path(path)
+    entries = []
+    for row in table_of(root / LIST, _COLUMNS, "UrbanSound8K"):
+        fold = f"fold{row['fold']}"
+        name = f"audio/{fold}/{row['slice_file_name']}"
+        entries.append(Entry(name, row["class"], row["fsid"], fold))
+    check_present(root, entries, "UrbanSound8K")
+    classes = sorted({entry.label for entry in entries})
+    return Files(root, entries, classes, title="UrbanSound8K", isolated=isolated)

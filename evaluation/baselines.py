@@ -1,0 +1,70 @@
+"""The floor under all encoders of sound: statistics of the log-mel spectrogram, no network."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ..encoders.encoder import Encoder
+from ..encoders.spectrogram import LogMel
+from ..errors import InputError
+
+FLOOR = "log-mel floor"
+
+
+class LogMelFloor(Encoder):
+    """Mean and deviation over time of each of 64 log-mel bands: [B, 1, N] -> [B, 128].
+
+    An encoder only in form: it has no weights. A linear probe on it is how sound was classified
+    before networks (Piczak 2015, ACM Multimedia, section 4, with MFCC); what a frozen encoder
+    does not tell beyond it, learning has not found.
+
+    Args:
+        rate: Hz of the waveform.
+    """
+
+    modality = "audio"
+
+    def __init__(self, *, rate: int = 16000):
+        super().__init__()
+        self.rate, self.dim = rate, 128
+        self.spectrogram = LogMel(rate=rate)
+
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        return {"log_mel": self.spectrogram(x)}
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The mean of each band, then its deviation, [B, 128]."""
+        bands = self.maps(x)["log_mel"][:, 0]
+        return torch.cat([bands.mean(2), bands.std(2, correction=0)], 1)
+
+
+def floor_methods(methods: Sequence[str]) -> list[str]:
+    """Those that suit what has no weights to tune; the linear probe where none does."""
+    return [method for method in methods if method != "finetune"] or ["linear"]
+
+
+E = TypeVar("E", bound=Encoder)
+
+
+def random_init(encoder: E, *, seed: int = 0) -> E:
+    """A freshly initialised encoder of the same class and arguments; `pretrained` is turned off.
+
+    Deterministic by seed, on the CPU; the global random state is left as it was.
+
+    Raises:
+        InputError: the encoder's arguments do not rebuild it.
+    """
+    arguments = dict(encoder.arguments)
+    if "pretrained" in arguments:
+        arguments["pretrained"] = False
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed, which would seed every GPU as well.
+        torch.default_generator.manual_seed(seed)
+        try:
+            return type(encoder)(**arguments)
+        except TypeError as error:
+            raise InputError(
+                f"{type(encoder).__name__} cannot be built anew from {sorted(arguments)}: {error}"
+            ) from error

@@ -1,0 +1,82 @@
+"""InputSpec: the shape of what one encoder looks at, shared by tasks and evaluation."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .media import AudioSpan, MediaInfo, Plan, Sample
+
+Modality = Literal["image", "video", "audio", "flow", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """How one encoder input is cut from a medium.
+
+    Attributes:
+        modality: of the encoder that will look at it.
+        size: pixels, side of the square picture (0 for sound).
+        frames: frames per clip (1 for pictures, 0 for sound).
+        step: seconds between the frames of a clip.
+        seconds: length of a stretch of sound.
+        rate: Hz of the sound.
+
+    Raises:
+        InputError: a stretch of sound without length or rate.
+    """
+
+    modality: Modality
+    size: int = 0
+    frames: int = 0
+    step: float = 0.0
+    seconds: float = 0.0
+    rate: int = 0
+
+    def __post_init__(self):
+        if self.modality == "audio" and not (self.seconds > 0 and self.rate > 0):
+            raise InputError(
+                "seconds and rate of a stretch of sound are above 0, got "
+                f"{self.seconds:g} s at {self.rate} Hz"
+            )
+
+    @property
+    def span(self) -> float:
+        """Seconds from the first instant to the last one looked at."""
+        return self.seconds if self.modality == "audio" else self.step * max(self.frames - 1, 0)
+
+    def starts(self, info: MediaInfo, count: int) -> tuple[float, ...]:
+        """`count` start times in seconds, evenly spread over the medium (the middle for one)."""
+        room = max(info.duration - self.span - 1e-3, 0.0)
+        if count == 1:
+            return (room / 2,)
+        return tuple(room * k / (count - 1) for k in range(count))
+
+    def plan(self, start: float, short_side: int | None = None) -> Plan:
+        """Reads this view from `start` seconds on; short media are held at their end."""
+        if self.modality == "audio":
+            return Plan(audio=AudioSpan(start, self.seconds, self.rate), past_end="repeat")
+        times = tuple(start + self.step * k for k in range(self.frames))
+        return Plan(times=times, short_side=short_side or self.size, past_end="repeat")
+
+
+def encoder_input(view: InputSpec, sample: Sample) -> Tensor:
+    """The tensor an encoder of this view takes, without its batch axis, frames as they are.
+
+    Returns:
+        uint8 [3, H, W] for image views of one frame, uint8 [3, T, H, W] for other pictures,
+        float32 [1, N] mono for sound.
+    """
+    if view.modality == "audio":
+        assert sample.audio is not None
+        return sample.audio.mean(0, keepdim=True)
+    assert sample.frames is not None
+    clip = sample.frames.transpose(0, 1)
+    return clip[:, 0] if view.modality == "image" and view.frames == 1 else clip
+
+
+def as_float(x: Tensor) -> Tensor:
+    """Pixels uint8 0 … 255 to float32 0 … 1; floats pass unchanged."""
+    return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x

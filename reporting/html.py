@@ -1,0 +1,347 @@
+"""report.html, results.md and table.json: what a comparison found."""
+
+import base64
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..comparison.aggregate import Column, Estimate
+from ..comparison.grid import Run
+from ..comparison.results import Line, Results, load_results, table
+from ..datasets.cache import write_json
+from ..datasets.source import Source
+from ..modalities.input_spec import InputSpec
+from ..visualization.examples import read_evidence, save_thumbnails
+from . import charts as figures
+from .charts import confusions
+from .formatting import (
+    clock,
+    column_name,
+    difference_text,
+    estimate_text,
+    over_text,
+    percent,
+    plural,
+    stamp_items,
+    tuned_text,
+)
+from .markdown import markdown
+from .summary import finding
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(out: str | Path, *, source: Source | None = None) -> Path:
+    """Writes OUT/table.json, OUT/results.md and OUT/report.html from the files of a comparison.
+
+    Args:
+        out: folder of the comparison.
+        source: the media, to draw those neighbours that have not been drawn yet; None: only
+            those that have.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: the folder holds no comparison.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    out = Path(out)
+    results = load_results(out)
+    if source is not None:
+        view = InputSpec(**results.plan["view"])
+        wanted = _indices(sheet["rows"] for sheet in _sheets(results))
+        save_thumbnails(source, view, wanted, out / "thumbnails")
+    write_json(out / "table.json", table(results))
+    (out / "results.md").write_text(markdown(results))
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html").render(page_values(results))
+    path = out / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def page_values(results: Results) -> dict[str, Any]:
+    """All that the template shows."""
+    first = results.main[0] if results.main else None
+    names = [line.name for line in results.lines]
+    return {
+        **_opening(results, first),
+        "columns": [_column(results, column) for column in results.main],
+        "lines": [_line(results, line) for line in results.lines],
+        "over": over_text(results.main, names, results.folds),
+        "tuned": tuned_text(results.main),
+        "details": _details(results),
+        "panels": [figures.panel(results, column) for column in results.main],
+        "cost": figures.cost(results, first) if first else None,
+        "shown": _shown(results),
+        "cost_axis": " ".join(column_name(first)) if first else "",
+        "curves": [
+            {"name": line.name, "hue": line.hue, "kind": line.kind, "plots": plots}
+            for line in results.lines
+            if (plots := figures.curves(line))
+        ],
+        "puzzles": _puzzles(results),
+        "sounds": _sounds(results),
+        "sheets": _neighbours(results),
+        "classes": figures.per_class(results, first) if first else None,
+        "confusions": confusions(results, first) if first else None,
+        "unreadable": _unreadable(results),
+        "stamps": [(" ".join(column_name(c)), stamp_items(c.stamp)) for c in results.main],
+        **_closing(results),
+    }
+
+
+def _opening(results: Results, first: Column | None) -> dict[str, Any]:
+    plan, tasks = results.plan, results.tasks
+    supervised = next((x.name for x in results.controls if x.kind == "supervised"), "")
+    floor = next((x.name for x in results.controls if x.kind == "floor"), "")
+    headline, lede = finding(
+        first, [t.name for t in tasks], {t.name: t.reference for t in tasks}, supervised, floor
+    )
+    done = sum(len(line.histories) for line in results.lines)
+    total = len(plan["entries"]) * len(plan["splits"]) * plan["seeds"]
+    budget = plan["trainer"]
+    length = (
+        plural(budget["steps"], "step")
+        if budget["steps"]
+        else plural(budget["epochs"] or 0, "epoch")
+    )
+    facts = [
+        ("Data", plan["data"]["name"]),
+        ("Examples", f"{plan['data']['examples']:,}".replace(",", " ")),
+        ("Classes", str(len(plan["data"]["classes"]))),
+        ("Splits", plural(results.folds, "split")),
+        ("Seeds", str(plan["seeds"])),
+        ("Budget per run", f"{length} × {budget['batch_size']}"),
+        ("Runs finished", f"{done} of {total}"),
+    ]
+    if first:
+        facts.append(("Chance", f"{percent(first.chance)} %"))
+    return {
+        "headline": _unbroken(headline),
+        "lede": _unbroken(lede),
+        "data_name": plan["data"]["name"],
+        "facts": facts,
+        "written": results.about.get("written", ""),
+        "failures": [
+            (run.words(folds=results.folds > 1), reason)
+            for line in results.lines
+            for run, reason in line.failures.items()
+        ],
+        "missing": sum(line.missing for line in results.lines),
+        "css": (TEMPLATES / "style.css").read_text(),
+        "script": (TEMPLATES / "script.js").read_text(),
+    }
+
+
+def _unbroken(text: str) -> str:
+    """A sentence in which no line ends within a number or a metric's name."""
+    return text.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%").replace("p-1", "p\u20111")
+
+
+def _shown(results: Results) -> str:
+    """Whether the trained entries had equal budgets."""
+    counts = {line.examples for line in results.lines if line.examples}
+    if len(counts) == 1:
+        return f"All were shown {plural(counts.pop(), 'example')} per run."
+    return "They were shown different numbers of examples, which the table names."
+
+
+def _column(results: Results, column: Column) -> dict[str, Any]:
+    title, metric = column_name(column)
+    means = [e.mean for t in results.tasks if (e := column.estimate(t.name)) is not None]
+    return {
+        "title": title,
+        "metric": metric,
+        "chance": percent(column.chance),
+        "recipe": column.stamp["recipe"],
+        "best": max(means, default=math.nan),
+    }
+
+
+def _line(results: Results, line: Line) -> dict[str, Any]:
+    pretext = line.pretext
+    return {
+        "name": line.name,
+        "kind": line.kind,
+        "hue": line.hue,
+        "cells": [_cell(line, column) for column in results.main],
+        "pretext": pretext and (pretext[0].replace("_", " "), pretext[1]),
+        "seconds": None if math.isnan(line.seconds) else line.seconds,
+        "clock": clock(line.seconds),
+        "examples": line.examples,
+        "failures": sorted(set(line.failures.values())),
+        "failed": len(line.failures),
+        "finished": len(line.histories),
+    }
+
+
+def _cell(line: Line, column: Column) -> dict[str, Any] | None:
+    e = column.estimate(line.name)
+    if e is None:
+        return None
+    gain = column.difference(line.name, line.reference) if line.kind != "random" else None
+    return {
+        "mean": e.mean,
+        "percent": percent(e.mean),
+        "half": None if math.isnan(e.half) else percent(e.half),
+        "n": e.n,
+        "over": e.over,
+        "gain": None if gain is None else difference_text(gain),
+        "trend": _trend(gain),
+    }
+
+
+def _trend(gain: Estimate | None) -> str:
+    """Whether a difference is more than its interval."""
+    return {1: "up", -1: "down", 0: ""}[gain.sign] if gain else ""
+
+
+def _details(results: Results) -> dict[str, Any]:
+    """The table of every metric of every protocol."""
+    return {
+        "heads": [" ".join(column_name(column)) for column in results.columns],
+        "chances": [percent(column.chance) for column in results.columns],
+        "rows": [
+            (line.name, [estimate_text(column.estimate(line.name)) for column in results.columns])
+            for line in results.lines
+        ],
+    }
+
+
+def _first_run(results: Results, line: Line) -> Run:
+    return Run(line.name, next(iter(results.plan["splits"])), 0)
+
+
+def _puzzles(results: Results) -> list[dict[str, Any]]:
+    shown = []
+    for line in results.lines:
+        folder = _first_run(results, line).folder(results.out)
+        found = read_evidence(folder, "puzzles")
+        if found is None or line.kind == "random":
+            continue
+        examples = [_example(folder / "evidence", e) for e in found["examples"]]
+        shown.append(
+            {"name": line.name, "hue": line.hue, "kind": line.kind, "note": found["note"]}
+            | {"examples": examples, "compact": all(e["total"] <= 2.5 for e in examples)}
+        )
+    return shown
+
+
+def _sounds(results: Results) -> list[dict[str, Any]]:
+    """Maps and matches of the tasks that pair pictures with sounds."""
+    shown = []
+    for line in results.tasks:
+        folder = _first_run(results, line).folder(results.out)
+        found = read_evidence(folder, "sounds")
+        if found is None:
+            continue
+        shown.append(
+            {"name": line.name, "hue": line.hue, "kind": line.kind}
+            | {"note": found["note"], "of": found["of"]}
+            | {"maps": [_example(folder / "evidence", one) for one in found["maps"]]}
+            | {"matches": [_matches(folder / "evidence", one) for one in found["matches"]]}
+        )
+    return shown
+
+
+def _matches(folder: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**cell, "src": data_uri(folder / cell["file"])} for cell in row["cells"]]
+
+
+def _example(folder: Path, example: dict[str, Any]) -> dict[str, Any]:
+    """Its images with their captions and shapes, so that all get one height."""
+    captions = [*example["captions"], *[""] * len(example["images"])]
+    images = [
+        {"src": data_uri(folder / image["file"]), "aspect": image["aspect"], "caption": caption}
+        for image, caption in zip(example["images"], captions, strict=False)
+    ]
+    return {**example, "images": images, "total": round(sum(i["aspect"] for i in images), 3)}
+
+
+def _sheets(results: Results) -> list[dict[str, Any]]:
+    """Neighbours of the best task and of its untrained control, by number in the source."""
+    if not results.main:
+        return []
+    known = [t for t in results.tasks if results.main[0].estimate(t.name) is not None]
+    if not known:
+        return []
+    best = max(known, key=lambda t: results.main[0].estimate(t.name).mean)  # type: ignore[union-attr]
+    by_name = {line.name: line for line in results.lines}
+    found = [(x, _first_run(results, x)) for x in (best, by_name[best.reference])]
+    rows = [(x, read_evidence(run.folder(results.out), "neighbours")) for x, run in found]
+    return [{"name": x.name, "hue": x.hue, "kind": x.kind, "rows": r} for x, r in rows if r]
+
+
+def _neighbours(results: Results) -> list[dict[str, Any]]:
+    folder = results.out / "thumbnails"
+    if not (folder / "thumbnails.json").exists():
+        return []
+    listed = json.loads((folder / "thumbnails.json").read_text())
+    return [
+        {
+            **sheet,
+            "rows": [
+                [_thumbnail(folder, listed, i, row["query"]) for i in (row["query"], *row["hits"])]
+                for row in sheet["rows"]
+                if all(str(i) in listed for i in (row["query"], *row["hits"]))
+            ],
+        }
+        for sheet in _sheets(results)
+    ]
+
+
+def _thumbnail(folder: Path, listed: dict[str, Any], i: int, query: int) -> dict[str, Any]:
+    entry = listed[str(i)]
+    path = folder / f"{i}.jpg"
+    return {
+        "src": data_uri(path) if path.exists() else "",
+        "label": entry["label"],
+        "name": entry["name"],
+        "match": i != query and entry["label"] == listed[str(query)]["label"],
+    }
+
+
+def _indices(sheets: Iterable[list[dict[str, Any]]]) -> set[int]:
+    return {i for rows in sheets for row in rows for i in (row["query"], *row["hits"])}
+
+
+def _unreadable(results: Results) -> list[str]:
+    lost = [name for row in results.rows for name in row.get("unreadable_names", ())]
+    lost += [name for x in results.lines for h in x.histories.values() for name in h.unreadable]
+    return sorted(set(lost))
+
+
+def _closing(results: Results) -> dict[str, Any]:
+    import yaml
+
+    entries = results.plan["entries"]
+    plan = {key: value for key, value in results.plan.items() if key != "entries"}
+    dump = {"sort_keys": False, "allow_unicode": True, "width": 100}
+    return {
+        "command": results.about.get("command", ""),
+        "commit": results.about.get("commit", ""),
+        "versions": results.about.get("versions", {}),
+        "plan": yaml.safe_dump(plan, **dump),
+        "recipes": [
+            (name, yaml.safe_dump(entry["recipe"], **dump)) for name, entry in entries.items()
+        ],
+        "version": __version__,
+    }
+
+
+def data_uri(path: Path) -> str:
+    """A picture's file as a data URI, so that the page needs no other file."""
+    kind = "png" if path.suffix == ".png" else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

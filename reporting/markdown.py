@@ -1,0 +1,79 @@
+"""results.md: the table as text."""
+
+from textwrap import shorten
+
+from ..comparison.results import Line, Results
+from .formatting import (
+    clock,
+    column_name,
+    difference_text,
+    estimate_text,
+    over_text,
+    percent,
+    tuned_text,
+)
+from .summary import finding
+
+_REASON = 60  # letters of a failure's reason in the table
+
+
+def markdown(results: Results) -> str:
+    """Headline, table, what the intervals are over, failures."""
+    first = results.main[0] if results.main else None
+    tasks = results.tasks
+    supervised = next((x.name for x in results.controls if x.kind == "supervised"), "")
+    floor = next((x.name for x in results.controls if x.kind == "floor"), "")
+    headline, lede = finding(
+        first, [t.name for t in tasks], {t.name: t.reference for t in tasks}, supervised, floor
+    )
+    parts = [f"# {results.plan['data']['name']}: {headline}"]
+    parts += [lede] if lede else []
+    parts.append("\n".join(_table(results)))
+    names = [line.name for line in results.lines]
+    notes = [over_text(results.main, names, results.folds)]
+    if first:
+        notes.append(
+            "All values are percent; Δ is the difference to the untrained network, paired."
+        )
+    notes.append(tuned_text(results.main))
+    parts.append(" ".join(note for note in notes if note))
+    failures = [
+        f"- {run.words(folds=results.folds > 1)}: {reason}"
+        for line in results.lines
+        for run, reason in line.failures.items()
+    ]
+    if failures:
+        parts.append("Failed runs:\n\n" + "\n".join(failures))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(results: Results) -> list[str]:
+    heads = ["task"]
+    for column in results.main:
+        heads += [" ".join(column_name(column)), "Δ"]
+    heads += ["pretraining", "examples"]
+    rule = [":--", *["--:"] * (len(heads) - 1)]
+    body = [_row(results, line) for line in results.lines]
+    chance = ["chance"]
+    for column in results.main:
+        chance += [percent(column.chance), ""]
+    return [_joined(row) for row in (heads, rule, *body, [*chance, "", ""])]
+
+
+def _row(results: Results, line: Line) -> list[str]:
+    cells = [line.name]
+    reason = shorten(next(iter(line.failures.values()), ""), _REASON, placeholder=" …")
+    for column in results.main:
+        estimate = column.estimate(line.name)
+        # Once is enough; the whole reason of each run stands below the table.
+        failed = estimate is None and reason and column is results.main[0]
+        cells.append(f"failed: {reason}" if failed else estimate_text(estimate))
+        own = line.kind == "random"
+        cells.append("" if own else difference_text(column.difference(line.name, line.reference)))
+    if not results.main and line.failures:
+        cells[0] += f" (failed: {reason})"
+    return [*cells, clock(line.seconds), f"{line.examples}" if line.examples else "–"]
+
+
+def _joined(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,58 @@
+"""From tensors to what a person can look at."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...encoders.spectrogram import LogMel
+
+
+def film(clip: Tensor, most: int = 4) -> Tensor:
+    """Up to `most` frames of a clip [3, T, H, W] side by side: float [3, H, W'] in [0, 1]."""
+    t = clip.shape[1]
+    chosen = [round(k * (t - 1) / max(min(most, t) - 1, 1)) for k in range(min(most, t))]
+    return torch.cat([clip[:, k] for k in chosen], -1).detach().float().cpu().clamp(0, 1)
+
+
+def film_strip(clip: Tensor, times: Tensor, most: int = 4) -> tuple[list[Tensor], list[str]]:
+    """Up to `most` frames of a clip [3, T, H, W] and their times [T] in seconds as captions."""
+    t = clip.shape[1]
+    count = min(most, t)
+    chosen = [round(k * (t - 1) / max(count - 1, 1)) for k in range(count)]
+    images = [film(clip[:, k : k + 1]) for k in chosen]
+    return images, [f"{float(times[k]):.2f} s" for k in chosen]
+
+
+def spectrogram(audio: Tensor, rate: int) -> Tensor:
+    """A log-mel picture of sound [1, N]: float [3, mels, frames] in [0, 1], low tones below."""
+    mel = LogMel(rate=rate)(audio.detach().float().cpu()[None])[0]
+    low, high = mel.amin(), mel.amax()
+    return ((mel - low) / (high - low).clamp_min(1e-6)).flip(1).expand(3, -1, -1)
+
+
+def film_over_sound(clip: Tensor, step: float, audio: Tensor, rate: int) -> Tensor:
+    """A film strip above the spectrogram of the sound that starts with it, on one time axis.
+
+    Args:
+        clip: [3, T, H, W]; in each quarter of the sound stands the frame of its middle, nothing
+            where the clip has ended.
+        step: seconds between the frames.
+        audio: [1, N].
+
+    Returns:
+        float [3, H', 4 W] in [0, 1].
+    """
+    middles = [(k + 0.5) / 4 * audio.shape[-1] / rate for k in range(4)]
+    chosen = [int(t / step + 1e-6) for t in middles]
+    blank = torch.ones_like(clip[:, :1])
+    strip = torch.cat([film(clip[:, k : k + 1] if k < clip.shape[1] else blank) for k in chosen], 2)
+    height, width = strip.shape[1:]
+    below = F.interpolate(spectrogram(audio, rate)[None], (height, width), mode="nearest")[0]
+    return torch.cat([strip, torch.ones(3, max(height // 16, 1), width), below], 1)
+
+
+def best(logits: Tensor, names: tuple[str, ...]) -> str:
+    """The likeliest answer with its probability, as "90° (87 %)"."""
+    p = logits.detach().float().softmax(0)
+    k = int(p.argmax())
+    return f"{names[k]} ({100 * float(p[k]):.0f} %)"

@@ -1,0 +1,328 @@
+"""The run folder: what it holds, whose it is, and whether it is finished.
+
+config.yaml        what was asked for; replaying it gives the same weights
+run.json           the same in full, versions, commit, seed, times, what is odd about the media,
+                   whether it is finished
+data.jsonl         every example: name, group, label, and why it was left out, if it was
+metrics.csv        one row per `log_every` steps;  tensorboard/  the same, where installed
+unreadable.jsonl   files that could not be read
+checkpoints/       last.ckpt and the one before
+encoder.safetensors, encoder.json
+"""
+
+import json
+import os
+import platform
+import subprocess
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from .. import __version__
+from ..datasets.cache import write_text
+from ..datasets.source import Source
+from ..encoders.store import save_encoder
+from ..errors import InputError
+from ..progress import NOT_METRICS
+from ..tasks.task import Task
+from .args import TrainerArgs
+from .data import Lost
+from .module import Pretraining, Row
+from .optim import OptimizerArgs
+
+Record = dict[str, Any]
+
+
+class RunFolder:
+    """One run's folder.
+
+    Args:
+        path: it need not exist yet.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def claim(self) -> None:
+        """Makes the folder and tries to write there.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        probe = self.path / f".write-{os.getpid()}"
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: cannot write there ({error.strerror}); give another --out"
+            ) from error
+
+    def state(self) -> Record | None:
+        """The content of run.json, None where no run has begun.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = self.path / "run.json"
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:
+            raise InputError(f"{path}: damaged; give another --out") from error
+
+    def compare(self, record: Record, source: Source) -> None:
+        """Raises InputError if the run there was made of another config or other data."""
+        state = self.state()
+        assert state is not None
+        found = differences(state["record"], record)
+        if not found:
+            found = _data_differences(self.data(), source)
+        if found:
+            more = f"; {len(found) - 5} more" if len(found) > 5 else ""
+            raise InputError(
+                f"{self.path} holds another run: {'; '.join(found[:5])}{more}; "
+                "give another --out, or the same command as then"
+            )
+
+    def begin(
+        self,
+        record: Record,
+        config: Record | None,
+        source: Source,
+        dropped: list[Lost],
+        found: Record,
+    ) -> None:
+        """Writes down what the run is made of; run.json last: it says that the rest is there.
+
+        Args:
+            record: what the run follows from.
+            config: as the user gave it.
+            source: the media.
+            dropped: examples that are left out.
+            found: what a look at the media found: `notes` in words, and counts of odd `sound`.
+        """
+        why = {lost.index: lost.reason for lost in dropped}
+        lines = [
+            {
+                "name": source.name(i),
+                "group": source.group(i),
+                "label": source.label(i),
+                **({"left_out": why[i]} if i in why else {}),
+            }
+            for i in range(len(source))
+        ]
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        write_text(self.path / "data.jsonl", text)
+        write_text(self.path / "config.yaml", yaml.safe_dump(config or record, sort_keys=False))
+        state = {
+            "finished": False,
+            "seed": record["seed"],
+            "commit": commit(),
+            "versions": versions(),
+            "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "data": {
+                "examples": len(source),
+                "fingerprint": source.fingerprint(),
+                **found,
+            },
+            "record": record,
+        }
+        self.write_state(state)
+
+    def write_state(self, state: Record) -> None:
+        """Replaces run.json."""
+        write_text(self.path / "run.json", json.dumps(state, indent=1, ensure_ascii=False))
+
+    def data(self) -> list[Record]:
+        """The lines of data.jsonl."""
+        return [json.loads(line) for line in (self.path / "data.jsonl").read_text().splitlines()]
+
+    def used(self) -> list[int]:
+        """Numbers of the examples that the run trains on."""
+        return [i for i, entry in enumerate(self.data()) if "left_out" not in entry]
+
+    def newest_checkpoint(self) -> Path | None:
+        """The last whole checkpoint."""
+        for name in ("last.ckpt", "previous.ckpt"):
+            path = self.checkpoints / name
+            if path.is_dir() or (path.exists() and zipfile.is_zipfile(path)):
+                return path
+        return None
+
+
+def load_task(task: Task, folder: str | Path) -> None:
+    """Gives a task the weights that it had at the run's last checkpoint, heads included.
+
+    Raises:
+        InputError: no checkpoint there, or of another task.
+    """
+    path = RunFolder(folder).newest_checkpoint()
+    if path is None:
+        raise InputError(f"{folder}: holds no checkpoint; give the folder of a pretraining run")
+    weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    try:
+        task.load_state_dict({k.removeprefix("task."): v for k, v in weights.items()})
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: does not fit {type(task).__name__}; use the run's own config.yaml"
+        ) from error
+
+
+def _data_differences(there: list[Record], source: Source) -> list[str]:
+    old = {entry["name"]: entry for entry in there}
+    names = [source.name(i) for i in range(len(source))]
+    new = dict(zip(names, range(len(names)), strict=True))
+    found = _count([n for n in new if n not in old], "more") + _count(
+        [n for n in old if n not in new], "missing"
+    )
+    if found:
+        return found
+    if names != [entry["name"] for entry in there]:
+        return ["the same files in another order"]
+    for key, value in (("label", source.label), ("group", source.group)):
+        for entry, i in zip(there, range(len(names)), strict=True):
+            if entry[key] != value(i):
+                return [f"{key} of {names[i]}: {entry[key]} in the run, {value(i)} now"]
+    return []
+
+
+def _count(names: list[str], word: str) -> list[str]:
+    if not names:
+        return []
+    shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return [f"{len(names)} file{'s' if len(names) > 1 else ''} {word}: {shown}"]
+
+
+# What may change between two calls of one run: it decides where and how fast, not what is learned.
+HARMLESS = {
+    "out",
+    "trainer.workers",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.nodes",
+    "trainer.strategy",
+    "trainer.compile",
+    "trainer.checkpoint_every",
+    "trainer.log_every",
+    "trainer.max_unreadable",
+}
+
+
+def describe(
+    task: Task,
+    trainer: TrainerArgs,
+    optimizer: OptimizerArgs,
+    seed: int,
+    config: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Everything that the run follows from, as plain values; the config where there is one."""
+    encoders = {
+        name: {"class_path": class_path(encoder), "init_args": encoder.arguments}
+        for name, encoder in task.encoders.items()
+    }
+    views = {name: asdict(view) for name, view in task.views.items()}
+    record = {
+        "task": {"class_path": class_path(task), "encoders": encoders, "views": views},
+        "trainer": asdict(trainer),
+        "optimizer": asdict(optimizer),
+        "seed": seed,
+        **(config or {}),
+    }
+    return plain(record)
+
+
+def plain(value: Any) -> Any:
+    """The same as JSON and YAML would give it back."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def class_path(thing: object) -> str:
+    """The import path of an object's class."""
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """In words, every value that matters and differs between a run's record and this call."""
+    old, new = dict(_leaves(there)), dict(_leaves(here))
+    return [
+        f"{key}: {_word(old, key)} in the run, {_word(new, key)} now"
+        for key in dict.fromkeys([*old, *new])
+        if key not in HARMLESS and old.get(key, _ABSENT) != new.get(key, _ABSENT)
+    ]
+
+
+_ABSENT = object()
+
+
+def _word(leaves: dict[str, Any], key: str) -> str:
+    return json.dumps(leaves[key], ensure_ascii=False) if key in leaves else "absent"
+
+
+def _leaves(tree: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict) and tree:
+        for key, value in tree.items():
+            yield from _leaves(value, f"{where}.{key}" if where else str(key))
+    else:
+        yield where, tree
+
+
+@cache
+def commit() -> str:
+    """The git commit of this code, "" where it is no checkout or git is missing."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of this package, Python and the libraries that decide a result."""
+    found = {"pretexto": __version__, "python": platform.python_version()}
+    for name in ("torch", "torchvision", "torchaudio", "lightning", "av", "decord", "timm"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+def export(folder: RunFolder, task: Task, module: Pretraining, row: Row) -> None:
+    """Writes encoder.safetensors + encoder.json, one pair per encoder, then marks the run."""
+    state = folder.state()
+    assert state is not None
+    metric = next((name for name in row if name not in NOT_METRICS), "loss")
+    card = {
+        "task": class_path(task),
+        "pretext_metric": {metric: row.get(metric)},
+        "steps": module.total,
+        "seed": module.seed,
+        "commit": state["commit"],
+        "versions": state["versions"],
+        "unreadable": len(module.stream.unreadable),
+        "data": state["data"]["fingerprint"],
+    }
+    for number, (name, encoder) in enumerate(task.encoders.items()):
+        stem = "encoder" if number == 0 else f"encoder-{name}"
+        save_encoder(folder.path, encoder, task.views[name], plain(card), name=stem)
+    ended = {"finished": True, "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "last": plain(row)}
+    folder.write_state({**state, **ended})

@@ -1,0 +1,152 @@
+"""Before training: can the task use these media at all?"""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from ..datasets.source import Source
+from ..errors import InputError
+from ..modalities import rng as draw
+from ..modalities.media import MediaError
+from ..tasks.task import Task
+from .data import Lost
+
+Found = Lost | tuple[bool, bool, bool]  # why an example is lost, or what is odd about it
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a look at the media found.
+
+    Attributes:
+        looked_at: how many examples.
+        unsuitable: those that the task cannot use, such as clips without sound.
+        unreadable: those that nobody could use.
+        narrow: how many have sound of a lower rate than the task hears.
+        surround: how many have sound of more than two channels.
+        unmeasured: of how many no motion is known, where the task chooses by it.
+    """
+
+    looked_at: int
+    unsuitable: list[Lost] = field(default_factory=list)
+    unreadable: list[Lost] = field(default_factory=list)
+    narrow: int = 0
+    surround: int = 0
+    unmeasured: int = 0
+
+
+def look(
+    source: Source, task: Task, *, seed: int = 0, most: int = 1000, say: Callable[[str], None]
+) -> Verdict:
+    """Probes and plans up to `most` evenly spread examples; decodes nothing.
+
+    Raises:
+        InputError: the source is empty.
+    """
+    n = len(source)
+    if n == 0:
+        raise InputError("the data holds no example: give a folder with media, or another split")
+    count = min(n, most)
+    chosen = [k * n // count for k in range(count)]
+    by_motion = chooses_by_motion(task)
+
+    def judge(i: int) -> Found:
+        try:
+            info = source.info(i)
+            plan = task.plan(info, draw.generator(seed, 0, i))
+        except MediaError as error:
+            return Lost(i, source.name(i), error.stage, error.reason)
+        narrow = plan.audio is not None and info.audio_rate < plan.audio.rate
+        surround = plan.audio is not None and info.audio_channels > 2
+        return narrow, surround, by_motion and info.has_video and not info.motion
+
+    unsuitable, unreadable, odd = [], [], []
+    for found in _progress(_in_threads(judge, chosen), count, say):
+        if isinstance(found, Lost):
+            (unsuitable if found.stage == "plan" else unreadable).append(found)
+        else:
+            odd.append(found)
+    return Verdict(count, unsuitable, unreadable, *map(sum, zip(*odd, strict=True)))
+
+
+def refuse_unsuitable(verdict: Verdict, task: Task) -> None:
+    """Raises InputError if there are any, naming the first and the remedy."""
+    if verdict.unsuitable:
+        raise InputError(
+            f"{in_words(verdict, task)}; remove them, or set trainer.drop_unsuitable to true to "
+            "train without them"
+        )
+
+
+def refuse_too_few(examples: int, verdict: Verdict) -> None:
+    """Raises InputError if fewer than two can be used, naming the first that cannot and why."""
+    bad = verdict.unsuitable + verdict.unreadable
+    usable = examples - len(bad)
+    if usable < 2:
+        why = f" ({bad[0].name}: {bad[0].stage}: {bad[0].reason})" if bad else ""
+        raise InputError(
+            f"{usable} of {examples} examples can be used, and training needs two at least{why}: "
+            "give more media"
+        )
+
+
+def in_words(verdict: Verdict, task: Task) -> str:
+    """How many examples the task cannot use, the first of them, and why."""
+    first = "; ".join(f"{lost.name}: {lost.reason}" for lost in verdict.unsuitable[:3])
+    more = " …" if len(verdict.unsuitable) > 3 else ""
+    count = f"{len(verdict.unsuitable)} of {verdict.looked_at} examples"
+    return f"{type(task).__name__} cannot use {count}: {first}{more}"
+
+
+def sound_in_words(verdict: Verdict) -> str:
+    """What is odd about the sound that the task will hear; empty if nothing is."""
+    said = []
+    if verdict.narrow:
+        said.append(f"{verdict.narrow} of a lower rate than the encoder's (no high frequencies)")
+    if verdict.surround:
+        said.append(f"{verdict.surround} of more than two channels (all are averaged)")
+    return f"sound of {verdict.looked_at} examples: {', '.join(said)}" if said else ""
+
+
+def chooses_by_motion(task: Task) -> bool:
+    """Whether a task chooses its stretches by their motion, where that is known."""
+    return getattr(task, "motion", False) is True
+
+
+def motion_in_words(verdict: Verdict, *tasks: Task) -> str:
+    """That these tasks choose uniformly where no motion is known, and the remedy; else empty."""
+    if not verdict.unmeasured:
+        return ""
+    names = " and ".join(dict.fromkeys(type(task).__name__ for task in tasks))
+    return (
+        f"motion is unknown in {verdict.unmeasured} of {verdict.looked_at} examples, where {names} "
+        "will choose stretches uniformly: to choose moving ones, run `pretexto index DATA --out "
+        "X.parquet` and give --data X.parquet"
+    )
+
+
+def sound_counts(verdict: Verdict) -> dict[str, int]:
+    """The same for run.json."""
+    return {
+        "looked_at": verdict.looked_at,
+        "lower_rate": verdict.narrow,
+        "more_than_two_channels": verdict.surround,
+    }
+
+
+def _in_threads(judge: Callable[[int], Found], chosen: list[int]) -> Iterator[Found]:
+    pool = ThreadPoolExecutor(8)
+    try:
+        yield from pool.map(judge, chosen)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _progress(results: Iterator[Found], count: int, say: Callable[[str], None]) -> Iterator[Found]:
+    last = time.monotonic() - 8  # a first line after two seconds
+    for done, result in enumerate(results):
+        if time.monotonic() - last > 10:
+            last = time.monotonic()
+            say(f"looking at the media: {done}/{count}")
+        yield result
