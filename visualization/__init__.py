@@ -1,0 +1,1 @@
+"""Pictures of puzzles, motion, sound and mistakes."""

@@ -1,0 +1,1 @@
+"""Published sets in their official layouts and splits."""

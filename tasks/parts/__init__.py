@@ -1,0 +1,1 @@
+"""What tasks are built of: inputs, sampling, guards, heads, losses, pictures."""

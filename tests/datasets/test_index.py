@@ -17,11 +17,11 @@ from PIL import Image
 
 from pretexto.cli import main
 from pretexto.datasets.folder import Folder
+from pretexto.datasets.index import build as indexing
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.index.checkpoint import Journal
 from pretexto.datasets.index.schema import KEY
 from pretexto.datasets.index.source import Index, inside
-from pretexto.datasets.index.source import build as indexing
 from pretexto.datasets.index.table import Rows
 from pretexto.datasets.open import open_source
 from pretexto.datasets.source import Source
@@ -37,7 +37,7 @@ SPEED = 40  # hundredths of the picture's longer side per second
 
 @pytest.fixture(autouse=True)
 def _children_find_the_jobs(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))
 
 
 def picture(path: Path, seed: int) -> None:
@@ -81,7 +81,7 @@ def index(folder, tmp_path_factory):
     """The folder's index and report, made with the misbehaving job."""
     out = tmp_path_factory.mktemp("index") / "index.parquet"
     patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    patch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))
     patch.setattr(indexing, "_with_name", child_jobs.scan)
     report = run_scan(folder, out)
     patch.undo()
@@ -196,7 +196,7 @@ def test_killed_in_the_middle_and_run_again_it_gives_the_same_index(folder, tmp_
     root, out = tmp_path / "media", tmp_path / "index.parquet"
     shutil.copytree(folder, root, ignore=shutil.ignore_patterns("crash*", "hang*"))
     code = (
-        "import sys, child_jobs; from pretexto.datasets import indexing\n"
+        "import sys, child_jobs; from pretexto.datasets.index import build as indexing\n"
         "indexing._with_name = child_jobs.scan\n"
         "indexing.scan(sys.argv[1], sys.argv[2], jobs=1)"
     )

@@ -1,4 +1,4 @@
-"""What each of two gloo processes runs for tests/test_ntxent.py; spawned children import it."""
+"""What each of two gloo processes runs for tests/tasks/test_ntxent.py."""
 
 from itertools import product
 

@@ -7,8 +7,8 @@ import media_factory as make
 import pytest
 
 from pretexto.cli import main
+from pretexto.datasets.index import build as indexing
 from pretexto.datasets.index.build import scan
-from pretexto.datasets.index.source import build as indexing
 from pretexto.datasets.open import open_source
 from pretexto.errors import InputError
 from pretexto.evaluation.splits import splits

@@ -174,7 +174,7 @@ def test_workers_forked_after_opencv_was_used_do_not_hang():
     # OpenCV's thread pool does not survive a fork; the test's time limit is the assertion.
     code = """
 import numpy, torch
-from pretexto.modalities.opencv import opencv
+from pretexto.modalities.decode.pixels import opencv
 cv2 = opencv()
 for _ in range(3):
     cv2.resize(numpy.zeros((2000, 2000, 3), numpy.uint8), (999, 777), interpolation=cv2.INTER_AREA)

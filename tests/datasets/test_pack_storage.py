@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from test_packs import in_this_process
 
+from pretexto.datasets.index import build as indexing
 from pretexto.datasets.index.build import scan
-from pretexto.datasets.index.source import build as indexing
 from pretexto.datasets.open import open_source
+from pretexto.datasets.packs import write as packing
 from pretexto.datasets.packs.format import NAME
 from pretexto.datasets.packs.source import Packs
-from pretexto.datasets.packs.source import write as packing
 from pretexto.datasets.packs.storage import RemoteFolder
 from pretexto.datasets.packs.write import pack
 from pretexto.errors import InputError

@@ -19,13 +19,13 @@ from helpers import shared_data
 from PIL import Image
 
 from pretexto.cli import main
+from pretexto.datasets.index import build as indexing
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.index.source import Index
-from pretexto.datasets.index.source import build as indexing
 from pretexto.datasets.open import open_source
+from pretexto.datasets.packs import write as packing
 from pretexto.datasets.packs.format import NAME, verify
 from pretexto.datasets.packs.source import Packs
-from pretexto.datasets.packs.source import write as packing
 from pretexto.datasets.packs.transcode import PackSettings, pack_job
 from pretexto.datasets.packs.write import pack
 from pretexto.errors import InputError
@@ -299,8 +299,8 @@ def test_interrupted_it_goes_on_and_gives_the_same_files(index, packed, folder, 
 def test_killed_in_the_middle_it_goes_on(index, tmp_path):
     out = tmp_path / "pack"
     code = (
-        "import sys, child_jobs; from pretexto.datasets import packing\n"
-        "from pretexto.datasets.packs.source.transcode import PackSettings\n"
+        "import sys, child_jobs; from pretexto.datasets.packs import write as packing\n"
+        "from pretexto.datasets.packs.transcode import PackSettings\n"
         "packing._job = child_jobs.pack\n"
         "packing.pack(sys.argv[1], sys.argv[2], PackSettings(48), shard_bytes=1)"
     )

@@ -26,7 +26,7 @@ LIMITS = Limits(30, 1024)
 
 @pytest.fixture(autouse=True)
 def _children_find_the_jobs(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))
 
 
 @pytest.fixture(scope="module")

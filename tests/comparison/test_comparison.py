@@ -27,7 +27,7 @@ from pretexto.comparison.grid import (
 )
 from pretexto.errors import InputError
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1] / "helpers"
 
 
 # The plan

@@ -18,7 +18,7 @@ MANY = """
 import re, sys, time
 import torch, pyarrow.parquet
 from pretexto.datasets.index import Index
-from pretexto.modalities import draw
+from pretexto.modalities import rng as draw
 path = sys.argv[1]
 def held(what):
     return int(re.search(what + r": +(\\d+)", open("/proc/self/smaps_rollup").read())[1]) / 1024

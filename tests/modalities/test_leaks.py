@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers import shared_data
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "helpers"
 
 
 def measured(what: str, folder: Path, count: int) -> dict:

@@ -1,6 +1,6 @@
 """720 damaged files: none crashes or hangs its reader, and no wrong frame goes unnoticed.
 
-`make test-slow TESTS=tests/test_mutants.py` reads them all; `make test` a sample.
+`make test-slow TESTS=tests/modalities/test_mutants.py` reads them all; `make test` a sample.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ TELLING = {"h264_bframes.mkv": [7, 12, 23, 35, 45], "h264_mp2.ts": [14, 24, 36]}
 @pytest.fixture(scope="module")
 def child():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))
         with Child(mutant_jobs.judge, LIMITS) as child:
             yield child
 
