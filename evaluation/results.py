@@ -15,7 +15,8 @@ from ..datasets.source import Source
 from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..modalities.input_spec import InputSpec
-from .features import Features, weights_hash
+from .cache import weights_hash
+from .features import Features, device_of, precision
 from .metrics import Outcome, per_class
 from .splits import Split
 from .stamp import MEAN, Protocol, Row, comparable, environment
@@ -147,7 +148,7 @@ class Setting:
     source: Source
     fingerprint: str
     data_name: str
-    view: InputSpec
+    spec: InputSpec
     clips: int
     crops: int
     pretrained_on: frozenset[str] | None
@@ -161,7 +162,7 @@ class Setting:
             data_name=self.data_name,
             split=split,
             split_hash=split_hash,
-            view=asdict(self.view),
+            view=asdict(self.spec),
             clips=self.clips,
             crops=self.crops,
             recipe=outcome.recipe,
@@ -181,6 +182,7 @@ def circumstances(
     seed: int,
     features: Features,
     unlabelled: int,
+    device: str,
 ) -> dict[str, Any]:
     """The fields of Row that do not depend on method, split or level."""
     cls = type(encoder)
@@ -199,6 +201,7 @@ def circumstances(
         "unreadable_names": names[:NAMED_FILES],
         "unreadable_pretraining": len(lost) if isinstance(lost, list | tuple | dict) else lost,
         "unlabelled": unlabelled,
+        "precision": precision(device_of(device)),
         "card": {k: words[k] for k in ("steps", "pretext_metric", "seed", "data") if k in words},
     }
 
@@ -250,6 +253,7 @@ def _mean(same: list[Outcome]) -> Outcome:
         n_test=sum(o.n_test for o in same),
         validation=sum(checked) / n if len(checked) == n else None,
         strength=None,
+        lr=None,
         confusion=torch.stack(counts).sum(0) if len(counts) == n else None,
     )
 
@@ -276,6 +280,7 @@ def _split_rows(
             best=best[o.recipe] == level if o.recipe in best else None,
             validation=o.validation,
             strength=o.strength,
+            lr=o.lr,
             seen_in_pretraining=seen,
             per_class=_by_name(setting.source, o.confusion),
             confusion=None if o.confusion is None else o.confusion.tolist(),
