@@ -159,9 +159,10 @@ def _check_keys(
     node: Tree, kinds: dict[str, Any] | None, required: list[str], where: str, owner: str
 ) -> None:
     """Args: kinds: type by key, None: any key; where: the config and the path of keys so far."""
-    for key, value in node.items() if kinds is not None else ():
-        _known(key, kinds, where, owner)
-        _check(value, kinds[key], _below(where, key))
+    for key, value in node.items():
+        if kinds is not None:
+            _known(key, kinds, where, owner)
+            _check(value, kinds[key], _below(where, key))
     for key in required:
         if key not in node:
             raise InputError(f"{where.rstrip(':')}: {owner} requires {key}")
