@@ -67,7 +67,8 @@ def read_rows(file: Path) -> list[Row]:
 def print_rows(rows: Sequence[Row]) -> None:
     """Small tables on stdout, one column per protocol: mean over seeds, 95 % interval, chance.
 
-    Of several splits only their mean is shown. A star marks the level picked on validation.
+    Of several splits only their mean is shown. A star marks the level picked on validation. What
+    an encoder saw of the test files in pretraining is said below.
     """
     columns = comparable(_final(rows))
     tables: dict[tuple[str, ...], list[list[Row]]] = {}
@@ -80,6 +81,24 @@ def print_rows(rows: Sequence[Row]) -> None:
         row = groups[0][0]
         title = f"{method} on {row.stamp.data_name}, {row.stamp.split}: {clips}, {recipe}"
         _table(title, *_lines(groups))
+    for line in leaks(rows):
+        print(line)
+
+
+def leaks(rows: Iterable[Row]) -> list[str]:
+    """In words, which encoders saw how many of the files that they are tested on."""
+    most: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        seen = most.get(key := (row.task, row.stamp.data_name))
+        if row.seen_in_pretraining and row.seen_in_pretraining > (
+            seen.seen_in_pretraining or 0 if seen else 0
+        ):
+            most[key] = row
+    return [
+        f"caution: {task.rpartition('.')[2]} saw {row.seen_in_pretraining} test files of {data} "
+        "in pretraining: its numbers are not those on unseen media"
+        for (task, data), row in most.items()
+    ]
 
 
 def _final(rows: Sequence[Row]) -> list[Row]:
