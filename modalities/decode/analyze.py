@@ -11,6 +11,7 @@ from ..image import Picture, still_picture
 from ..media import MediaInfo
 from ..motion import Motion
 from . import packet_index, stored_timeline
+from .audio import to_packed_floats
 from .demuxer import Medium
 from .failures import failing
 from .ffmpeg_log import complaints
@@ -143,16 +144,14 @@ class Loudness:
 
     def add(self, frame) -> None:
         """Takes the next decoded frame of sound."""
-        from av import AudioResampler
-
         frame.pts = None
         if self._resampler is None:
             self._layout = frame.layout
-            self._resampler = AudioResampler("flt", self._layout.name, _RATE)
+            self._resampler = to_packed_floats(self._layout.name, _RATE)
         try:
             parts = self._resampler.resample(frame)
         except ValueError:  # the stream changed its rate or layout
-            self._resampler = AudioResampler("flt", self._layout.name, _RATE)
+            self._resampler = to_packed_floats(self._layout.name, _RATE)
             parts = self._resampler.resample(frame)
         # Encoders hear the mean of all channels; FFmpeg's mono weighs them.
         channels = self._layout.nb_channels

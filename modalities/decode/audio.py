@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,10 +17,14 @@ from ..media import AudioSpan, MediaError, PastEnd
 from .failures import Missed
 from .packet_index import AudioTrack
 
+if TYPE_CHECKING:
+    from av import AudioResampler
+
 _PREROLL = Fraction(1, 2)  # seconds decoded and dropped, so that codecs with memory settle
 _NEAR = 10  # seconds from the sound's start within which decoding starts there
 _PHASES = 1024  # at most in a table of resampling filters
 _MAX_SAMPLES = 1 << 30
+_CHANNELS = 64  # of swresample, at most
 
 
 class Excerpt:
@@ -205,19 +210,27 @@ class Sound:
 
     def _converted(self, frame) -> list[NDArray[np.float32]]:
         """The frame's samples [C, n] in the layout and rate that the track began with."""
-        from av import AudioResampler
-
         frame.pts = None
         if self._resampler is None:
-            self._resampler = AudioResampler("flt", self.track.layout, self.track.rate)
+            self._resampler = to_packed_floats(self.track.layout, self.track.rate)
         try:
             frames = self._resampler.resample(frame)
         except ValueError:  # the stream changed its rate, layout or format
-            self._resampler = AudioResampler("flt", self.track.layout, self.track.rate)
+            self._resampler = to_packed_floats(self.track.layout, self.track.rate)
             frames = self._resampler.resample(frame)
         # Packed samples only: PyAV crashes on to_ndarray of eight planar channels.
         channels = self.track.channels
         return [f.to_ndarray().astype(np.float32).reshape(-1, channels).T for f in frames]
+
+
+def to_packed_floats(layout: str, rate: int) -> "AudioResampler":
+    """A converter of frames of sound. Raises ValueError for more channels than FFmpeg's has."""
+    from av import AudioLayout, AudioResampler
+
+    channels = AudioLayout(layout).nb_channels
+    if channels > _CHANNELS:
+        raise ValueError(f"{channels} channels of sound, of which FFmpeg converts {_CHANNELS}")
+    return AudioResampler("flt", layout, rate)
 
 
 def _runs(track: AudioTrack, zero: Fraction, excerpts: Sequence[Excerpt]) -> list[Run]:
