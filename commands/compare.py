@@ -30,6 +30,7 @@ DEFAULTS = {
 
 def arguments(parser) -> None:
     parser.add_argument("--config", required=True, help="YAML file or shipped recipe")
+    parser.add_argument("--encoder", help="short name (docs/encoders.md), or a run to start from")
     parser.add_argument("--data", help="folder, index, pack or `synthetic`; default: the config's")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--out", help="folder of the comparison; default: runs/CONFIG")
@@ -46,7 +47,7 @@ def arguments(parser) -> None:
 
 
 def run(args) -> int:
-    tree = load_tree(args.config, args.overrides)
+    tree = load_tree(args.config, args.overrides, args.encoder)
     for key in ("data", "kind", "seeds", "clips", "crops"):
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)
@@ -61,6 +62,8 @@ def run(args) -> int:
 def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) -> int:
     """Runs the comparison that the tree says; returns 1 if some runs failed, else 0."""
     from ..comparison.compare import Entry, compare
+    from ..reporting.html import write_report
+    from ..visualization.examples import save_evidence
 
     tree = resolved({**DEFAULTS, "data": "synthetic", **tree}, schema(), origin)
     # Built once here so that a mistake in one task is told before the first run, not hours later.
@@ -84,9 +87,11 @@ def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) ->
         tuning=objects["tuning"],
         jobs=jobs or min(2, os.cpu_count() or 1),
         command=shlex.join(["pretexto", *sys.argv[1:]]),
+        evidence=save_evidence,
+        on_trial=partial(write_report, source=source),
     )
     print((out / "results.md").read_text())
-    print(f"report: {comparison.report}")
+    print(f"report: {out / 'report.html'}")
     for failed, reason in comparison.failed.items():
         print(f"FAILED {failed.words(folds=True)}: {reason}", file=sys.stderr)
     return 1 if comparison.failed else 0

@@ -53,6 +53,10 @@ MISTAKES = [
     (["pretrain", "--config", "rotation", "--task.size", "big"], "task.size"),
     (["pretrain", "--config", "rotation", "--trainer.steps", "many"], "trainer.steps"),
     (["pretrain", "--config", "rotation", "--task.encoder", "x"], "cannot be swapped"),
+    (["pretrain", "--config", "rotation", "--encoder", "resnet81"], "did you mean resnet18"),
+    (["pretrain", "--config", "rotation", "--encoder", "cnn14"], "is for audio, not for image"),
+    (["pretrain", "--config", "rotation", "--encoder", "no/run"], "no such folder of a run"),
+    (["compare", "--config", "four_tasks", "--encoder", "r3d18"], "did you mean r3d_18"),
     (["pretrain", "--config", "rotation", "--task.class_path", "x.Y"], "cannot be swapped"),
     (["pretrain", "--config", "rotation", "--data", "no/such/folder"], "no/such/folder"),
     (["evaluate", "liner", "--encoder", "x", "--data", "y"], "liner"),
@@ -133,7 +137,7 @@ def test_a_seed_in_a_config_is_checked_too(capsys, tmp_path):
         words = ["pretrain", "--config", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "x")]
         assert cli.main(words) == 2
         error = capsys.readouterr().err
-        assert f"mine.yaml: seed: Not of type Seed: {seed} " in error
+        assert f"mine.yaml: seed: {seed} is not a whole number from 0" in error
     assert not (tmp_path / "x").exists()
 
 
