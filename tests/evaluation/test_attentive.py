@@ -75,7 +75,7 @@ def test_what_only_attention_finds_is_found_and_no_mean_has_it():
     tokens, y = marked()
     found = top1(attentive(tokens.bfloat16(), y, SPLIT, 2, counts=ONES, seed=0))
     blind = top1(linear(tokens.mean(1), y, SPLIT, 2))
-    # Measured over five seeds: 0.99 to 1 against 0.4 to 0.55.
+    # Measured over five seeds: always 1 against 0.44 to 0.58.
     assert found.value > 0.9
     assert blind.value < 0.65
     assert found.validation > 0.9
