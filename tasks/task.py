@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from ..encoders.encoder import Encoder
 from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaInfo, Plan, Sample
+from .parts.input import Input
 
 Batch = dict[str, Tensor]
 
@@ -83,14 +84,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A counter-measure against a shortcut.
+    """A counter-measure against a shortcut: a transform or a filter, and a look at its cue.
 
     Attributes:
-        name: of the constructor's switch that turns it off.
+        name: the field of the task's `guards` that turns it off.
         cue: the shortcut it removes, in words.
         enabled: whether it is on in this task.
-        probe: from a batch (after `augment`) the cue alone, [B, F]; a linear classifier on it
-            must stay at chance while the guard is on.
+        probe: from a batch (after `augment`) the cue alone. [B, F]: the answer, batch["target"],
+            must not follow from it. [B, 2, F]: the cue of both sides of B pairs; which belong
+            together must not follow from it.
     """
 
     name: str
@@ -107,7 +109,7 @@ class Audit:
         name: a word for it.
         cue: the shortcut, in words.
         remedy: what can be done about the data, in words.
-        probe: from a batch (after `augment`) the cue alone, [B, F] or [P, F].
+        probe: as a Guard's.
     """
 
     name: str
@@ -124,26 +126,43 @@ class Task(nn.Module, ABC):
     it applies what `example` drew. The loader adds "index" and "label" to every example; only
     the supervised control may look at the label.
 
+    `plan`, `example` and `forward` may name one more argument, `progress`, and are then told how
+    far training has come.
+
+    Args:
+        inputs: what encoders look at, by the names under which the task uses them; the first one
+            is the main one.
+
     Attributes:
-        phases: names of alternating optimisation phases, each with its own optimiser; empty for
-            the ordinary case.
+        phases: alternating optimisations; none for the ordinary case.
         guards: the shortcut counter-measures, on or off.
         audits: shortcuts without a counter-measure, to be looked for in the data.
     """
 
-    phases: tuple[str, ...] = ()
+    phases: tuple[Phase, ...] = ()
     guards: tuple[Guard, ...] = ()
     audits: tuple[Audit, ...] = ()
 
-    @property
-    @abstractmethod
-    def encoders(self) -> dict[str, Encoder]:
-        """The encoders that the run exports, by modality; the first is the main one."""
+    def __init__(self, **inputs: Input):
+        super().__init__()
+        self._inputs = tuple(inputs)
+        for name, value in inputs.items():
+            setattr(self, name, value)
 
     @property
-    @abstractmethod
-    def views(self) -> dict[str, InputSpec]:
+    def inputs(self) -> dict[str, Input]:
+        """The inputs by name."""
+        return {name: getattr(self, name) for name in self._inputs}
+
+    @property
+    def encoders(self) -> dict[str, Encoder]:
+        """The encoders that the run exports, by modality; the first is the main one."""
+        return {value.modality: value.encoder for value in self.inputs.values()}
+
+    @property
+    def specs(self) -> dict[str, InputSpec]:
         """What each of them looks at, by the same names."""
+        return {value.modality: value.spec for value in self.inputs.values()}
 
     @abstractmethod
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
@@ -161,9 +180,15 @@ class Task(nn.Module, ABC):
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         """Loss and metrics of an augmented batch."""
 
-    def parameters_of(self, phase: str) -> list[nn.Parameter]:
-        """The parameters that one phase's optimiser moves; only for tasks with phases."""
-        raise NotImplementedError(f"{type(self).__name__} names phases but not their parameters")
+    def param_groups(self, phase: str | None = None) -> list[dict[str, Any]]:
+        """What an optimiser moves, in one phase or at all: the trainable parameters.
 
-    def after_step(self) -> None:
+        Each group has "params", and may have "lr_scale", a factor of the recipe's learning rate,
+        and "weight_decay" in place of the recipe's.
+        """
+        if phase is not None:
+            raise NotImplementedError(f"{type(self).__name__} has phases but no groups of its own")
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+
+    def after_step(self, phase: str | None = None, progress: Progress = START) -> None:
         """Called after each optimiser step: EMA teachers, queues."""

@@ -1,10 +1,10 @@
 """Contrastive losses within a batch, also across processes."""
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
+
+from .across import gathered, processes, summed
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -26,7 +26,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, 
     """
     both = torch.stack([first, second], 1)
     own = F.normalize(_exact(both), dim=2)
-    keys, offset, total = _gather(own)
+    keys, offset = gathered(own)
     n = len(own)
     queries = own.transpose(0, 1).reshape(2 * n, -1)
     pool = keys.transpose(0, 1).reshape(2 * len(keys), -1)
@@ -36,9 +36,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, 
     itself = torch.cat([here, here + len(keys)])
     partner = torch.cat([here + len(keys), here])
     logits = logits.scatter(1, itself[:, None], -torch.inf)
-    losses = F.cross_entropy(logits, partner, reduction="sum")
-    found = (logits.detach().argmax(1) == partner).float().mean()
-    return losses * _processes() / (2 * total), found
+    return _mean_over_all(logits, partner, 2 * len(keys))
 
 
 def info_nce(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -73,12 +71,18 @@ def match(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         the mean loss, and the share of queries whose greatest product is with their key.
     """
-    everyone, offset, total = _gather(_exact(keys)[:, None])
+    everyone, offset = gathered(_exact(keys))
     with torch.autocast(queries.device.type, enabled=False):
-        logits = _exact(queries) @ everyone[:, 0].T
+        logits = _exact(queries) @ everyone.T
     own = torch.arange(len(queries), device=queries.device) + offset
-    loss = F.cross_entropy(logits, own, reduction="sum") * _processes() / total
-    return loss, (logits.detach().argmax(1) == own).float().mean()
+    return _mean_over_all(logits, own, len(everyone))
+
+
+def _mean_over_all(logits: Tensor, partner: Tensor, total: int) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and share of right choices over the `total` rows of all processes."""
+    losses = F.cross_entropy(logits, partner, reduction="sum")
+    right = summed((logits.detach().argmax(1) == partner).float().sum())
+    return losses * processes() / total, right / total
 
 
 def _exact(x: Tensor) -> Tensor:
@@ -86,20 +90,6 @@ def _exact(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def _processes() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def _gather(own: Tensor) -> tuple[Tensor, int, int]:
-    """Rows [N, …, D] of all processes, where ours start among them, and how many there are."""
-    n, world = len(own), _processes()
-    if world == 1:
-        return own, 0, n
-    counts = [torch.zeros(1, dtype=torch.int64, device=own.device) for _ in range(world)]
-    dist.all_gather(counts, torch.tensor([n], device=own.device))
-    sizes = torch.cat(counts).tolist()
-    # A process that lost an unreadable file has fewer rows; collectives want equal shapes.
-    padded = F.pad(own, (0, 0, 0, 0, 0, max(sizes) - n))
-    everyone = all_gather(padded)
-    rows = torch.cat([x[:size] for x, size in zip(everyone, sizes, strict=True)])
-    return rows, sum(sizes[: dist.get_rank()]), sum(sizes)
+def cosines(first: Tensor, second: Tensor) -> Tensor:
+    """Cosine of each of [N, D] with each of [M, D], without gradient: [N, M]."""
+    return F.normalize(first.detach(), dim=1) @ F.normalize(second.detach(), dim=1).T
