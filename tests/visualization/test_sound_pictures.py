@@ -10,9 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from report_fakes import fill
 from small_world import train
 from spelled_pairs import medium
-from test_report import fill
 from torch import Tensor, nn
 
 from pretexto import cli
