@@ -4,9 +4,10 @@ Moments are float [B, N, C, T, H, W] in [0, 1], B tuples of N clips in the order
 they were read, uint8 [N, 3, T, S, S].
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 
 import torch
 import torch.nn.functional as F
@@ -72,14 +73,30 @@ class MomentGuards:
 def probe_of(
     measure: Callable[[Tensor], Tensor], moments: Callable[[Batch], Tensor]
 ) -> Callable[[Batch], Tensor]:
-    """A guard's probe: a measure [B, N, F] of the moments of a batch, side by side [B, N · F]."""
+    """A guard's probe: a measure [B, N, F] of the moments of a batch, and how the moments compare.
+
+    Probes learn from few examples; what they are to find of an order is laid open to them: the
+    values, the differences of every two, and which of every three lies between the others.
+    """
     return partial(_measured, measure, moments)
 
 
 def _measured(
     measure: Callable[[Tensor], Tensor], moments: Callable[[Batch], Tensor], batch: Batch
 ) -> Tensor:
-    return measure(moments(batch)).flatten(1)
+    values = measure(moments(batch))
+    pairs = combinations(range(values.shape[1]), 2)
+    steps = [values[:, j] - values[:, i] for i, j in pairs]
+    return torch.cat([values.flatten(1), *steps, *_between(values)], 1)
+
+
+def _between(values: Tensor) -> Iterator[Tensor]:
+    """For every three of [B, N, F]: [B, F], above 0 where one lies between the others."""
+    for three in combinations(range(values.shape[1]), 3):
+        for middle in three:
+            first, last = (values[:, k] for k in three if k != middle)
+            turn = (values[:, middle] - first) * (last - values[:, middle])
+            yield turn / (turn.abs() + 1e-8)
 
 
 def shown(batch: Batch) -> Tensor:

@@ -5,6 +5,8 @@ import inspect
 import math
 import pkgutil
 from collections.abc import Iterable, Iterator
+from dataclasses import fields as fields_of
+from dataclasses import is_dataclass, replace
 from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
@@ -23,6 +25,7 @@ from pretexto.modalities.rng import generator
 from pretexto.tasks.parts.audio_input import AudioInput
 from pretexto.tasks.parts.clip_input import ClipInput
 from pretexto.tasks.parts.input import Input
+from pretexto.tasks.parts.transforms import Colour
 from pretexto.tasks.task import Batch, Task
 
 # What keeps an encoder cheap; one that is not named here is built with its defaults.
@@ -91,6 +94,28 @@ def build_task(cls: type[Task], encoders: dict[str, Encoder], **options: Any) ->
         arguments.setdefault(name, build_input(encoders[name], kinds))
     torch.manual_seed(0)
     return cls(**arguments)
+
+
+def make_task(cls: type[Task], *encoders: Encoder, **options: Any) -> Task:
+    """A task around encoders, with the fields of its inputs, crop and guards given side by side.
+
+    `colour=0.2` stands for a jitter of that strength, and 0 for none.
+    """
+    given: dict[str, Any] = {}
+    for (name, kinds), encoder in zip(wanted(cls).items(), encoders, strict=True):
+        kind = AudioInput if encoder.modality == "audio" else ClipInput
+        assert kind in kinds
+        fields = inspect.signature(kind).parameters.keys() & options.keys()
+        given[name] = kind(encoder, **{field: options.pop(field) for field in fields})
+    for name, parameter in inspect.signature(cls).parameters.items():
+        default = parameter.default
+        if name == "colour" and isinstance(options.get(name), float | int):
+            s = options[name]
+            options[name] = Colour(s, s, s, s / 4)
+        if name not in options and is_dataclass(default):
+            known = {field.name for field in fields_of(default)} & options.keys()
+            options[name] = replace(default, **{field: options.pop(field) for field in known})
+    return cls(**given, **options)
 
 
 def fitting(cls: type[Task], pool: list[type[Encoder]]) -> Iterator[dict[str, type[Encoder]]]:
