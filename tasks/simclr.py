@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError
+from ..modalities.input_spec import as_float
 from ..modalities.media import MediaInfo, Plan, Sample
 from .parts.clip_input import ClipInput
 from .parts.heads import projector
@@ -97,7 +98,7 @@ class SimCLR(Task):
 
     def _view(self, batch: Batch, k: int) -> Tensor:
         drawn = of_view(batch, k, ("colour", "blur"))
-        x = self.colour.apply(batch["views"][:, k], drawn)
+        x = self.colour.apply(as_float(batch["views"][:, k]), drawn)
         return self.blur.apply(x, drawn)
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:

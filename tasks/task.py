@@ -1,8 +1,9 @@
 """Task: the seam between media and training. Every pretext task is one final subclass."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, NamedTuple
 
 from torch import Generator, Tensor, nn
@@ -118,6 +119,27 @@ class Audit:
     probe: Callable[[Batch], Tensor]
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a task does otherwise than most, as far as tests that all tasks must pass have to know.
+
+    Attributes:
+        overfits_to: share of its first loss below which the loss of one fixed batch falls in 150
+            steps, the first metric reaching 1; None for losses without a floor that is known, as of
+            a critic or of a moving teacher.
+        unit_metrics: whether all metrics lie in [0, 1].
+        not_pictures: names of tensors of an example with four or more axes that are no pictures,
+            which would travel as bytes.
+        within_process: whether some of the puzzle is made of the batch of one process alone, so
+            that two processes with half a batch each do not train as one does.
+    """
+
+    overfits_to: float | None = 0.3
+    unit_metrics: bool = True
+    not_pictures: tuple[str, ...] = ()
+    within_process: bool = False
+
+
 class Task(nn.Module, ABC):
     """A pretext task: what to read, the puzzle made of it, and the loss.
 
@@ -137,11 +159,25 @@ class Task(nn.Module, ABC):
         phases: alternating optimisations; none for the ordinary case.
         guards: the shortcut counter-measures, on or off.
         audits: shortcuts without a counter-measure, to be looked for in the data.
+        traits: what it does otherwise than most.
+        arguments: what it was constructed with, in plain values, so that a resumed run can tell
+            whether it is the same task.
     """
 
     phases: tuple[Phase, ...] = ()
     guards: tuple[Guard, ...] = ()
     audits: tuple[Audit, ...] = ()
+    traits: Traits = Traits()
+    arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any):
+        self = super().__new__(cls)
+        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
+        bound.apply_defaults()
+        # Copying a module calls __new__ without arguments; the copied __dict__ then brings them.
+        given = list(bound.arguments.items())[1:]
+        object.__setattr__(self, "arguments", {name: described(value) for name, value in given})
+        return self
 
     def __init__(self, **inputs: Input):
         super().__init__()
@@ -192,3 +228,20 @@ class Task(nn.Module, ABC):
 
     def after_step(self, phase: str | None = None, progress: Progress = START) -> None:
         """Called after each optimiser step: EMA teachers, queues."""
+
+
+def described(value: Any) -> Any:
+    """A constructor's argument in plain values: inputs, encoders and dataclasses as mappings."""
+    if isinstance(value, Input):
+        return {"encoder": described(value.encoder), **asdict(value.spec)}
+    if isinstance(value, Encoder):
+        kind = type(value)
+        arguments = described(value.arguments)
+        return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: described(item) for name, item in vars(value).items()}
+    if isinstance(value, Mapping):
+        return {str(key): described(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [described(item) for item in value]
+    return value

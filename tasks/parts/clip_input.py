@@ -20,14 +20,16 @@ END = 1e-3  # seconds before a medium's end at which its last frame still stands
 class ClipInput(Input):
     """What an image or video encoder looks at: clips of a few frames, evenly apart.
 
-    Clips travel as uint8 [N, 3, T, S, S], N of each medium, where S is the resize side, larger
-    than `size`, so that a crop of `size` pixels can be chosen on the device.
+    Clips travel as uint8 [N, 3, T, S, S], N of each medium, where S is the resize side: a crop of
+    it is resized to `size` on the device.
 
     Args:
         encoder: image or video encoder that is pretrained.
         size: pixels, side of the square that it sees.
         frames: per clip; None: 1 for an image encoder, 8 for a video encoder.
         frame_interval: seconds between the frames of a clip.
+        resize_side: pixels of the square that a worker delivers, of which `size` are seen; None:
+            8/7 of the size, as 256 for 224.
 
     Raises:
         InputError: an encoder of another modality, or numbers that make no clip.
@@ -40,6 +42,7 @@ class ClipInput(Input):
         size: int = 112,
         frames: int | None = None,
         frame_interval: float = 0.1,
+        resize_side: int | None = None,
     ):
         super().__init__()
         check_modality(encoder, "image", "video")
@@ -50,6 +53,9 @@ class ClipInput(Input):
                 f"no such clip: size={size}, frames={frames}, frame_interval={frame_interval}"
             )
         self.encoder = encoder
+        self.resize_side = round(size * 8 / 7) if resize_side is None else resize_side
+        if self.resize_side < 1:
+            raise InputError(f"resize_side is a number of pixels from 1 on, got {resize_side}")
         interval = frame_interval if frames > 1 else 0.0
         self.spec = InputSpec(encoder.modality, size, frames, frame_interval=interval)
 
@@ -67,11 +73,6 @@ class ClipInput(Input):
     def span(self) -> float:
         """Seconds from a clip's first frame to its last."""
         return self.spec.span
-
-    @property
-    def resize_side(self) -> int:
-        """Pixels of the square in which a worker delivers frames: 8/7 of the size, as 256 for 224."""
-        return round(self.size * 8 / 7)
 
     def need_frames(self, least: int) -> None:
         """Raises InputError for clips of fewer frames, or of frames at one time."""

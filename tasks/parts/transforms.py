@@ -136,7 +136,7 @@ class Colour:
         }
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
-        """float [B, 3, T, H, W] in [0, 1], or [B, N, 3, T, H, W]: one map [B, 2, 3, 3] for all N."""
+        """float [B, 3, T, H, W] in [0, 1], or [B, N, 3, T, H, W] with one map for all N."""
         if x.ndim == 5:
             return apply_colour(x, drawn["colour"])
         joined = x.transpose(1, 2)
