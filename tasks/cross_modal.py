@@ -85,7 +85,7 @@ class CrossModal(Task):
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
         clips, sounds = 2 if self.within_video else 1, 2 if self.within_audio else 1
-        looks = [{**self.crop.draw(rng), **self.colour.draw(rng)} for _ in range(clips)]
+        looks = [{**self.colour.draw(rng), **self.crop.draw(rng)} for _ in range(clips)]
         changes = [self.changes.draw(rng, self.sound_guards) for _ in range(sounds)]
         return {
             "clip": self.video.clips(sample, rng)[0],
