@@ -35,6 +35,12 @@ def weighted_mean(values: Tensor, weight: Tensor, total: Tensor | None = None) -
     return (values * weight).sum() * processes() / total.clamp_min(1e-12)
 
 
+def rejected(weight: Tensor) -> Tensor:
+    """Share of the rows of all processes whose weight [N] is 0: those that are not asked."""
+    none, all_ = summed(torch.stack([(weight == 0).sum(), weight.new_tensor(len(weight))]))
+    return none / all_
+
+
 @cache
 def _host_group() -> dist.ProcessGroup | None:
     """Processes that talk on the host, so that no device has to wait for a number."""

@@ -12,6 +12,13 @@ def check_least(least: float, **options: float) -> None:
             raise InputError(f"{name} is a number from {least:g} on, got {value:g}")
 
 
+def check_positive(**options: float) -> None:
+    """Raises InputError for the first option that is no finite number above 0."""
+    for name, value in options.items():
+        if not (math.isfinite(value) and value > 0):
+            raise InputError(f"{name} is a number above 0, got {value:g}")
+
+
 def check_share(**options: float) -> None:
     """Raises InputError for the first option that is no number from 0 to 1."""
     for name, value in options.items():

@@ -1,11 +1,13 @@
 """Loss, metrics and pictures of a puzzle whose answer is one of a few classes."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..task import Batch, Picture, Step
-from .across import summed, weighted_mean
+from .across import rejected, summed, weighted_mean
 from .pictures import Strip
 
 
@@ -16,7 +18,7 @@ def classify(
     strip: Strip,
     *,
     balanced: bool = False,
-    rows: range | None = None,
+    rows: range | Callable[[], Sequence[int]] | None = None,
 ) -> Step:
     """Cross-entropy over the valid questions of all processes, and what to log and to show of it.
 
@@ -27,7 +29,8 @@ def classify(
         names: of the K classes.
         strip: of row i its images, float [3, H, W] in [0, 1], and their captions.
         balanced: put the mean over the classes of their accuracies first; for unlike shares.
-        rows: which to show; None: the first four.
+        rows: which to show, or a function that chooses them once somebody looks; None: the first
+            four.
     """
     target = batch["target"]
     weight = batch.get("weight")
@@ -41,21 +44,25 @@ def classify(
         mean = recall.sum() / (count[0] > 0).sum().clamp_min(1)
         metrics = {"balanced_accuracy": mean, **metrics}
     if weight is not None:
-        metrics["rejected"] = 1 - total / count[2].sum()
+        metrics["rejected"] = rejected(weight)
     shown = range(min(len(logits), 4)) if rows is None else rows
-    return Step(loss, metrics, lambda: _pictures(logits, target, names, strip, shown))
+
+    def pictures() -> list[Picture]:
+        return _pictures(logits, target, names, strip, shown() if callable(shown) else shown)
+
+    return Step(loss, metrics, pictures)
 
 
 def _by_class(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weight, weight of the right answers, and number of the rows of each class: [3, K]."""
+    """Weight, and weight of the right answers, of the rows of each class: [2, K]."""
     classes = F.one_hot(target, logits.shape[1]).float()
     right = (logits.detach().argmax(1) == target).float()
-    columns = torch.stack([weight, weight * right, torch.ones_like(right)])
+    columns = torch.stack([weight, weight * right])
     return summed(columns @ classes)
 
 
 def _pictures(
-    logits: Tensor, target: Tensor, names: tuple[str, ...], strip: Strip, rows: range
+    logits: Tensor, target: Tensor, names: tuple[str, ...], strip: Strip, rows: Sequence[int]
 ) -> list[Picture]:
     made = []
     for i in rows:

@@ -105,6 +105,11 @@ class Fusion(nn.Module):
         return self.classifier(torch.cat([first, second], 1))
 
 
+def margin(logits: Tensor) -> Tensor:
+    """By how much [B, 2] say yes, the second answer, rather than no: [B]."""
+    return logits[:, 1] - logits[:, 0]
+
+
 class SpatialProjection(nn.Module):
     """One vector of each moment for a head: of the whole picture, or of what is where in it.
 

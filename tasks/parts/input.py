@@ -29,6 +29,16 @@ class Input(nn.Module, ABC):
         """Length D of the encoder's vector."""
         return self.encoder.dim
 
+    def use_maps_only(self) -> None:
+        """Freezes what the deepest map does not depend on, for tasks that see maps alone.
+
+        Parameters that never get a gradient stop training on several devices at the second step.
+        """
+        needed = set(self.encoder.map_parameters())
+        for name, parameter in self.encoder.named_parameters():
+            if name not in needed:
+                parameter.requires_grad_(False)
+
 
 def check_modality(encoder: Encoder, *allowed: str) -> None:
     """Raises InputError for an encoder of another modality."""
