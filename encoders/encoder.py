@@ -47,6 +47,8 @@ class Encoder(nn.Module, ABC):
             where there is no `tokens`.
         rate: Hz of the sound it expects, 0 for other modalities.
         arguments: what it was constructed with, so that `encoder.json` can rebuild it.
+        starts_from: which weights it was constructed with: the path of a file, "published", or None
+            for random ones.
         beyond_maps: beginnings of the names of those parameters that only `forward` uses.
     """
 
@@ -56,6 +58,7 @@ class Encoder(nn.Module, ABC):
     patch: tuple[int, ...] = ()
     rate: int = 0
     arguments: dict[str, Any]
+    starts_from: str | None = None
     beyond_maps: tuple[str, ...] = ()
 
     def __new__(cls, *args: Any, **kwargs: Any):

@@ -16,6 +16,8 @@ from .encoder import Encoder
 def start_from(encoder: Encoder, path: str | None, drop: Iterable[str] = ()) -> None:
     """Loads weights into a new encoder, and lets its card need neither them nor a download.
 
+    What it started from is kept in `starts_from` alone: its arguments rebuild its architecture.
+
     The file holds the encoder's own keys (a run's encoder.safetensors), or those of the network
     inside it as its publisher names them. Kernels of pictures are inflated where the encoder's
     reach over time, and those of three colours are shared out where it has other channels.
@@ -30,6 +32,7 @@ def start_from(encoder: Encoder, path: str | None, drop: Iterable[str] = ()) -> 
     """
     if path is not None:
         load_state(encoder, _read(path), path, tuple(drop))
+    encoder.starts_from = path or ("published" if encoder.arguments.get("pretrained") else None)
     for name, value in (("pretrained", False), ("weights", None)):
         if name in encoder.arguments:
             encoder.arguments[name] = value

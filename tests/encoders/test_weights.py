@@ -48,6 +48,8 @@ def test_every_encoder_starts_from_the_file_of_a_run(case, tmp_path: Path):
     state = again.state_dict()
     assert all(torch.equal(v, state[k]) for k, v in first.state_dict().items())
     assert again.arguments["weights"] is None, "a card must not need the file again"
+    assert again.starts_from == str(tmp_path / "encoder.safetensors")
+    assert first.starts_from is None
     x = inputs(first)
     assert torch.equal(again.eval()(x), first.eval()(x))
 
