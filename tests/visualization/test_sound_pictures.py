@@ -223,7 +223,7 @@ def test_the_command_draws_both_for_a_run(tmp_path, capsys):
     tiny = ["--trainer.steps", "2", "--trainer.batch_size", "4", "--trainer.workers", "0"]
     data, run = str(Synthetic("all", train_scenes=4, test_scenes=2).folder), str(tmp_path / "run")
     words = ["pretrain", "--config", "audio_visual", "--data", data, "--out", run]
-    assert cli.main([*words, *tiny, "--task.size", "32"]) == 0
+    assert cli.main([*words, *tiny, "--task.video.size", "32"]) == 0
     for flag in ("--sound", "--matches"):
         out = tmp_path / f"{flag}.png"
         assert cli.main(["show", flag, run, "--out", str(out), "--count", "2"]) == 0
