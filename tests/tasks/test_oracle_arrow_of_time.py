@@ -19,7 +19,7 @@ from pretexto.tasks.parts.guards import without_letterbox
 
 
 def task_of(**options) -> ArrowOfTime:
-    """Pixels that can be read: no colour change and no matching of light, all tuples asked about."""
+    """Pixels that can be read: colours and light as they are, all tuples asked about."""
     encoder = options.pop("encoder", TinyVideo)
     easy = {"size": 2, "frames": 6, "colour": 0.0, "exposure": False, "static": False}
     return make_task(ArrowOfTime, build_encoder(encoder), **(easy | options))

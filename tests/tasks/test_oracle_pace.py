@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 
+import planted
 import pytest
 import torch
 from planted import clock, drawn, medium, noisy, probed, still
