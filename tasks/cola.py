@@ -6,7 +6,7 @@ from torch import Generator, nn
 from ..modalities.media import MediaInfo, Plan, Sample
 from .parts.across import rejected
 from .parts.audio_input import AudioInput
-from .parts.check import check_positive, check_least
+from .parts.check import check_least, check_positive
 from .parts.losses import match
 from .parts.segments import (
     changed_pair,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from ..modalities.media import MediaInfo, Plan, Sample
 from ..modalities.rng import uniform

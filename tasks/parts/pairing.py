@@ -19,7 +19,6 @@ from .across import gathered
 from .audio_input import AudioInput
 from .classify import classify
 from .clip_input import ClipInput
-from .pictures import Strip
 
 
 @runtime_checkable

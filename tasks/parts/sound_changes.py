@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from ...modalities.transforms import audio
-from ..task import Batch, Guard
+from ..task import Guard
 from .check import check_least, check_share
 from .sound_cues import Relation, loudness, room_tone, silence, silent
 from .transforms import Drawn, of_view
@@ -81,7 +81,7 @@ class SoundChanges:
         check_least(0, masks=self.masks)
 
     def draw(self, rng: Generator, guards: SoundGuards) -> Drawn:
-        """What changes one segment, by the names `DRAWN`; the guards' colouring and loudness too."""
+        """What changes one segment, what guards change among it, by the names in `DRAWN`."""
         drawn: Drawn = {}
         if self.mix:
             drawn["mix"] = audio.draw_mixup(rng, self.mix)
