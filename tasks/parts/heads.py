@@ -155,6 +155,7 @@ class PairwiseOrder(nn.Module):
 
     def __init__(self, inputs: int, moments: int, classes: int, *, hidden: int, compare: bool):
         super().__init__()
+        check_least(1, hidden=hidden)
         first, second = zip(*combinations(range(moments), 2), strict=True)
         self.first, self.second, self.compare = list(first), list(second), compare
         self.pair = shared_layer((3 if compare else 2) * inputs, hidden)

@@ -165,7 +165,7 @@ def info(i: int = 0, **changes: Any) -> MediaInfo:
 
 
 def media(i: int, plan: Plan) -> Sample:
-    """What a reader would give of medium i: a texture of its own that drifts, and a tone of its own
+    """What a reader would give of medium i: a texture of its own that moves, and a tone of its own
     that rises and falls with it."""
     times = torch.tensor(plan.times, dtype=torch.float64)
     frames = _texture(i, plan) if plan.times else None
@@ -185,13 +185,15 @@ def _texture(i: int, plan: Plan) -> Tensor:
     scale = side / min(about.height, about.width)
     h, w = round(about.height * scale), round(about.width * scale)
     rng = np.random.default_rng(i)
-    phase, tilt = rng.uniform(0, 6, 3), rng.uniform(2, 6, (3, 2))
     y, x = np.mgrid[0:h, 0:w] / side
+    # Waves that each run their own way: no light or focus makes one moment of another.
+    waves = [(rng.uniform(0, 6, 3), *rng.uniform(-20, 20, 2), rng.uniform(2, 6)) for _ in range(8)]
     frames = [
-        0.5 + 0.3 * np.sin(tilt[c, 0] * y + tilt[c, 1] * x + phase[c] + t) + 0.2 * y - 0.1
+        0.5 + 0.1 * sum(np.sin(down * y + across * x + phase[c] + speed * t)
+                        for phase, down, across, speed in waves)
         for t in plan.times
         for c in range(3)
-    ]
+    ]  # fmt: skip
     pixels = torch.from_numpy(np.stack(frames).reshape(-1, 3, h, w) * 255)
     return pixels.clamp(0, 255).to(torch.uint8)
 
