@@ -48,9 +48,9 @@ MISTAKES = [
     (["pretrain", "--config", "rotation", "--sed", "3"], "did you mean --seed"),
     (["pretrain"], "--config"),
     (["pretrain", "--config", "rotatoin"], "rotation"),
-    (["pretrain", "--config", "rotation", "--task.sizee", "64"], "did you mean size"),
+    (["pretrain", "--config", "rotation", "--task.video.sizee", "64"], "did you mean size"),
     (["pretrain", "--config", "rotation", "--trainer.step", "64"], "did you mean steps"),
-    (["pretrain", "--config", "rotation", "--task.size", "big"], "task.size"),
+    (["pretrain", "--config", "rotation", "--task.video.size", "big"], "task.video.size"),
     (["pretrain", "--config", "rotation", "--trainer.steps", "many"], "trainer.steps"),
     (["pretrain", "--config", "rotation", "--task.encoder", "x"], "cannot be swapped"),
     (["pretrain", "--config", "rotation", "--encoder", "resnet81"], "did you mean resnet18"),
@@ -95,9 +95,12 @@ MISTAKES = [
     (["compare", "--config", "four_tasks", "--seeds", "two"], "'two' is not a whole number"),
     (["demo", "--jobs", "0"], "--jobs: 0 is too small"),
     (["pretrain", "--config", "sequence_sorting", "--task.shift", "-1"], "below 0.5, got -1"),
-    (["pretrain", "--config", "sequence_sorting", "--task.shift", "-1e-3"], "got -0.001"),
-    (["pretrain", "--config", "sequence_sorting", "--task.shift=-1"], "below 0.5, got -1"),
-    (["pretrain", "--config", "rotation", "--task.size", "--task.x", "1"], "--task.size needs a"),
+    (["pretrain", "--config", "sequence_sorting", "--task.jitter", "-1e-3"], "got -0.001"),
+    (["pretrain", "--config", "sequence_sorting", "--task.jitter=-1"], "below 0.5, got -1"),
+    (
+        ["pretrain", "--config", "rotation", "--task.video.size", "--task.x", "1"],
+        "--task.video.size needs a",
+    ),
     (["pretrain", "--config", "rotation", "-1"], "unexpected '-1'"),
     (["pretrain", "--config", "rotation", "-x", "1"], "no option -x"),
 ]
@@ -164,7 +167,7 @@ def test_typo_is_refused_before_data_is_read(monkeypatch):
     import pretexto.datasets.open as catalog
 
     monkeypatch.setattr(catalog, "open_source", lambda *a, **k: pytest.fail("data was opened"))
-    assert cli.main(["pretrain", "--config", "rotation", "--task.sizee", "1"]) == 2
+    assert cli.main(["pretrain", "--config", "rotation", "--task.video.sizee", "1"]) == 2
 
 
 def test_full_disk_is_one_line(monkeypatch, capsys):

@@ -38,7 +38,7 @@ def trained(videos, tmp_path_factory):
     """Run folder of a rotation encoder."""
     out = tmp_path_factory.mktemp("runs") / "rotation"
     words = ["pretrain", "--config", "rotation", "--data", str(videos), "--out", str(out)]
-    assert cli.main([*words, *TINY, "--task.size", "32"]) == 0
+    assert cli.main([*words, *TINY, "--task.video.size", "32"]) == 0
     return out
 
 
@@ -54,7 +54,7 @@ def refused(words, capsys) -> str:
 
 def pretrain(data, out, *more, config="rotation"):
     words = ["pretrain", "--config", config, "--data", data, "--out", out, *TINY]
-    return [*words, "--task.size", "32", *more]
+    return [*words, "--task.video.size", "32", *more]
 
 
 def test_evaluation_stands_beside_an_untrained_twin(trained, videos, tmp_path, capsys):

@@ -31,7 +31,7 @@ def test_sound_has_a_supervised_control_and_one_floor():
     assert list(found) == ["cola", "supervised", "random-init", FLOOR]
     task = found["supervised"].build()
     assert isinstance(task, Supervised)
-    assert task.views == {"audio": VIEW}
+    assert task.specs == {"audio": VIEW}
     assert task.classes == 3
     assert "LogMelFloor" in json.dumps(found[FLOOR].describe())
     with pytest.raises(InputError, match="belongs to a control"):

@@ -18,7 +18,7 @@ from pretexto.evaluation.splits import Split
 from pretexto.modalities.input_spec import InputSpec, as_float
 from pretexto.modalities.media import Plan, Sample
 
-VIEW = InputSpec("video", size=16, frames=4, step=0.2)
+VIEW = InputSpec("video", size=16, frames=4, frame_interval=0.2)
 QUICK = Tuning(epochs=25, batch_size=8, lr=5e-3)
 
 
