@@ -1,7 +1,5 @@
 """Does this clip run forwards or backwards?"""
 
-from dataclasses import replace
-
 import torch
 from torch import Generator, Tensor
 
@@ -67,12 +65,9 @@ class ArrowOfTime(Task):
         return self.video.plan(segment_start(info, self.video.span, rng, by_motion=self.by_motion))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.frames is not None
+        (clip,) = self.video.clips(self.moment_guards.cut(sample), rng)
         assert sample.times is not None
-        lit = replace(sample, frames=self.moment_guards.cut(sample.frames))
-        (clip,) = self.video.clips(lit, rng)
         directions = [0, 1] if self.pairs else [int(coin(rng))]
-        # The first frame against the last: light may flicker between those in the middle.
         ends = clip[:, [0, -1]].transpose(0, 1).unsqueeze(2)
         return {
             "clip": clip,
@@ -81,13 +76,14 @@ class ArrowOfTime(Task):
             "weight": self.moment_guards.weight(ends).expand(len(directions)).clone(),
             **self.crop.draw(rng),
             **self.colour.draw(rng),
+            **self.moment_guards.draw(rng, self.video.frames),
         }
 
     def augment(self, batch: Batch) -> Batch:
         """Turns the clips of all media as their answers say: inputs [B · K, 3, T, H, W]."""
-        x = self.colour.apply(self.crop.apply(batch["clip"], batch, self.video.size), batch)
-        frames = self.moment_guards.match(frames_as_moments({"inputs": x}))
-        x = frames.squeeze(3).transpose(1, 2)
+        x = self.crop.apply(batch["clip"], batch, self.video.size)
+        frames = self.moment_guards.match(frames_as_moments({"inputs": x}), batch)
+        x = self.colour.apply(frames.squeeze(3).transpose(1, 2), batch)
         return {
             "inputs": directed(x, batch["target"], 2),
             "times": directed(batch["times"], batch["target"], 1),

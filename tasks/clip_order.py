@@ -1,7 +1,5 @@
 """In which order were these clips filmed? Sorting shuffled clips of a video."""
 
-from dataclasses import replace
-
 import torch
 from torch import Generator
 
@@ -88,25 +86,23 @@ class ClipOrder(Task):
         return self.video.plan(*starts)
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.frames is not None
-        assert sample.times is not None
-        lit = replace(sample, frames=self.moment_guards.cut(sample.frames))
-        clips = self.video.clips(lit, rng)
+        clips = self.video.clips(self.moment_guards.cut(sample), rng)
         answer = integer(rng, len(self.orders))
         order = list(self.orders[answer])
         return {
             "clips": clips[order],
-            "times": sample.times.float().view(len(clips), -1)[order, 0],
+            "times": self.video.start_times(sample)[order],
             "target": torch.tensor(answer),
             "weight": self.moment_guards.weight(clips),
             **self.crop.draw(rng),
             **self.colour.draw(rng),
+            **self.moment_guards.draw(rng, len(order)),
         }
 
     def augment(self, batch: Batch) -> Batch:
-        x = self.colour.apply(self.crop.apply(batch["clips"], batch, self.video.size), batch)
+        x = self.crop.apply(batch["clips"], batch, self.video.size)
         kept = {k: batch[k] for k in ("target", "weight", "times")}
-        return {"inputs": self.moment_guards.match(x), **kept}
+        return {"inputs": self.colour.apply(self.moment_guards.match(x, batch), batch), **kept}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         logits = self.head(self.projection(self.video, batch["inputs"]))

@@ -30,16 +30,17 @@ class PaceGuards:
         whole_frames: lengthen the base interval to a whole number of the medium's frames;
             otherwise slow clips repeat frames, or skip some of them.
         static: leave clips without visible motion out of the loss.
-        min_rms: least root mean square difference, of pixels in [0, 1], of the judged frames.
+        min_change: least share of the judged frames' detail that light, focus and noise must leave
+            unexplained.
     """
 
     recolour: bool = True
     whole_frames: bool = True
     static: bool = True
-    min_rms: float = 0.01
+    min_change: float = 0.1
 
     def __post_init__(self):
-        check_least(0, min_rms=self.min_rms)
+        check_least(0, min_change=self.min_change)
 
 
 class Pace(Task):
@@ -115,7 +116,7 @@ class Pace(Task):
         chosen = sample.note
         frames = self.video.squares(sample, rng)
         ends = frames[[0, -1]].unsqueeze(2)
-        still = self.pace_guards.static and static(ends, self.pace_guards.min_rms)
+        still = self.pace_guards.static and static(ends, self.pace_guards.min_change)
         clips = self.video.split(frames[:-1])
         return {
             "clips": clips,

@@ -132,10 +132,8 @@ class SequenceSorting(Task):
         return self.video.plan(*starts)
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.frames is not None
-        assert sample.times is not None
         side = self.video.resize_side
-        frames = resized(self.moment_guards.cut(sample.frames), side)
+        frames = resized(self.moment_guards.cut(sample).frames, side)
         centre = motion_centre(frames) if self.by_motion else (uniform(rng), uniform(rng))
         square = square_around(frames, side, centre)
         moments = self.video.split(square)
@@ -150,12 +148,13 @@ class SequenceSorting(Task):
         )
         return {
             "moments": moments[order],
-            "times": sample.times.float().view(len(order), -1)[order, 0],
+            "times": self.video.start_times(sample)[order],
             "target": torch.tensor(target),
             "weight": self.moment_guards.weight(moments),
             **self.crop.draw(rng),
             "box": boxes,
             "channels": torch.tensor([integer(rng, 3) for _ in order]),
+            **self.moment_guards.draw(rng, len(order)),
         }
 
     def _places(self, order: tuple[int, ...]) -> list[int]:
@@ -167,9 +166,10 @@ class SequenceSorting(Task):
     def augment(self, batch: Batch) -> Batch:
         x = self.crop.apply(batch["moments"], batch, self.video.size)
         if self.moment_guards.channel_splitting:
-            x = split_channels(x, batch["channels"])
+            x = one_channel(x, batch["channels"])
+        x = self.moment_guards.match(x, batch).expand(-1, -1, 3, -1, -1, -1)
         kept = {k: batch[k] for k in ("target", "weight", "times")}
-        return {"inputs": self.moment_guards.match(x), **kept}
+        return {"inputs": x, **kept}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         logits = self.head(self.projection(self.video, batch["inputs"]))
@@ -180,7 +180,7 @@ class SequenceSorting(Task):
         return classify(logits, batch, names, moments_row(batch))
 
 
-def split_channels(x: Tensor, channels: Tensor) -> Tensor:
-    """[B, N, 3, T, H, W] with channel [B, N] of each moment in all three."""
+def one_channel(x: Tensor, channels: Tensor) -> Tensor:
+    """Of [B, N, 3, T, H, W] the channel [B, N] of each moment: [B, N, 1, T, H, W]."""
     index = channels[:, :, None, None, None, None].expand(-1, -1, 1, *x.shape[3:])
-    return x.gather(2, index).expand_as(x)
+    return x.gather(2, index)

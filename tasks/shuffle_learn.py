@@ -1,7 +1,5 @@
 """Are three moments of a video in order? The first task of temporal order."""
 
-from dataclasses import replace
-
 import torch
 from torch import Generator
 
@@ -92,10 +90,8 @@ class ShuffleLearn(Task):
         return self.video.plan(*times)
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.frames is not None
-        assert sample.times is not None
-        lit = replace(sample, frames=self.moment_guards.cut(sample.frames))
-        moments, times = self.video.clips(lit, rng), sample.times.float().view(5, -1)[:, 0]
+        moments = self.video.clips(self.moment_guards.cut(sample), rng)
+        times = self.video.start_times(sample)
         positive, later, reverse = coin(rng, self.positives), coin(rng), coin(rng)
         middle = 2 if positive else 4 if later else 0
         order = [3, middle, 1] if reverse else [1, middle, 3]
@@ -108,11 +104,12 @@ class ShuffleLearn(Task):
             "weight": self.moment_guards.weight(moments, torch.tensor([[2, 0], [2, 4]])) * distinct,
             **self.crop.draw(rng),
             **self.colour.draw(rng),
+            **self.moment_guards.draw(rng, 3),
         }
 
     def augment(self, batch: Batch) -> Batch:
         x = self.crop.apply(batch["moments"], batch, self.video.size)
-        inputs = self.moment_guards.match(self.colour.apply(x, batch))
+        inputs = self.colour.apply(self.moment_guards.match(x, batch), batch)
         return {"inputs": inputs, **{k: batch[k] for k in ("target", "weight", "times")}}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:

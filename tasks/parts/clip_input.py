@@ -112,6 +112,11 @@ class ClipInput(Input):
         left = integer(rng, frames.shape[-1] - side + 1)
         return frames[..., top : top + side, left : left + side]
 
+    def start_times(self, sample: Sample) -> Tensor:
+        """Seconds at which each clip of a sample really starts: float32 [N]."""
+        assert sample.times is not None
+        return sample.times.float().view(-1, self.frames)[:, 0]
+
     def split(self, frames: Tensor) -> Tensor:
         """Frames [N · T, 3, H, W] as clips [N, 3, T, H, W]."""
         return frames.unflatten(0, (-1, self.frames)).transpose(1, 2).contiguous()

@@ -5,16 +5,23 @@ they were read, uint8 [N, 3, T, S, S].
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
+from ...modalities.media import Sample
 from ..task import Batch, Guard
 from .check import check_least
+from .photometry import (
+    draw_photometry,
+    jitter_photometry,
+    match_photometry,
+    photometric_change,
+)
 
 DARK = 24  # levels of 255: the most of a bar's rows on average, noise of compression included
 
@@ -24,26 +31,29 @@ class MomentGuards:
     """Counter-measures of all tasks that ask for the order of moments. Papers have none of them.
 
     Args:
-        exposure: match the moments of a tuple in all that light changes, so that fading,
-            brightening and other drift of light tell nothing.
+        exposure: match the moments of a tuple in all that light, focus and noise change, and change
+            each a little at random, so that fades and other drift tell nothing.
         letterbox: cut away bars that stay dark along the borders; noise in them tells the order.
-        static: leave tuples out of the loss in which nothing but light changes; there only the
-            camera and the codec tell the order.
-        min_rms: least root mean square difference, of pixels in [0, 1], of moments that are not
-            static.
+        static: leave tuples out of the loss in which nothing but light, focus and noise changes;
+            there only the camera and the codec tell the order.
+        min_change: least share of a moment's detail, 0 to 1, that light, focus and noise must
+            leave unexplained (`photometric_change`).
     """
 
     exposure: bool = True
     letterbox: bool = True
     static: bool = True
-    min_rms: float = 0.01
+    min_change: float = 0.1
 
     def __post_init__(self):
-        check_least(0, min_rms=self.min_rms)
+        check_least(0, min_change=self.min_change)
 
-    def cut(self, frames: Tensor) -> Tensor:
-        """Frames uint8 [N, 3, H, W] without bars."""
-        return without_letterbox(frames) if self.letterbox else frames
+    def cut(self, sample: Sample) -> Sample:
+        """The sample without bars."""
+        assert sample.frames is not None
+        if not self.letterbox:
+            return sample
+        return replace(sample, frames=without_letterbox(sample.frames))
 
     def weight(self, moments: Tensor, pairs: Tensor | None = None) -> Tensor:
         """1 where uint8 [N, 3, T, S, S] leave a question, 0 where two of them are alike.
@@ -51,11 +61,19 @@ class MomentGuards:
         Args:
             pairs: int64 [K, 2], which moments must differ; None: all.
         """
-        return torch.tensor(float(not (self.static and static(moments, self.min_rms, pairs))))
+        return torch.tensor(float(not (self.static and static(moments, self.min_change, pairs))))
 
-    def match(self, moments: Tensor) -> Tensor:
-        """Moments that light does not tell apart."""
-        return matched(moments) if self.exposure else moments
+    def draw(self, rng: Generator, count: int) -> Batch:
+        """What `match` needs for `count` moments."""
+        return {"photometry": draw_photometry(rng, count)} if self.exposure else {}
+
+    def match(self, moments: Tensor, batch: Batch) -> Tensor:
+        """Moments that light does not tell apart: float [B, N, C, T, H, W] with C of 1 or 3."""
+        if not self.exposure:
+            return moments
+        frames = moments.transpose(2, 3)
+        alike = match_photometry(frames.flatten(1, 2)).unflatten(1, frames.shape[1:3])
+        return jitter_photometry(alike.transpose(2, 3), batch["photometry"])
 
     def records(self, moments: Callable[[Batch], Tensor]) -> tuple[Guard, ...]:
         """The guards with their probes; `moments` takes them out of an augmented batch."""
@@ -109,23 +127,16 @@ def frames_as_moments(batch: Batch) -> Tensor:
     return batch["inputs"].transpose(1, 2).unsqueeze(3)
 
 
-def matched(moments: Tensor) -> Tensor:
-    """Shifts each moment to the mean colour of its tuple."""
-    own = moments.mean((3, 4, 5), keepdim=True)
-    return (moments + own.mean(1, keepdim=True) - own).clamp(0, 1)
-
-
-def static(moments: Tensor, min_rms: float, pairs: Tensor | None = None) -> bool:
-    """Whether any two of uint8 [N, …] differ by no more than `min_rms`.
+def static(moments: Tensor, min_change: float, pairs: Tensor | None = None) -> bool:
+    """Whether light, focus and noise explain the difference of any two of uint8 [N, 3, T, S, S].
 
     Args:
         pairs: int64 [K, 2], which are compared; None: all.
     """
     if pairs is None:
         pairs = torch.combinations(torch.arange(len(moments)))
-    flat = moments.flatten(1).float() / 255
-    difference = (flat[pairs[:, 0]] - flat[pairs[:, 1]]).square().mean(1).sqrt()
-    return bool(difference.min() <= min_rms)
+    change = photometric_change(moments)[pairs[:, 0], pairs[:, 1]]
+    return bool(change.min() <= min_change)
 
 
 def statistics(moments: Tensor) -> Tensor:

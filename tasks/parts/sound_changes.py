@@ -81,7 +81,7 @@ class SoundChanges:
         check_least(0, masks=self.masks)
 
     def draw(self, rng: Generator, guards: SoundGuards) -> Drawn:
-        """What changes one segment, by the names `DRAWN`, what the guards change included."""
+        """What changes one segment, what guards change among it, by the names in `DRAWN`."""
         drawn: Drawn = {}
         if self.mix:
             drawn["mix"] = audio.draw_mixup(rng, self.mix)

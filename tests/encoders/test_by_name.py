@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import pretexto
+from pretexto.encoders import audio, audio_transformer, cnn14
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.by_name import NAMES, encoder_by_name, encoder_tree, replace_encoders
 from pretexto.encoders.encoder import Encoder
@@ -167,3 +169,19 @@ def test_a_run_replaces_the_encoders_that_it_has(run: Path):
     encoder = new["task"]["init_args"]["video"]["encoder"]
     assert encoder["init_args"]["weights"] == str(run / "encoder.safetensors")
     assert new["tasks"] == config()["tasks"]
+
+
+def test_the_page_on_encoders_tells_class_size_and_dim_of_each_name(monkeypatch):
+    for module in (audio, audio_transformer, cnn14):  # a mel scale needs numbers, not shapes
+        monkeypatch.setattr(module, "front_end", lambda *arguments: torch.nn.Identity())
+    page = (Path(pretexto.__file__).parent / "docs" / "encoders.md").read_text().splitlines()
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in page if line.startswith("| ")]
+    head, *rows = rows
+    told = {(m, row[0].strip("`")): c for row in rows for m, c in zip(head, row, strict=True) if c}
+    for modality, name in EVERY:
+        with torch.device("meta"):
+            encoder = encoder_by_name(name, modality)
+        millions = sum(p.numel() for p in encoder.parameters()) / 1e6
+        cell = f"`{type(encoder).__name__}` {millions:.1f} M, {encoder.dim}"
+        assert told.pop((modality, name)) == cell
+    assert {modality for modality, _ in told} == {"name"}, "a row without an encoder"

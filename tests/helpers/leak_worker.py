@@ -19,7 +19,8 @@ from pretexto.modalities import rng as draw
 from pretexto.modalities.decode import packet_index as timing
 from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
-from pretexto.training.data import Examples, Schedule, make_loader
+from pretexto.training.data import Examples, make_loader
+from pretexto.training.sampler import Schedule
 
 BATCH = 5
 

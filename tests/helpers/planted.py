@@ -66,6 +66,17 @@ def noisy(plan: Plan, amount: Callable[[float], float] = lambda t: 0.2 + 0.2 * t
     return _sample(plan, grain)
 
 
+def patterns(plan: Plan, number: Callable[[float], int]) -> Sample:
+    """A picture of its own for every number that a time has."""
+
+    def paint(t: float, y: Tensor, x: Tensor) -> Tensor:
+        rng = generator(2, 0, int(number(t)))
+        coarse = torch.rand(1, 3, 6, 6, generator=rng)
+        return torch.nn.functional.interpolate(coarse, y.shape, mode="bilinear")[0]
+
+    return _sample(plan, paint)
+
+
 def barred(plan: Plan) -> Sample:
     """A still, bright picture between bars that are black at first and slightly grey at last."""
     sample = still(plan)

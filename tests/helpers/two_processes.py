@@ -1,18 +1,26 @@
 """What each of two gloo processes runs for tests that compare two processes with one."""
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import product
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
+from pretexto.encoders.audio import TinyAudio
+from pretexto.encoders.video import TinyVideo
+from pretexto.tasks.parts.clip_input import ClipInput
 from pretexto.tasks.parts.losses import info_nce, nt_xent
+from pretexto.tasks.task import Task
 from pretexto.training.batch_norm import synchronised
 
 SIZES = ([4, 4], [5, 3])
+PARTS = ([3, 3], [4, 2])
 LOSSES = {"nt_xent": nt_xent, "info_nce": info_nce}
 SHAPES = {"1d": (), "2d": (3, 2), "3d": (2, 2, 3), "plain": (), "act": (3, 2), "mean": (2, 2)}
 
@@ -48,6 +56,93 @@ def run(rank: int, folder: str) -> None:
                 dist.all_reduce(x)
                 x /= 2
             torch.save(both, f"{folder}/{name}-{k}-{rank}.pt")
+
+
+def cases() -> dict[str, Callable[[], Task]]:
+    """Every task, as it is by default, and the other ways to choose what it is asked."""
+    from task_kit import TASKS
+
+    from pretexto.tasks.audio_simclr import AudioSimCLR
+    from pretexto.tasks.audio_visual import AudioVisual
+    from pretexto.tasks.cross_modal import CrossModal
+    from pretexto.tasks.synchrony import Synchrony
+
+    made = {cls.__name__: partial(small, cls) for cls in TASKS}
+    others: list[tuple[type[Task], dict[str, Any]]] = [
+        (AudioSimCLR, {"mix": 0.0}),
+        (AudioVisual, {"negatives_per_clip": 3, "compare": False}),
+        (AudioVisual, {"negatives": "exchanged"}),
+        (AudioVisual, {"negatives": "same_video"}),
+        (Synchrony, {"cross_video": True}),
+        (CrossModal, {"within_video": 1.0, "within_audio": 1.0}),
+    ]
+    for cls, options in others:
+        words = ", ".join(f"{name}={value}" for name, value in options.items())
+        made[f"{cls.__name__}({words})"] = partial(small, cls, **options)
+    return made
+
+
+def small(cls: type[Task], **options: Any) -> Task:
+    """A task around tiny encoders, in float64."""
+    from task_kit import OPTIONS, make_task, wanted
+
+    torch.manual_seed(0)
+    encoders = [
+        TinyVideo(width=2) if ClipInput in kinds else TinyAudio(width=2)
+        for kinds in wanted(cls).values()
+    ]
+    names = inspect.signature(cls).parameters
+    options |= {name: value for name, value in OPTIONS.items() if name in names}
+    if TinyVideo in map(type, encoders):
+        options |= {"size": 32, "frames": 4}
+    return make_task(cls, *encoders, **options).double()
+
+
+def examples(task: Task) -> dict[str, Tensor]:
+    """Six media of which one stands twice, one is mute, and one, where there is a choice, is not
+    asked; processes so hold unlike numbers of questions."""
+    import task_kit
+
+    made = task_kit.batch(task, 6)
+    made["index"][4] = made["index"][1]
+    if "audio" in made:
+        made["audio"][5] = 0
+    if "weight" in made:
+        made["weight"][2] = 0
+    return made
+
+
+def step(task: Task, part: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Loss, metrics, gradients, and statistics after one step on some examples."""
+    data = {
+        name: value.double() if value.is_floating_point() and value.ndim > 2 else value
+        for name, value in task.augment(part).items()
+    }
+    task.train()
+    made = task(data)
+    made.loss.backward()
+    return {
+        "loss": {"": made.loss.detach().reshape(1)},
+        "metrics": made.metrics,
+        "grads": {k: p.grad for k, p in task.named_parameters() if p.grad is not None},
+        "buffers": dict(task.named_buffers()),
+    }
+
+
+def pretext(rank: int, folder: str) -> None:
+    """Every case on either part of its examples, halves and others."""
+    found = {}
+    with meeting(rank, folder):
+        for (name, make), (k, sizes) in product(cases().items(), enumerate(PARTS)):
+            task = synchronised(make())
+            part = {key: x.split(sizes)[rank] for key, x in examples(task).items()}
+            one = step(task, part)
+            # What DistributedDataParallel makes of the processes' losses and gradients: their mean.
+            for x in (*one["loss"].values(), *one["grads"].values()):
+                dist.all_reduce(x)
+                x /= 2
+            found |= {f"{k}/{name}/{kind}/{key}": x for kind in one for key, x in one[kind].items()}
+    torch.save(found, f"{folder}/pretext-{rank}.pt")
 
 
 def norms() -> dict[str, nn.Module]:

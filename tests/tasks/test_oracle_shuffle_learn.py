@@ -35,9 +35,9 @@ def clock(plan: Plan) -> Sample:
 
 
 def task_of(**options) -> ShuffleLearn:
-    """Pixels that can be read: colours as they are, one level of difference seen."""
+    """Pixels that can be read: colours as they are, all tuples asked about."""
     encoder = options.pop("encoder", TinyImage)
-    easy = {"size": 2, "colour": 0.0, "exposure": False, "min_rms": 0.002}
+    easy = {"size": 2, "colour": 0.0, "exposure": False, "static": False}
     return make_task(ShuffleLearn, build_encoder(encoder), **(easy | options))
 
 
@@ -69,7 +69,7 @@ def test_the_answer_is_what_the_pixels_spell(encoder):
 
 
 def test_colour_change_keeps_the_order():
-    _, data = drawn(task_of(colour=0.2, min_rms=0.03, tau_min=1.0), 100)
+    _, data = drawn(task_of(colour=0.2, tau_min=1.0), 100)
     assert torch.equal(data["target"], spelled(data["inputs"]))
 
 
@@ -137,36 +137,29 @@ def test_three_quarters_are_shuffled_and_half_reversed():
     assert abs(float(early.float().mean()) - 0.5) < 5 * 0.5 / math.sqrt(int(negative.sum()))
 
 
-def still(until: float = 0.0, since: float = math.inf):
-    """A film in which nothing moves before or after these seconds."""
-
-    def reader(plan: Plan) -> Sample:
-        held = tuple(min(max(t, until), since) for t in plan.times)
-        shown = clock(Plan(times=held, short_side=plan.short_side))
-        return Sample(shown.frames, torch.tensor(plan.times, dtype=torch.float64))
-
-    return reader
+def held(until: float = 0.0, since: float = math.inf):
+    """A film of pictures that change every 0.1 s, but not before or after these seconds."""
+    return lambda plan: planted.patterns(plan, lambda t: round(10 * min(max(t, until), since)))
 
 
-@pytest.mark.parametrize(("reader", "twin"), [(still(until=5.0), 0), (still(since=5.0), 4)])
+@pytest.mark.parametrize(("reader", "twin"), [(held(until=5.0), 0), (held(since=5.0), 4)])
 def test_a_middle_like_another_moment_is_never_asked_about(reader, twin):
     """Where c looks like a but not like e, or like e but not like a, or like both."""
-    options = {"tau_min": 1.0, "tau_max": 2.0}
-    plans, data = drawn(task_of(**options), 600, reader)
+    options = {"tau_min": 1.0, "tau_max": 2.0, "size": 28}
+    plans, data = drawn(task_of(**options, static=True), 200, reader)
     shown = [reader(plan).frames for plan in plans]
-    looks = torch.stack([x.float().mean((1, 2, 3)) for x in shown if x is not None])
-    alike = looks[:, [0, 4]] == looks[:, [2]]
+    alike = torch.stack([(x[[0, 4]] == x[[2]]).flatten(1).all(1) for x in shown])
     one = alike[:, 0] ^ alike[:, 1]
-    assert 60 < int(one.sum()) < 540
-    assert (looks[one, twin] == looks[one, 2]).all()
+    assert 20 < int(one.sum()) < 180
+    assert alike[one][:, [0, 4].index(twin)].all()
     assert torch.equal(data["weight"], (~alike.any(1)).float())
-    _, data = drawn(task_of(**options, static=False), 60, reader)
+    _, data = drawn(task_of(**options), 60, reader)
     assert (data["weight"] == 1).all()
 
 
 @pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
 def test_moments_share_their_crop_mirroring_and_colour(encoder):
-    options = {"encoder": encoder, "size": 28, "colour": 0.2, "exposure": True, "static": False}
+    options = {"encoder": encoder, "size": 28, "colour": 0.2, "exposure": False}
     _, data = drawn(task_of(**options), 24, planted.still)
     x = data["inputs"]
     assert torch.equal(x[:, 0], x[:, 1])
@@ -182,10 +175,9 @@ def by_frames(plan: Plan) -> Sample:
     return clock(Plan(times=starts, short_side=plan.short_side))
 
 
-@pytest.mark.parametrize("moving", [True, False])
 @pytest.mark.parametrize("gap", [0.2, 0.08, 0.05])
-def test_a_middle_that_repeats_an_endpoint_never_gives_the_answer_away(gap, moving):
-    task = task_of(tau_min=gap, tau_max=gap, static=moving)
+def test_a_middle_that_repeats_an_endpoint_never_gives_the_answer_away(gap):
+    task = task_of(tau_min=gap, tau_max=gap)
     _, data = drawn(task, 300, by_frames)
     first, middle, last = data["times"].unbind(1)
     asked = data["weight"] > 0
@@ -210,8 +202,8 @@ def test_a_negative_on_the_frame_of_an_endpoint_is_not_asked_about(twin, end):
 
 
 def test_a_batch_without_a_single_question_has_no_loss():
-    task = task_of(size=32)
-    _, data = drawn(task, 4, still(until=20.0))
+    task = task_of(size=32, static=True)
+    _, data = drawn(task, 4, held(until=20.0))
     step = task(data)
     step.loss.backward()
     assert float(step.loss.detach()) == 0
