@@ -19,7 +19,7 @@ from .parts.segments import (
 )
 from .parts.sound_changes import SoundChanges, SoundGuards
 from .parts.sound_cues import CODEC
-from .task import Batch, Step, Task
+from .task import Batch, Step, Task, Traits
 
 
 class AudioSimCLR(Task):
@@ -61,6 +61,7 @@ class AudioSimCLR(Task):
         self.changes, self.sound_guards = changes, guards
         self.projector = projector(audio.dim, outputs, layers=layers)
         self.guards, self.audits = segment_guards(guards), (CODEC,)
+        self.traits = Traits(within_process=changes.mix > 0)
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
         return plan_segments(self.audio, self.context, info, rng)

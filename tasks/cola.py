@@ -17,7 +17,7 @@ from .parts.segments import (
 )
 from .parts.sound_changes import SoundChanges, SoundGuards
 from .parts.sound_cues import CODEC
-from .task import Batch, Step, Task
+from .task import Batch, Step, Task, Traits
 
 
 class COLA(Task):
@@ -55,6 +55,7 @@ class COLA(Task):
         self.projector = nn.Sequential(*layers)
         self.similarity = nn.Linear(outputs, outputs, bias=False)
         self.guards, self.audits = segment_guards(guards), (CODEC,)
+        self.traits = Traits(within_process=changes.mix > 0)
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
         return plan_segments(self.audio, self.context, info, rng)

@@ -19,7 +19,7 @@ from .parts.pictures import rank_text, spectrogram, strip
 from .parts.sound_changes import SoundChanges, SoundGuards
 from .parts.sound_cues import marks_of_a_file, of_both_sides, tint
 from .parts.transforms import Colour, Crop, of_view, stacked
-from .task import Batch, Picture, Step, Task
+from .task import Batch, Picture, Step, Task, Traits
 
 
 class CrossModal(Task):
@@ -74,6 +74,7 @@ class CrossModal(Task):
             silence="silence beside a kind of picture",
         )
         self.audits = (marks_of_a_file(of_both_sides),)
+        self.traits = Traits(within_process=changes.mix > 0)
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
         first, last = audible_with_picture(info)
