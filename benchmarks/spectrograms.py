@@ -54,8 +54,9 @@ def batch_of(task, size: int):
         side = plan.short_side or 1
         frames = torch.randint(0, 256, (max(len(plan.times), 1), 3, side, side), generator=rng)
         times = torch.tensor(plan.times or (0.0,), dtype=torch.float64)
-        sound = 0.1 * torch.randn(1, plan.audio.samples, generator=rng)
-        sample = Sample(frames.byte(), times, sound, plan.audio.rate)
+        samples = sum(span.samples for span in plan.audio)
+        sound = 0.1 * torch.randn(1, samples, generator=rng)
+        sample = Sample(frames.byte(), times, sound, plan.audio[0].rate, note=plan.note)
         made.append({**task.example(sample, rng), "index": torch.tensor(i)})
     return default_collate(made)
 

@@ -61,6 +61,8 @@ def run(args) -> int:
 def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) -> int:
     """Runs the comparison that the tree says; returns 1 if some runs failed, else 0."""
     from ..comparison.compare import Entry, compare
+    from ..reporting.html import write_report
+    from ..visualization.examples import save_evidence
 
     tree = resolved({**DEFAULTS, "data": "synthetic", **tree}, schema(), origin)
     # Built once here so that a mistake in one task is told before the first run, not hours later.
@@ -84,9 +86,11 @@ def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) ->
         tuning=objects["tuning"],
         jobs=jobs or min(2, os.cpu_count() or 1),
         command=shlex.join(["pretexto", *sys.argv[1:]]),
+        evidence=save_evidence,
+        on_trial=partial(write_report, source=source),
     )
     print((out / "results.md").read_text())
-    print(f"report: {comparison.report}")
+    print(f"report: {out / 'report.html'}")
     for failed, reason in comparison.failed.items():
         print(f"FAILED {failed.words(folds=True)}: {reason}", file=sys.stderr)
     return 1 if comparison.failed else 0

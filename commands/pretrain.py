@@ -66,7 +66,9 @@ def schema() -> dict[str, Any]:
         "kind": Kind | None,
         "trainer": TrainerArgs,
         "optimizer": OptimizerArgs,
-        "seed": restricted_number_type("Seed", int, [(">=", 0), ("<", SEEDS)]),
+        "seed": restricted_number_type(
+            "Seed", int, [(">=", 0), ("<", SEEDS)], docstring="a whole number from 0 to 2**63 - 1"
+        ),
     }
 
 

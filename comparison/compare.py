@@ -17,12 +17,11 @@ from ..evaluation.splits import Split, splits
 from ..evaluation.stamp import environment
 from ..modalities.input_spec import InputSpec
 from ..progress import Progress
-from ..reporting.html import write_report
 from ..tasks.task import Task
 from ..training.args import TrainerArgs
 from ..training.optim import OptimizerArgs
 from .executor import Ended, cores, run_jobs
-from .grid import Entry, Run, Setting, claim, runs_of, with_controls
+from .grid import Entry, Evidence, Run, Setting, claim, runs_of, with_controls
 from .results import Row, collect, finished, save_failure
 from .trial import work
 
@@ -34,7 +33,7 @@ class Comparison:
     """What a comparison came to.
 
     Attributes:
-        out: its folder, with results.jsonl, results.md, table.json and report.html.
+        out: its folder, with plan.json, results.jsonl and every run.
         rows: all rows, failures among them.
         failed: the runs that failed, with the reason; empty if all went well.
     """
@@ -42,10 +41,6 @@ class Comparison:
     out: Path
     rows: list[Row]
     failed: dict[Run, str]
-
-    @property
-    def report(self) -> Path:
-        return self.out / "report.html"
 
 
 def compare(
@@ -65,6 +60,8 @@ def compare(
     jobs: int = 1,
     supervised: Callable[[Encoder, int], Task] | None = None,
     command: str = "",
+    evidence: Evidence | None = None,
+    on_trial: Callable[[Path], object] = lambda out: None,
 ) -> Comparison:
     """Pretrains and evaluates every entry, on every split, with every seed, beside the controls.
 
@@ -89,6 +86,8 @@ def compare(
         jobs: runs at a time, each in a process of its own if more than one.
         supervised: makes the supervised control, see `with_controls`.
         command: how to call this again, for the report.
+        evidence: keeps pictures and the like of the first split's first run of every entry.
+        on_trial: called with `out` after every run and at the end: what shows the state so far.
 
     Raises:
         InputError: an unlabelled source, a wrong entry, or a folder with another comparison.
@@ -113,13 +112,14 @@ def compare(
         tuning=tuning or Tuning(),
         trainer=trainer,
         optimizer=optimizer or OptimizerArgs(),
-        evidence=(first, 0),
+        evidence=evidence,
+        shown=(first, 0),
     )
     claim(out, describe(setting, seeds))
     runs = runs_of(everything, cuts, seeds)
-    failed = _run_all(setting, runs, jobs, command)
+    failed = _run_all(setting, runs, jobs, command, on_trial)
     rows = collect(runs, out)
-    write_report(out, source=kept)
+    on_trial(out)
     return Comparison(out, rows, failed)
 
 
@@ -175,7 +175,9 @@ def _check(entries: Mapping[str, Entry], protocols: Sequence[str], seeds: int, j
             raise InputError(f"{name} must be at least 1, got {value}")
 
 
-def _run_all(setting: Setting, runs: list[Run], jobs: int, command: str) -> dict[Run, str]:
+def _run_all(
+    setting: Setting, runs: list[Run], jobs: int, command: str, on_trial: Callable[[Path], object]
+) -> dict[Run, str]:
     out, folds = setting.out, len(setting.splits) > 1
     todo = [run for run in runs if not finished(run, out)]
     setting = replace(setting, trainer=_shared_machine(setting.trainer, jobs))
@@ -192,6 +194,7 @@ def _run_all(setting: Setting, runs: list[Run], jobs: int, command: str) -> dict
                     save_failure(event.job, out, *event.failure)
                 rows = collect(runs, out)
                 progress.end(words, _outcome(event, rows))
+                on_trial(out)
         finally:
             _save_about(out, command, progress.seconds)
     return failed

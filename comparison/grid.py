@@ -167,6 +167,8 @@ def _recipe(build: Any) -> Any:
     return _plain(build)
 
 
+# (setting, split, run folder, encoder, trained task or None, how features are extracted)
+Evidence = Callable[["Setting", Split, Path, Encoder, Task | None, Mapping[str, Any]], None]
 Description = dict[str, Any]
 # What was done before there was a choice: plans of that time do not say it.
 _BEFORE = {"crops": 1}
@@ -258,7 +260,8 @@ class Setting:
         levels: evaluate every level of the encoders.
         tuning: how to fine-tune, where that is a protocol.
         trainer, optimizer: of entries that bring none of their own.
-        evidence: of which split and seed pictures and neighbours are kept.
+        evidence: keeps what a report shows besides numbers.
+        shown: of which split and seed it is kept.
     """
 
     out: Path
@@ -273,4 +276,5 @@ class Setting:
     tuning: Tuning
     trainer: TrainerArgs
     optimizer: OptimizerArgs
-    evidence: tuple[str, int]
+    evidence: Evidence | None
+    shown: tuple[str, int]

@@ -15,7 +15,6 @@ from ..evaluation.baselines import FLOOR, LogMelFloor, floor_methods, random_ini
 from ..evaluation.evaluate import evaluate
 from ..evaluation.splits import Fold
 from ..training.run_dir import load_task
-from ..visualization.examples import save_evidence
 from .grid import Run, Setting, main_encoder, seeded
 from .results import save_rows
 
@@ -73,11 +72,11 @@ def _rows(setting: Setting, run: Run, folder: Path) -> list[dict[str, Any]]:
         tuning=setting.tuning,
         **evaluation,
     )
-    if (run.split, run.seed) == setting.evidence:
+    if setting.evidence is not None and (run.split, run.seed) == setting.shown:
         if trained:
             # A run that was finished by an earlier call has left this task untrained.
             load_task(task, folder)
-        save_evidence(setting, split, folder, encoder, task if trained else None, evaluation)
+        setting.evidence(setting, split, folder, encoder, task if trained else None, evaluation)
     shutil.rmtree(cache, ignore_errors=True)
     # Folds are told apart by name, as evaluating the whole source would.
     named = [replace(row, stamp=replace(row.stamp, split=split.name)) for row in rows]

@@ -36,7 +36,7 @@ def plan_clips(view: InputSpec, info: MediaInfo, starts: tuple[float, ...]) -> P
         if not info.has_audio:
             raise MediaError(info.path, "plan", "it has no sound and the encoder hears only sound")
         span = AudioSpan(starts[0], starts[-1] - starts[0] + view.seconds, view.rate)
-        return Plan(audio=span, past_end="repeat")
+        return Plan(audio=(span,), past_end="repeat")
     if info.kind == "audio":
         raise MediaError(info.path, "plan", "it has no picture and the encoder sees only pictures")
     times = tuple(t for start in starts for t in view.plan(start).times)

@@ -2,16 +2,14 @@
 
 import hashlib
 import json
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import Generator
-
-from ..datasets.source import Source
+from ..datasets.source import Source, Subset
 from ..errors import InputError
-from ..modalities.rng import generator, permutation
 
 FOLDS = 5
 VAL_SHARE = 0.2
@@ -128,65 +126,82 @@ def _deal(source: Source, labelled: list[int], seed: int) -> dict[str, list[int]
 
 
 def _assign(labels: list[int], groups: list[str], count: int, seed: int) -> list[int]:
-    """The fold of each example, by scikit-learn's StratifiedGroupKFold."""
-    from sklearn.model_selection import StratifiedGroupKFold
+    """The fold of each example by scikit-learn: groups whole, classes in like shares."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+    # Its search over groups takes minutes for a million of them; lone examples need none.
+    alone = len(set(groups)) == len(groups)
+    kind = StratifiedKFold if alone else StratifiedGroupKFold
+    dealer = kind(count, shuffle=True, random_state=seed % 2**32)
     folds = [0] * len(labels)
-    dealer = StratifiedGroupKFold(count, shuffle=True, random_state=seed % 2**32)
-    for k, (_, test) in enumerate(dealer.split(labels, labels, groups)):
-        for position in test:
-            folds[position] = k
+    with warnings.catch_warnings():
+        # It warns of a class that is not in every fold; callers choose among folds.
+        warnings.simplefilter("ignore", UserWarning)
+        for k, (_, test) in enumerate(dealer.split(labels, labels, groups)):
+            for position in test:
+                folds[position] = k
     return folds
 
 
 def carve(
-    source: Source, indices: Sequence[int], seed: int, share: float = VAL_SHARE
+    source: Source, indices: Sequence[int], seed: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Sets whole groups aside for validation: (train, val).
+    """Sets whole groups aside for validation, about a fifth of every class: (train, val).
 
-    Groups are taken in random order while they bring the classes nearer to `share`; a class that
-    is still without validation then gives its smallest group. Every class keeps at least one
-    example in train; `val` is empty where no group can be spared.
+    Every class keeps at least one example in train. One that the fold set aside lacks gives its
+    smallest group; `val` is empty where no group can be spared.
     """
+    labels = {i: source.label(i) for i in sorted(indices)}
     members: dict[str, list[int]] = {}
-    for i in indices:
+    for i in labels:
         members.setdefault(source.group(i), []).append(i)
-    names = sorted(members)
-    rng: Generator = generator(seed, 0, 0)
-    order = [names[k] for k in permutation(rng, len(names)).tolist()]
-    content = {g: Counter(source.label(i) for i in members[g]) for g in order}
-    chosen = _choose(order, content, share)
-    val = {i for g in chosen for i in members[g]}
-    return tuple(sorted(set(indices) - val)), tuple(sorted(val))
+    total = Counter(labels.values())
+
+    def spares(part: set[int]) -> bool:
+        """Whether every class is left something without this part."""
+        return all(n < total[c] for c, n in Counter(labels[i] for i in part).items())
+
+    folds = _fold_sets({i: (labels[i], g) for g, own in members.items() for i in own}, seed)
+    val = min(filter(spares, folds), key=lambda part: _distance(part, labels), default=set())
+    lacking = set(total) - {labels[i] for i in val}
+    for group in sorted(members, key=lambda g: (len(members[g]), g)) if lacking else ():
+        own = {labels[i] for i in members[group]}
+        if own & lacking and spares(val | set(members[group])):
+            val, lacking = val | set(members[group]), lacking - own
+    return tuple(i for i in labels if i not in val), tuple(sorted(val))
 
 
-def _choose(order: list[str], content: dict[str, Counter[int]], share: float) -> set[str]:
-    total = sum(content.values(), Counter())
-    wanted = {c: share * n for c, n in total.items()}
-    taken: Counter[int] = Counter()
-    chosen: set[str] = set()
+def _fold_sets(examples: dict[int, tuple[int, str]], seed: int) -> list[set[int]]:
+    """Five folds of examples with their (label, group), fewer where groups are few."""
+    indices = sorted(examples)
+    labels, groups = [examples[i][0] for i in indices], [examples[i][1] for i in indices]
+    count = min(FOLDS, len(set(groups)), max(Counter(labels).values(), default=0))
+    if count < 2:
+        return []
+    out: list[set[int]] = [set() for _ in range(count)]
+    for i, fold in zip(indices, _assign(labels, groups, count, seed), strict=True):
+        out[fold].add(i)
+    return out
 
-    def spare(group: str) -> bool:
-        return all(taken[c] + n < total[c] for c, n in content[group].items())
 
-    def gain(group: str) -> float:
-        return sum(
-            abs(taken[c] - wanted[c]) - abs(taken[c] + n - wanted[c])
-            for c, n in content[group].items()
-        )
+def _distance(part: set[int], labels: dict[int, int]) -> tuple[int, float]:
+    """How many classes the part lacks, and how far it is from a fifth of the examples."""
+    lacking = set(labels.values()) - {labels[i] for i in part}
+    return len(lacking), abs(len(part) / len(labels) - VAL_SHARE)
 
-    def take(group: str) -> None:
-        chosen.add(group)
-        taken.update(content[group])
 
-    for group in order:
-        if spare(group) and gain(group) > 0:
-            take(group)
-    for label in sorted(total):
-        able = [g for g in order if g not in chosen and content[g][label] and spare(g)]
-        if not taken[label] and able:
-            take(min(able, key=lambda g: content[g].total()))
-    return chosen
+def without_test(source: Source, seed: int = 0) -> Source | None:
+    """The source less the examples that `splits` tests on, unlabelled ones kept.
+
+    What an encoder may be pretrained on before it is evaluated on this source. None where every
+    example is tested in some fold, so that nothing would be left.
+    """
+    labelled = Subset(source, [i for i in range(len(source)) if source.label(i) >= 0])
+    cuts = splits(labelled, seed)
+    if len(cuts) > 1:
+        return None
+    tested = {labelled.indices[i] for i in cuts[0].test}
+    return Subset(source, [i for i in range(len(source)) if i not in tested])
 
 
 def _check_groups(source: Source, split: Split) -> None:

@@ -10,10 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .splits import Split, carve, splits
-
-__all__ = ["MEAN", "Protocol", "Row", "Split", "carve", "comparable", "environment", "splits"]
-
 MEAN = "mean of "
 
 

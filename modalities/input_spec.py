@@ -57,7 +57,7 @@ class InputSpec:
     def plan(self, start: float, short_side: int | None = None) -> Plan:
         """Reads this view from `start` seconds on; short media are held at their end."""
         if self.modality == "audio":
-            return Plan(audio=AudioSpan(start, self.seconds, self.rate), past_end="repeat")
+            return Plan(audio=(AudioSpan(start, self.seconds, self.rate),), past_end="repeat")
         times = tuple(start + self.step * k for k in range(self.frames))
         return Plan(times=times, short_side=short_side or self.size, past_end="repeat")
 

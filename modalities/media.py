@@ -7,7 +7,7 @@ have variable frame rates and headers that miscount.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -109,20 +109,26 @@ class Plan:
     Attributes:
         times: seconds, one frame each, in the order in which they are wanted (any order,
             repeats allowed). For an image any time gives the picture.
-        audio: the span of sound, if any.
+        audio: spans of sound, all of one rate; a single span may stand for the tuple.
         flow: pairs of seconds (from, to) between which optical flow is wanted.
         short_side: pixels to which the shorter side of each frame is resized, None: as it is.
         past_end: what a time outside [0, duration) means: "error" raises MediaError; "repeat"
             holds the first or last frame and continues sound with silence; "wrap" starts again.
+        note: what the task's `example` has to know of this plan; it comes back in the Sample.
     """
 
     times: tuple[float, ...] = ()
-    audio: AudioSpan | None = None
+    audio: tuple[AudioSpan, ...] = ()
     flow: tuple[tuple[float, float], ...] = ()
     short_side: int | None = None
     past_end: PastEnd = "error"
+    note: Any = None
 
     def __post_init__(self):
+        if isinstance(self.audio, AudioSpan):
+            object.__setattr__(self, "audio", (self.audio,))
+        if len({span.rate for span in self.audio}) > 1:
+            raise ValueError(f"a plan's spans of sound must have one rate: {self.audio}")
         if not all(map(math.isfinite, self.times)):
             raise ValueError(f"a plan's times must be finite: {self.times}")
         if self.short_side is not None and self.short_side < 1:
@@ -136,9 +142,11 @@ class Sample:
     Attributes:
         frames: uint8 [T, 3, H, W], RGB, in the order of the plan's times.
         times: float64 [T], seconds at which each frame's presentation really starts.
-        audio: float32 [C, N] in [-1, 1].
+        audio: float32 [C, N] in [-1, 1]: the plan's spans one after another.
         audio_rate: Hz.
-        flow: float32 [P, 2, H, W], pixels per frame at the frames' size, (x, y).
+        flow: float32 [P, 2, H, W], pixels between the two frames of each pair at the frames' size,
+            (x, y).
+        note: the plan's.
 
     Raises:
         ValueError: a tensor of the wrong type or shape.
@@ -149,6 +157,7 @@ class Sample:
     audio: Tensor | None = None
     audio_rate: int = 0
     flow: Tensor | None = None
+    note: Any = None
 
     def __post_init__(self):
         if self.frames is not None:

@@ -159,7 +159,7 @@ class AudioVisual(Task):
         seen = [uniform(rng, m, m + seconds - self.view.span) for m in moments]
         return Plan(
             times=tuple(t for start in seen for t in clip_times(self.view, start)),
-            audio=AudioSpan(early, apart + seconds, self.sound.rate),
+            audio=(AudioSpan(early, apart + seconds, self.sound.rate),),
             short_side=canvas(self.view.size),
             past_end="repeat",
         )

@@ -148,7 +148,7 @@ class CrossModal(Task):
         seen = uniform(rng, heard, heard + seconds - self.view.span)
         return Plan(
             times=clip_times(self.view, seen),
-            audio=AudioSpan(heard, seconds, self.sound.rate),
+            audio=(AudioSpan(heard, seconds, self.sound.rate),),
             short_side=canvas(self.view.size),
             past_end="repeat",
         )

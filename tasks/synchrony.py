@@ -138,7 +138,7 @@ class Synchrony(Task):
         starts = (early, early + shift)
         return Plan(
             times=tuple(t for start in starts for t in clip_times(self.view, start)),
-            audio=AudioSpan(early, shift + seconds, self.sound.rate),
+            audio=(AudioSpan(early, shift + seconds, self.sound.rate),),
             short_side=canvas(self.view.size),
             past_end="repeat",
         )

@@ -1,8 +1,9 @@
 """Task: the seam between media and training. Every pretext task is one final subclass."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from torch import Generator, Tensor, nn
 
@@ -11,6 +12,41 @@ from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaInfo, Plan, Sample
 
 Batch = dict[str, Tensor]
+
+
+class Progress(NamedTuple):
+    """How far training has come: for schedules and curricula that keep no state.
+
+    Attributes:
+        step: steps done.
+        total: steps of the whole run.
+    """
+
+    step: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """Done of the whole, 0 … 1."""
+        return min(self.step / max(self.total, 1), 1.0)
+
+
+START = Progress(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One of several alternating optimisations, as of a critic and a generator.
+
+    Attributes:
+        name: as `forward` is told it.
+        steps: optimiser steps in a row, all on one batch.
+        optimizer: fields of the run's optimiser recipe that differ here, such as {"lr": 1e-4}.
+    """
+
+    name: str
+    steps: int = 1
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

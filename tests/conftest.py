@@ -1,6 +1,7 @@
 """What holds for every test: one thread each, and the global random state left alone."""
 
 import random
+import shutil
 from contextlib import contextmanager
 
 import numpy as np
@@ -36,3 +37,20 @@ def untouched_rng():
         assert global_random_state() == before, "the global random state was used"
 
     return watch
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, or a skipped test that says what is missing."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.skip("playwright is missing: pip install playwright")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    program = program or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no chromium on this machine: apt install chromium")
+    with sync_playwright() as engine:
+        chromium = engine.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

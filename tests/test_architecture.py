@@ -19,7 +19,7 @@ ROOMS = {
     "tasks": {"tasks", "modalities", "encoders"},
     "training": {"training", "modalities", "encoders", "datasets", "tasks"},
     "evaluation": {"evaluation", "modalities", "encoders", "datasets"},
-    "comparison": {"comparison", "visualization", "reporting", *_LEFT},
+    "comparison": {"comparison", *_LEFT},
     "visualization": {"visualization", "comparison", *_LEFT},
     "reporting": {"reporting", "visualization", "comparison", *_LEFT},
 }

@@ -57,7 +57,7 @@ def look(
             plan = task.plan(info, draw.generator(seed, 0, i))
         except MediaError as error:
             return Lost(i, source.name(i), error.stage, error.reason)
-        narrow = plan.audio is not None and info.audio_rate < plan.audio.rate
+        narrow = bool(plan.audio) and info.audio_rate < plan.audio[0].rate
         surround = plan.audio is not None and info.audio_channels > 2
         return narrow, surround, by_motion and info.has_video and not info.motion
 

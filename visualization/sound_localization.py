@@ -198,7 +198,6 @@ def read_scene(task: Task, source: Source, i: int, seed: int = 0) -> Scene:
     """
     pair = pair_task(task)
     plan = _plan(pair, task.plan(source.info(i), generator(seed, 0, i)))
-    assert plan.audio is not None
     sample = source.read(i, plan)
     assert sample.frames is not None
     assert sample.audio is not None
@@ -208,15 +207,14 @@ def read_scene(task: Task, source: Source, i: int, seed: int = 0) -> Scene:
         clip=as_float(frames.transpose(0, 1)),
         times=torch.tensor(plan.times, dtype=torch.float64),
         sound=sample.audio.mean(0, keepdim=True),
-        start=plan.audio.start,
-        rate=plan.audio.rate,
+        start=plan.audio[0].start,
+        rate=plan.audio[0].rate,
     )
 
 
 def _plan(pair: Pairing, plan: Plan) -> Plan:
-    assert plan.audio is not None
-    span = replace(plan.audio, duration=pair.sound.seconds)
+    span = replace(plan.audio[0], duration=pair.sound.seconds)
     times = plan.times[: pair.view.frames]
     if len(times) == 1:
         times = tuple(span.start + span.duration * (k + 0.5) / STRIP for k in range(STRIP))
-    return replace(plan, times=times, audio=span, short_side=pair.view.size)
+    return replace(plan, times=times, audio=(span,), short_side=pair.view.size)

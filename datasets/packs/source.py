@@ -77,13 +77,14 @@ class Packs(TableSource):
         if plan.audio:
             if not facts.audio_rate:
                 raise MediaError(facts.path, "plan", "sound is asked of a clip without sound")
-            how = (facts.audio_rate, facts.duration, plan.audio, plan.past_end, facts.path)
-            out["audio"], out["audio_rate"] = cut(clip.audio, *how), plan.audio.rate
+            about = (facts.audio_rate, facts.duration)
+            spans = [cut(clip.audio, *about, s, plan.past_end, facts.path) for s in plan.audio]
+            out["audio"], out["audio_rate"] = torch.cat(spans, 1), plan.audio[0].rate
         if plan.flow:
             times = [t for pair in plan.flow for t in pair]
             numbers = _numbers_at(clip, times, facts, plan)
             out["flow"] = _flow(clip, numbers, facts, plan.short_side)
-        return Sample(**out)
+        return Sample(**out, note=plan.note)
 
     def _facts(self, i: int) -> "_Facts":
         found = self._known.get(i)

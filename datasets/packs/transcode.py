@@ -119,7 +119,7 @@ def _times(path: str, info: MediaInfo, fps: float | None) -> list[float]:
 def _sound(path: str, info: MediaInfo, rate: int, facts: dict) -> bytes:
     from ...modalities.decode.reader import read
 
-    plan = Plan(audio=AudioSpan(0.0, max(info.duration, 1 / rate), rate), past_end="repeat")
+    plan = Plan(audio=(AudioSpan(0.0, max(info.duration, 1 / rate), rate),), past_end="repeat")
     audio = read(path, plan, info=info).audio
     assert audio is not None
     facts["channels"] = audio.shape[0]

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..image import damage, is_picture, picture_info, read_picture, resize
-from ..media import MediaError, MediaInfo, Plan, Sample
+from ..media import AudioSpan, MediaError, MediaInfo, Plan, Sample
 from . import packet_index as timing
 from .audio import Sound
 from .backends import decord_frames, torchcodec_frames
@@ -91,7 +92,16 @@ def read(
     if not timing.cached(key) and (info.kind == "image" if info else is_picture(path)):
         return _read_picture(path, plan, strict)
     with _strictly(path, key) if strict else nullcontext([]) as faults:
-        return _read_av(path, plan, key, (video, audio), backend, faults)
+        how = (key, (video, audio), backend, faults)
+        sample = _read_av(path, replace(plan, audio=plan.audio[:1]), *how)
+        further = [_read_av(path, _alone(plan, span), *how).audio for span in plan.audio[1:]]
+    sounds = [x for x in (sample.audio, *further) if x is not None]
+    return replace(sample, audio=torch.cat(sounds, 1), note=plan.note) if further else sample
+
+
+def _alone(plan: Plan, span: AudioSpan) -> Plan:
+    """The same plan for one span of sound and nothing else."""
+    return Plan(audio=(span,), past_end=plan.past_end)
 
 
 @contextmanager
@@ -118,9 +128,9 @@ def _read_picture(path: str, plan: Plan, strict: bool) -> Sample:
     count = len(plan.times)
     flow = picture.new_zeros(len(plan.flow), 2, *picture.shape[1:]).float() if plan.flow else None
     if not count:
-        return Sample(flow=flow)
+        return Sample(flow=flow, note=plan.note)
     frames = picture.expand(count, -1, -1, -1)
-    return Sample(frames, torch.zeros(count, dtype=torch.float64), flow=flow)
+    return Sample(frames, torch.zeros(count, dtype=torch.float64), flow=flow, note=plan.note)
 
 
 def _read_av(
@@ -132,7 +142,7 @@ def _read_av(
     faults: list[str],
 ) -> Sample:
     # Sound is counted from the file's start, where decoders drop what they were primed with.
-    with opened(path, key, choice, reuse=plan.audio is None) as medium:
+    with opened(path, key, choice, reuse=not plan.audio) as medium:
         found = timing.timeline(medium, key)
         faults += [found.ends_early] * bool(found.ends_early) + medium.errors
         for short in (True, False):
@@ -166,8 +176,8 @@ def _execute(
         faults += ["a frame is flagged as corrupt"] * bool(frames.corrupt)
         sample = _pictures(found.video, frames, numbers, plan)
     if sound and plan.audio:
-        sample.update(audio=sound.result(), audio_rate=plan.audio.rate)
-    return Sample(**sample)
+        sample.update(audio=sound.result(), audio_rate=plan.audio[0].rate)
+    return Sample(**sample, note=plan.note)
 
 
 def _frames(
@@ -194,12 +204,12 @@ def _inside(time: float, duration: float, past_end: str, path: str) -> float:
 
 
 def _sound(path: str, found: Timeline, plan: Plan) -> Sound | None:
-    if plan.audio is None:
+    if not plan.audio:
         return None
     if not found.audio:
         raise MediaError(path, "plan", "sound is asked of a file without sound")
     duration = found.info.duration
-    return Sound(found.audio, found.zero, duration, plan.audio, plan.past_end, path)
+    return Sound(found.audio, found.zero, duration, plan.audio[0], plan.past_end, path)
 
 
 def _pass(

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from itertools import islice
 from typing import IO, Any
@@ -238,8 +238,9 @@ class IsolatedReader:
         """As `modalities.read.read`."""
         import torch
 
-        answer, blobs = self._child.run(path, asdict(plan))
-        values: dict[str, Any] = {"audio_rate": answer["audio_rate"]}
+        # The note is the task's own affair; it need not be JSON.
+        answer, blobs = self._child.run(path, asdict(replace(plan, note=None)))
+        values: dict[str, Any] = {"audio_rate": answer["audio_rate"], "note": plan.note}
         for (name, dtype, shape), blob in zip(answer["tensors"], blobs, strict=True):
             flat = torch.frombuffer(bytearray(blob), dtype=getattr(torch, dtype))
             values[name] = flat.reshape(shape)
@@ -255,9 +256,9 @@ def read_job(path: str, plan: dict | None) -> Reply:
 
     if plan is None:
         return asdict(probe(path)), []
-    span = AudioSpan(**plan["audio"]) if plan["audio"] else None
+    spans = tuple(AudioSpan(**span) for span in plan["audio"])
     pairs = tuple((a, b) for a, b in plan["flow"])
-    fields = {**plan, "times": tuple(plan["times"]), "audio": span, "flow": pairs}
+    fields = {**plan, "times": tuple(plan["times"]), "audio": spans, "flow": pairs}
     sample = read(path, Plan(**fields))
     tensors, blobs = [], []
     for name in ("frames", "times", "audio", "flow"):

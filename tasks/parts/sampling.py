@@ -48,7 +48,7 @@ def plan_stretches(view: InputSpec, reach: float, info: MediaInfo, rng: Generato
     need_length(info, last - first, view.seconds, "lower seconds")
     length = min(max(reach, view.seconds), last - first)
     start = uniform(rng, first, last - length)
-    return Plan(audio=AudioSpan(start, length, view.rate), past_end="repeat")
+    return Plan(audio=(AudioSpan(start, length, view.rate),), past_end="repeat")
 
 
 def draw_stretches(

@@ -133,7 +133,7 @@ def test_a_seed_in_a_config_is_checked_too(capsys, tmp_path):
         words = ["pretrain", "--config", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "x")]
         assert cli.main(words) == 2
         error = capsys.readouterr().err
-        assert f"mine.yaml: seed: Not of type Seed: {seed} " in error
+        assert f"mine.yaml: seed: {seed} is not a whole number from 0" in error
     assert not (tmp_path / "x").exists()
 
 

@@ -118,7 +118,7 @@ def test_a_comparison_runs_everything_and_writes_its_files(done):
     lines = (done.out / "results.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == done.rows
     assert "| turned |" in (done.out / "results.md").read_text()
-    assert done.report.read_text().startswith("<!doctype html>")
+    assert (done.out / "report.html").read_text().startswith("<!doctype html>")
 
 
 def test_no_run_sees_the_media_it_is_tested_on(done):
@@ -267,7 +267,8 @@ def test_killed_in_the_middle_it_goes_on_with_two_workers(tmp_path):
     script, out = tmp_path / "script.py", tmp_path / "out"
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), str(out)]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
     while not stamps(out) and time.monotonic() < deadline:

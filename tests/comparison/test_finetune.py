@@ -64,7 +64,7 @@ def test_the_table_and_the_page_have_the_column_and_say_what_its_control_is(done
     text = (done.out / "results.md").read_text()
     assert "| Fine-tuned top-1 | Δ |" in text
     assert "training from scratch with labels" in text
-    page = done.report.read_text()
+    page = (done.out / "report.html").read_text()
     assert "Fine-tuned" in page
     assert "training from scratch with labels" in page
     knn, fine = (

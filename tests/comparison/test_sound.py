@@ -12,6 +12,7 @@ from pretexto.encoders.audio import TinyAudio
 from pretexto.errors import InputError
 from pretexto.evaluation.finetune import Tuning
 from pretexto.modalities.input_spec import InputSpec
+from pretexto.reporting.html import write_report
 from pretexto.reporting.summary import finding
 from pretexto.tasks.cola import COLA
 from pretexto.tasks.supervised import Supervised
@@ -50,6 +51,7 @@ def done(tmp_path_factory):
         protocols=("retrieval", "finetune"),
         clips=2,
         tuning=Tuning(epochs=1, batch_size=6),
+        on_trial=write_report,
     )
 
 
@@ -69,7 +71,7 @@ def test_all_controls_stand_in_the_same_column(done):
 
 
 def test_the_report_shows_the_floor_and_says_what_it_means(done):
-    text, page = (done.out / "results.md").read_text(), done.report.read_text()
+    text, page = (done.out / "results.md").read_text(), (done.out / "report.html").read_text()
     assert "| log-mel-floor | " in text
     assert "Statistics of the spectrogram, without a network, give " in page
     assert 'class="key floor"' in page

@@ -108,8 +108,8 @@ def test_sound_is_heard_in_evenly_spaced_stretches():
     source = fakes.Clock([0], kind="audio", duration=2.501)
     value = extract(fakes.MeanWave(), source, SOUND, clips=3).values["embedding"]
     (plan,) = source.plans
-    assert plan.audio is not None
-    assert (plan.audio.start, plan.audio.duration) == pytest.approx((0.0, 2.5))
+    assert plan.audio
+    assert (plan.audio[0].start, plan.audio[0].duration) == pytest.approx((0.0, 2.5))
     middles = [start + 0.2475 - 0.0 for start in (0.0, 1.0, 2.0)]
     assert value[0, 0].item() == pytest.approx(sum(middles) / 3, abs=0.005)
     # The last stretch alone must be the file's end, or a mean of symmetric stretches hides it.

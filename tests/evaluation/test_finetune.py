@@ -3,6 +3,7 @@
 import evaluation_fakes as fakes
 import pytest
 import torch
+from helpers import audio_times
 from task_kit import build_encoder
 from torch import nn
 
@@ -72,10 +73,10 @@ class Pitches(fakes.Listed):
                                audio_channels=1, audio_duration=2.0)  # fmt: skip
 
     def read(self, i, plan: Plan) -> Sample:
-        t = plan.audio.start + torch.arange(plan.audio.samples) / plan.audio.rate
+        t = audio_times(plan)
         hertz = 350 + 250 * self.label(i) + 10 * (i % 7)
         tone = (0.1 + 0.02 * (i % 5)) * torch.sin(2 * torch.pi * hertz * t)
-        return Sample(audio=tone.float()[None], audio_rate=plan.audio.rate)
+        return Sample(audio=tone.float()[None], audio_rate=plan.audio[0].rate)
 
 
 def test_sound_is_fine_tuned_on_random_stretches():
@@ -152,7 +153,7 @@ def test_training_clips_start_all_over_the_medium(monkeypatch, source, view):
     read, starts = source.read, []
 
     def watched(i, plan):
-        starts.append(plan.audio.start if plan.audio else plan.times[0])
+        starts.append(plan.audio[0].start if plan.audio else plan.times[0])
         return read(i, plan)
 
     monkeypatch.setattr(source, "read", watched)

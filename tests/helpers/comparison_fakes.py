@@ -13,9 +13,11 @@ from torch import nn
 from pretexto.comparison.compare import Entry, compare
 from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import Plan
+from pretexto.reporting.html import write_report
 from pretexto.tasks.task import Step, Task
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
+from pretexto.visualization.examples import save_evidence
 
 VIEW = InputSpec("image", size=SIZE, frames=1)
 TRAINER = TrainerArgs(steps=4, batch_size=6, workers=0, log_every=2, accelerator="cpu")
@@ -99,6 +101,8 @@ def films(out, entries=None, *, source=None, **changes):
         "protocols": ("knn", "retrieval"),
         "clips": 1,
         "supervised": Labels,
+        "evidence": save_evidence,
+        "on_trial": write_report,
         **changes,
     }
     return compare(entries or {"turned": Entry(turned)}, source or Films(), out, **arguments)

@@ -1,6 +1,7 @@
 """Small sources and encoders whose features are known, for the tests of evaluation."""
 
 import torch
+from helpers import audio_times
 from torch import Tensor, nn
 
 from pretexto.datasets.source import Source
@@ -85,9 +86,11 @@ class Clock(Listed):
 
     def read(self, i, plan: Plan) -> Sample:
         self.plans.append(plan)
-        if plan.audio is not None:
-            t = plan.audio.start + torch.arange(plan.audio.samples) / plan.audio.rate
-            return Sample(audio=(t / 10).float().expand(2, -1).clone(), audio_rate=plan.audio.rate)
+        if plan.audio:
+            t = audio_times(plan)
+            return Sample(
+                audio=(t / 10).float().expand(2, -1).clone(), audio_rate=plan.audio[0].rate
+            )
         times = torch.tensor(plan.times, dtype=torch.float64)
         frames = torch.zeros(len(times), 3, self.tall, self.wide)
         frames[:, 0] = (10 * times).float().round().view(-1, 1, 1)

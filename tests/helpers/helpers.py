@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
+
+from pretexto.modalities.media import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -15,3 +19,9 @@ def shared_data(name: str = "") -> Path:
     if not path.exists():
         pytest.skip(f"real media missing: {name or root} (set PRETEXTO_SHARED_DATA)")
     return path
+
+
+def audio_times(plan: Plan) -> Tensor:
+    """Seconds of every sample of a plan's spans, one span after another: float64 [N]."""
+    spans = [s.start + torch.arange(s.samples, dtype=torch.float64) / s.rate for s in plan.audio]
+    return torch.cat(spans)

@@ -40,10 +40,10 @@ class Memory:
         shown = torch.searchsorted(clip.times, times + 1e-6, right=True).sub(1)
         shown = shown.clamp(0, len(clip.times) - 1)
         frames = self._resized(i, plan.short_side)[shown] if plan.short_side else clip.frames[shown]
-        if plan.audio is None:
+        if not plan.audio:
             return Sample(frames, clip.times[shown])
-        first = round(plan.audio.start * clip.audio_rate)
-        audio = clip.audio[:, first : first + plan.audio.samples]
+        first = round(plan.audio[0].start * clip.audio_rate)
+        audio = clip.audio[:, first : first + plan.audio[0].samples]
         return Sample(frames, clip.times[shown], audio, clip.audio_rate)
 
     def _resized(self, i: int, side: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import evaluation_fakes as fakes
 import torch
+from helpers import audio_times
 
 from pretexto.modalities.media import MediaInfo, Plan, Sample
 
@@ -26,9 +27,9 @@ class Tones(fakes.Listed):
 
     def read(self, i, plan: Plan) -> Sample:
         rng = torch.Generator().manual_seed(1000 * self.seed + i)
-        t = plan.audio.start + torch.arange(plan.audio.samples) / plan.audio.rate
+        t = audio_times(plan)
         pitch = 300 * 1.5 ** self.label(i) * (1 + 0.1 * torch.rand((), generator=rng))
         loud = 0.02 + 0.3 * torch.rand((), generator=rng)
         noise = 0.1 * torch.randn(len(t), generator=rng)
         return Sample(audio=(loud * (torch.sin(6.2832 * pitch * t) + noise)).float()[None],
-                      audio_rate=plan.audio.rate)  # fmt: skip
+                      audio_rate=plan.audio[0].rate)  # fmt: skip

@@ -31,8 +31,7 @@ def coded(i: int, plan: Plan) -> Sample:
     frames = torch.zeros(len(times), 3, 40, 40)
     frames[:, 0] = 25 * i + 20
     frames[:, 1] = (times / SECONDS * 250).float()[:, None, None]
-    span = plan.audio
-    assert span is not None
+    (span,) = plan.audio
     t = span.start + torch.arange(span.samples, dtype=torch.float64) / span.rate
     # A chirp: 600 Hz apart for each video, and 20 Hz up each second.
     tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))

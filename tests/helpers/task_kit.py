@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from helpers import audio_times
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -115,11 +116,11 @@ def media(i: int, plan: Plan) -> Sample:
     times = torch.tensor(plan.times, dtype=torch.float64)
     frames = _texture(i, plan) if plan.times else None
     seen = {} if frames is None else {"frames": frames, "times": times}
-    if plan.audio is None:
+    if not plan.audio:
         return Sample(**seen)
-    t = plan.audio.start + torch.arange(plan.audio.samples) / plan.audio.rate
+    t = audio_times(plan)
     tone = 0.5 * torch.sin(2 * math.pi * 300 * 1.2 ** (i % 12) * (t - 0.5 * torch.cos(t)))
-    return Sample(**seen, audio=tone[None].float(), audio_rate=plan.audio.rate)
+    return Sample(**seen, audio=tone[None].float(), audio_rate=plan.audio[0].rate)
 
 
 def _texture(i: int, plan: Plan) -> Tensor:

@@ -44,15 +44,15 @@ each_change = pytest.mark.parametrize("name", CHANGES)
 
 def hiss(i: int, plan: Plan) -> Sample:
     """Noise, and one still picture, darker on the left, wherever it is read."""
-    assert plan.audio is not None
-    sound = 0.1 * torch.randn(1, plan.audio.samples, generator=generator(i, 0, 0))
+    assert plan.audio
+    sound = 0.1 * torch.randn(1, plan.audio[0].samples, generator=generator(i, 0, 0))
     shade = (
         torch.linspace(60, 180, 40).expand(3, 40, 40) * torch.tensor([1.0, 0.8, 0.5])[:, None, None]
     )
     frames = shade.byte().expand(max(len(plan.times), 1), -1, -1, -1)
     times = torch.tensor(plan.times, dtype=torch.float64)
     seen = {"frames": frames, "times": times} if plan.times else {}
-    return Sample(**seen, audio=sound.clamp(-1, 1), audio_rate=plan.audio.rate)
+    return Sample(**seen, audio=sound.clamp(-1, 1), audio_rate=plan.audio[0].rate)
 
 
 @each_change

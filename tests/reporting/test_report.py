@@ -3,99 +3,15 @@
 import json
 import math
 import re
-import shutil
-from dataclasses import asdict
 
 import pytest
-import torch
+from report_fakes import MEANS, contrast, fill, luminance, opened
 
 from pretexto.comparison.grid import Run, runs_of
-from pretexto.comparison.results import collect, read_history, save_failure, save_rows
-from pretexto.datasets.cache import write_json
+from pretexto.comparison.results import collect, read_history, save_failure
 from pretexto.errors import InputError
-from pretexto.evaluation.stamp import Protocol, Row
-from pretexto.modalities.input_spec import InputSpec
 from pretexto.reporting.charts import Axis, around, around_log, nice_step, path, thin
 from pretexto.reporting.html import write_report
-from pretexto.visualization.puzzles import save_image
-
-VIEW = InputSpec("image", size=8, frames=1)
-# Names that would break a page that does not escape them.
-CLASSES = ("<b>walk</b>", "run & jump")
-MEANS = {"alpha": 0.60, "beta": 0.40, "gamma": 0.50, "supervised": 0.70, "random-init": 0.30}
-
-
-def make_row(value, method, metric):
-    stamp = Protocol(
-        method, "f1", "films", "test", "h1", asdict(VIEW), 1, 1, f"recipe of {method}", metric
-    )
-    shares = dict.fromkeys(CLASSES, value)
-    lost = {"unreadable_names": ["torn/one.mp4: decode: the stream ends early"], "unreadable": 1}
-    common = {"n_train": 20, "n_val": 0, "n_test": 10, "classes": 2, "chance": 0.125}
-    return Row(stamp, value, (0.0, 1.0), per_class=shares, **common, **lost).to_dict()
-
-
-def fill(out):
-    """A comparison's folder as `compare` leaves it, with known numbers and no training."""
-    recipes = {name: {"kind": "task", "reference": "random-init", "recipe": {"class_path": name},
-                      "trainer": None, "optimizer": None} for name in MEANS}  # fmt: skip
-    recipes["supervised"]["kind"], recipes["random-init"]["kind"] = "supervised", "random"
-    recipes["delta"] = {**recipes["alpha"], "recipe": "delta </script><script>alert(1)</script>"}
-    plan = {
-        "data": {"name": "films", "fingerprint": "f1", "examples": 30, "classes": list(CLASSES)},
-        "splits": {"test": {"train": 20, "val": 0, "test": 10, "hash": "h1"}},
-        "seeds": 3, "protocols": ["linear", "knn"], "view": asdict(VIEW), "clips": 1,
-        "levels": False, "trainer": {"steps": 40, "epochs": None, "batch_size": 5},
-        "optimizer": {"lr": 0.1}, "entries": recipes,
-    }  # fmt: skip
-    write_json(out / "plan.json", plan)
-    about = {"command": "pretexto compare --config films", "versions": {"torch": "2.11"}}
-    write_json(out / "about.json", {**about, "commit": "abc123", "written": "today"})
-    runs = runs_of(recipes, ["test"], 3)
-    for run in runs:
-        fill_run(out, run)
-    collect(runs, out)
-    return out
-
-
-def fill_run(out, run):
-    folder = run.folder(out)
-    if run.entry == "delta":
-        save_failure(run, out, "the loss is no number", "Traceback")
-        return
-    spread = (0.01, -0.01, 0.0) if run.entry == "random-init" else (-0.01, 0.0, 0.01)
-    value = MEANS[run.entry] + spread[run.seed]
-    numbers = [(value, "linear", "top1"), (value / 2 + 0.3, "linear", "top5"),
-               (1 - value, "knn", "top1")]  # fmt: skip
-    save_rows(run, out, [make_row(*three) for three in numbers])
-    if run.entry != "random-init":
-        lines = ["step,epoch,loss,accuracy,lr,examples_per_second,waiting"]
-        lines += [f"{k},0,{2 / k},{k / 50},0.1,25,0.1" for k in (1, 10, 20, 40)]
-        (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
-    if run.seed == 0:
-        fill_evidence(out, folder, pictures=run.entry != "random-init")
-
-
-def fill_evidence(out, folder, *, pictures):
-    evidence = folder / "evidence"
-    hits = {"query": 20, "hits": [0, 1, 2, 3, 4]}
-    write_json(evidence / "neighbours.json", [hits])
-    listed = {str(i): {"name": f"{i}.mp4", "label": CLASSES[i % 2], "error": ""}
-              for i in (20, 0, 1, 2, 3, 4)}  # fmt: skip
-    write_json(out / "thumbnails" / "thumbnails.json", listed)
-    for i in listed:
-        save_image(torch.rand(3, 16, 16), out / "thumbnails" / f"{i}.png", 144)
-        from PIL import Image
-
-        Image.open(out / "thumbnails" / f"{i}.png").save(out / "thumbnails" / f"{i}.jpg")
-    if pictures:
-        save_image(torch.rand(3, 8, 16), evidence / "puzzle-0-0.png")
-        image = {"file": "puzzle-0-0.png", "aspect": 2.0}
-        one = {"images": [image], "captions": ["Which?"], "answer": "a", "correct": True}
-        write_json(
-            evidence / "puzzles.json",
-            {"note": "", "examples": [{**one, "prediction": "a (90 %)"}]},
-        )
 
 
 @pytest.fixture(scope="module")
@@ -105,44 +21,10 @@ def folder(tmp_path_factory):
     return out
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium, or a skipped test that says what is missing."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        pytest.skip("playwright is missing: pip install playwright")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    program = program or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium on this machine: apt install chromium")
-    with sync_playwright() as engine:
-        chromium = engine.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def page(browser, folder):
     """The report opened without network; fails the test on any error or request to elsewhere."""
     yield from opened(browser, folder, width=1200)
-
-
-def opened(browser, folder, *, width, scheme="light"):
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, offline=True, color_scheme=scheme
-    )
-    page, trouble = context.new_page(), []
-    page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("dialog", lambda dialog: trouble.append(f"dialog {dialog.message}"))
-    page.on(
-        "request", lambda r: None if r.url.startswith(("file:", "data:")) else trouble.append(r.url)
-    )
-    page.goto((folder / "report.html").as_uri())
-    yield page
-    context.close()
-    assert trouble == []
 
 
 def order(page):
@@ -226,18 +108,6 @@ def test_it_fits_narrow_screens_and_both_schemes(browser, folder, width, scheme)
                 tone,
             )
             assert contrast(colour, ground) > 4.5, tone
-
-
-def luminance(colour):
-    """Relative luminance of "rgb(r, g, b)" (WCAG 2.1)."""
-    parts = [int(n) / 255 for n in re.findall(r"\d+", colour)[:3]]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(a, b):
-    high, low = sorted((luminance(a), luminance(b)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
 
 
 def test_marks_stand_where_their_numbers_are(page):

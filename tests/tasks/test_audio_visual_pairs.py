@@ -86,12 +86,15 @@ def test_moments_start_one_to_ten_lengths_apart_and_stay_inside():
     apart = []
     for i in range(400):
         plan = task.plan(info, generator(0, 0, i))
-        assert plan.audio is not None
-        apart.append(plan.audio.duration - 1)
-        assert plan.audio.start >= 0.3
-        assert plan.audio.start + plan.audio.duration <= 19.3 + 1e-9
+        assert plan.audio
+        apart.append(plan.audio[0].duration - 1)
+        assert plan.audio[0].start >= 0.3
+        assert plan.audio[0].start + plan.audio[0].duration <= 19.3 + 1e-9
         first, second = plan.times[:8], plan.times[8:]
-        for start, times in ((plan.audio.start, first), (plan.audio.start + apart[-1], second)):
+        for start, times in (
+            (plan.audio[0].start, first),
+            (plan.audio[0].start + apart[-1], second),
+        ):
             assert all(start <= t <= start + 1 + 1e-9 for t in times)
     assert 1 <= min(apart) < 1.1
     assert REACH - 0.2 < max(apart) <= REACH

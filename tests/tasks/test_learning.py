@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers import audio_times
 from small_world import as_it_is, held_out, one_moment, train, world
 
 from pretexto.encoders.audio import TinyAudio
@@ -43,16 +44,16 @@ class Tones:
         return len(self.infos)
 
     def read(self, i: int, plan: Plan) -> Sample:
-        assert plan.audio is not None
+        assert plan.audio
         rng = generator(i, 0, int(1000 * plan.times[0]))
         blue = float(self.blue[i])
         colour = torch.tensor([1 - blue, 0.3, blue])[:, None, None]
         frame = (255 * (0.1 + 0.6 * colour + 0.2 * torch.rand(3, 40, 40, generator=rng))).byte()
-        t = plan.audio.start + torch.arange(plan.audio.samples) / plan.audio.rate
+        t = audio_times(plan)
         hertz = 200 * 2 ** (4 * float(self.pitch[i]))
         tone = uniform(rng, 0.1, 0.9) * torch.sin(2 * math.pi * hertz * t)
         frames = resize(frame[None], plan.short_side or 40)
-        return Sample(frames, torch.tensor(plan.times).double(), tone[None], plan.audio.rate)
+        return Sample(frames, torch.tensor(plan.times).double(), tone[None], plan.audio[0].rate)
 
 
 class Chords(Tones):
@@ -65,18 +66,18 @@ class Chords(Tones):
         self.pitches = self.colours if coupled else torch.rand(count, 2, generator=rng)
 
     def read(self, i: int, plan: Plan) -> Sample:
-        assert plan.audio is not None
+        assert plan.audio
         rng, side = generator(i, 0, int(1000 * plan.times[0])), plan.short_side or 40
         red, blue = self.colours[i].tolist()
         colour = torch.tensor([red, 0.3, blue])[:, None, None]
         frame = 0.1 + 0.6 * colour + 0.2 * torch.rand(3, side, side, generator=rng)
-        t = plan.audio.start + torch.arange(plan.audio.samples) / plan.audio.rate
+        t = audio_times(plan)
         low, high = self.pitches[i].tolist()
         hertz = (150 * 2 ** (2 * low), 1200 * 2 ** (2 * high))
         chord = sum(torch.sin(2 * math.pi * f * t) for f in hertz)
         sound = uniform(rng, 0.1, 0.4) * torch.as_tensor(chord)[None]
         times = torch.tensor(plan.times).double()
-        return Sample((255 * frame).byte()[None], times, sound.float(), plan.audio.rate)
+        return Sample((255 * frame).byte()[None], times, sound.float(), plan.audio[0].rate)
 
 
 def rotation() -> Task:

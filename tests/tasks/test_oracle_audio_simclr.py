@@ -35,7 +35,7 @@ def medium(**changes) -> MediaInfo:
 
 def coded(i: int, plan: Plan) -> Sample:
     """600 Hz apart for each recording, and 20 Hz up each second."""
-    span = plan.audio
+    (span,) = plan.audio
     assert span is not None
     t = span.start + torch.arange(span.samples, dtype=torch.float64) / span.rate
     tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))
@@ -124,15 +124,15 @@ def test_a_short_recording_serves_as_a_whole():
     task = plain(reach=4.0)
     short = medium(duration=1.3, audio_duration=1.3)
     plan = task.plan(short, generator(0, 0, 0))
-    assert plan.audio is not None
-    assert plan.audio.start == 0
-    assert plan.audio.duration == pytest.approx(1.3)
+    assert plan.audio
+    assert plan.audio[0].start == 0
+    assert plan.audio[0].duration == pytest.approx(1.3)
     late = medium(kind="video", duration=3.0, audio_start=0.5, audio_duration=9.0)
     for seed in range(20):
         plan = task.plan(late, generator(seed, 0, 0))
-        assert plan.audio is not None
-        assert plan.audio.start >= 0.5
-        assert plan.audio.start + plan.audio.duration <= 3.0 + 1e-9
+        assert plan.audio
+        assert plan.audio[0].start >= 0.5
+        assert plan.audio[0].start + plan.audio[0].duration <= 3.0 + 1e-9
         assert plan.times == ()
 
 
@@ -151,7 +151,7 @@ def test_views_are_changed_each_in_its_own_way():
 
 def quiet_and_loud(i: int, plan: Plan) -> Sample:
     """Noise whose loudness is the recording's own."""
-    span = plan.audio
+    (span,) = plan.audio
     assert span is not None
     rng = generator(i, 1, int(1000 * span.start))
     noise = torch.randn(1, span.samples, generator=rng) * 0.2 * 0.6**i
@@ -160,7 +160,7 @@ def quiet_and_loud(i: int, plan: Plan) -> Sample:
 
 def coloured(i: int, plan: Plan) -> Sample:
     """Noise with a spectrum of the recording's own: eight microphones, 3 dB apart at the top."""
-    span = plan.audio
+    (span,) = plan.audio
     assert span is not None
     rng = generator(i, 2, int(1000 * span.start))
     spectrum = torch.fft.rfft(torch.randn(1, span.samples, generator=rng))

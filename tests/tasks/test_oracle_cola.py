@@ -29,7 +29,7 @@ def medium(**changes) -> MediaInfo:
 
 def coded(i: int, plan: Plan) -> Sample:
     """600 Hz apart for each recording, and 20 Hz up each second."""
-    span = plan.audio
+    (span,) = plan.audio
     assert span is not None
     t = span.start + torch.arange(span.samples, dtype=torch.float64) / span.rate
     tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))

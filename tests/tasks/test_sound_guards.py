@@ -34,13 +34,13 @@ Reader = Callable[[int, Plan], Sample]
 
 def noise(i: int, plan: Plan, *, tint: float = 0.0, blur: float = 0.0) -> tuple[Tensor, Tensor]:
     """Pictures float [T, 3, 40, 40] about half grey, and white sound [1, N], of video i."""
-    assert plan.audio is not None
-    rng = generator(i, 0, round(1000 * plan.audio.start))
+    assert plan.audio
+    rng = generator(i, 0, round(1000 * plan.audio[0].start))
     frames = 0.5 + 0.1 * torch.randn(max(len(plan.times), 1), 3, 40, 40, generator=rng)
     frames = frames + tint * torch.tensor([1.0, 0.0, -1.0])[:, None, None]
     if blur:
         frames = apply_blur(frames, torch.full((len(frames),), blur), 4)
-    return frames.clamp(0, 1), 0.05 * torch.randn(1, plan.audio.samples, generator=rng)
+    return frames.clamp(0, 1), 0.05 * torch.randn(1, plan.audio[0].samples, generator=rng)
 
 
 def sample(plan: Plan, frames: Tensor, sound: Tensor) -> Sample:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers import audio_times
 from task_kit import batch, build_encoder, build_task, info
 
 from pretexto.encoders.audio import TinyAudio
@@ -19,8 +20,8 @@ def task(**options):
 
 def clock(plan) -> Sample:
     """Sound that tells the time: second t sounds as t / 100, in two channels that differ."""
-    t = plan.audio.start + torch.arange(plan.audio.samples) / plan.audio.rate
-    return Sample(audio=torch.stack([t / 50, torch.zeros_like(t)]), audio_rate=plan.audio.rate)
+    t = audio_times(plan)
+    return Sample(audio=torch.stack([t / 50, torch.zeros_like(t)]), audio_rate=plan.audio[0].rate)
 
 
 def drawn(seed: int, **options):
@@ -28,7 +29,7 @@ def drawn(seed: int, **options):
     rng, made = generator(seed, 0, 0), task(**options)
     plan = made.plan(info(0), rng)
     assert plan.times == ()
-    return plan.audio.start, made.example(clock(plan), rng)
+    return plan.audio[0].start, made.example(clock(plan), rng)
 
 
 def test_a_stretch_from_anywhere_in_the_file_mixed_down_to_one_channel():
@@ -51,7 +52,7 @@ def test_sound_that_starts_late_or_is_short():
     assert 4.5 < max(starts) <= 5.0
     short = MediaInfo("a.wav", "audio", duration=0.4, audio_rate=8000, audio_duration=0.4)
     plan = made.plan(short, generator(0, 0, 0))
-    assert (plan.audio.start, plan.audio.samples, plan.past_end) == (0.0, RATE, "repeat")
+    assert (plan.audio[0].start, plan.audio[0].samples, plan.past_end) == (0.0, RATE, "repeat")
     with pytest.raises(MediaError, match="no sound track"):
         made.plan(MediaInfo("b.mp4", "video", duration=3.0), generator(0, 0, 0))
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from test_report import CLASSES, MEANS, browser, contrast, fill, opened  # noqa: F401
+from report_fakes import CLASSES, MEANS, contrast, fill, opened
 
 from pretexto.cli import main
 from pretexto.comparison.grid import runs_of
@@ -84,7 +84,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
-def test_numbers_can_be_read_on_their_ground(browser, folder, width, scheme):  # noqa: F811
+def test_numbers_can_be_read_on_their_ground(browser, folder, width, scheme):
     for page in opened(browser, folder, width=width, scheme=scheme):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         cells = page.locator("#confusions > .confusions .confusion").first.locator("tbody td")
@@ -104,7 +104,7 @@ def test_numbers_can_be_read_on_their_ground(browser, folder, width, scheme):  #
         assert contrast(darkest[0], "rgb({}, {}, {})".format(*mixed)) > 4.5
 
 
-def test_the_page_shows_the_best_task_beside_its_control(browser, folder):  # noqa: F811
+def test_the_page_shows_the_best_task_beside_its_control(browser, folder):
     for page in opened(browser, folder, width=1200):
         heads = page.locator("#confusions > .confusions h3").all_inner_texts()
         assert [h.strip() for h in heads] == ["alpha", "random-init"]
