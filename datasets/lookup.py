@@ -3,6 +3,7 @@
 import logging
 import os
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,17 +51,26 @@ def _stop(error: OSError):
     raise InputError(f"{error.filename}: cannot be listed ({error.strerror})")
 
 
-def of_kind(media: dict[str, Kind], kind: Kind | None, root: Path) -> list[str]:
+def of_kind(media: Mapping[str, str], kind: Kind | None, root: Path) -> list[str]:
     """The media of one kind. Raises InputError if there are none, or several and none chosen."""
     counts = Counter(media.values())
-    held = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    if kind is None and len(counts) > 1:
-        raise InputError(f"{root}: media of several kinds ({held}); choose one with --kind")
-    if kind is not None and kind not in counts:
-        raise InputError(f"{root}: no {kind} files; it holds {held}")
+    check_kinds(counts, kind, root)
     if len(counts) > 1:
-        _log.info("%s: of %s, only %s files are taken", root, held, kind)
+        _log.info("%s: of %s, only %s files are taken", root, _held(counts), kind)
     return [name for name, found in media.items() if kind in (None, found)]
+
+
+def check_kinds(counts: Counter[str], kind: Kind | None, where: Path) -> None:
+    """Raises InputError if there are no media of a kind, or of several kinds and none chosen."""
+    held = _held(counts)
+    if kind is None and len(counts) > 1:
+        raise InputError(f"{where}: media of several kinds ({held}); choose one with --kind")
+    if kind is not None and kind not in counts:
+        raise InputError(f"{where}: no {kind} files; it holds {held or 'nothing'}")
+
+
+def _held(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
 
 
 def located(
@@ -90,7 +100,7 @@ def located(
     if absent is not None:
         absent += lost
     elif lost:
-        count = f"{len(lost)} of {len(table.entries)} files are not in {root}"
+        count = f"{len(lost)} files are not in {root}"
         raise InputError(f"{table.file}: {count}: {some(lost)}; {remedy}")
     if strange:
         raise InputError(f"{table.file}: {len(strange)} files are no media: {some(strange)}")

@@ -9,6 +9,7 @@ from ..modalities.decode.sandbox import Limits
 from ..modalities.media import Kind
 from .folder import Folder, nearest
 from .lists import is_list, open_list
+from .lookup import check_kinds
 from .packs.format import NAME as MANIFEST
 from .packs.storage import is_url
 from .public.by_name import is_published, open_published
@@ -82,10 +83,8 @@ def _index(path: Path, options: dict[str, Any]) -> Source:
     from .index.source import Index
 
     index = Index(path, **options)
-    kinds = index.kinds()
-    if "kind" not in options and len(kinds) > 1:
-        held = ", ".join(f"{count} {name}" for name, count in kinds.most_common())
-        raise InputError(f"{path}: media of several kinds ({held}); choose one with --kind")
+    if "kind" not in options or not len(index):
+        check_kinds(Index(path).kinds(), options.get("kind"), path)
     return index
 
 

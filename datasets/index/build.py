@@ -16,8 +16,8 @@ from ...progress import progress
 from ..annotations import read_table
 from ..cache import sha256
 from ..folder import from_folders, from_table, table_file
-from ..lookup import find_media
 from ..lists import is_list, open_list
+from ..lookup import find_media
 from ..public.by_name import is_published, open_published
 from ..source import Entry, Files
 from .checkpoint import Journal
@@ -148,7 +148,7 @@ def _seed(path: Path, out: Path) -> None:
         seen = set()
         for values in table.everything(*columns):
             row = dict(zip(columns, values, strict=True))
-            if row["path"] not in seen and row["sha256"]:
+            if row["path"] not in seen and row["status"]:
                 seen.add(row["path"])
                 journal.append(_as_json(row))
     os.replace(part, path)

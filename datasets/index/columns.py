@@ -91,7 +91,11 @@ def open_parquet(path: Path, fault: str) -> "pq.ParquetFile":
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path, memory_map=True, read_dictionary=list(CODED))
+        known = pq.read_metadata(path, memory_map=True)
+        columns = map(known.schema.column, range(known.num_columns))
+        texts = {column.path for column in columns if column.physical_type == "BYTE_ARRAY"}
+        coded = [name for name in CODED if name in texts]
+        return pq.ParquetFile(path, metadata=known, memory_map=True, read_dictionary=coded)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; make it with `pretexto index`") from None
     except (OSError, pa.ArrowInvalid) as error:

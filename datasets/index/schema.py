@@ -50,7 +50,7 @@ COLUMNS = {
     "root": "string",
     "timeline": "binary",
 }
-INFO = [name for name in MediaInfo.__slots__ if name in COLUMNS]
+INFO = [name for name in MediaInfo.__slots__ if name in COLUMNS and name != "path"]
 NEEDED = list(COLUMNS)[: list(COLUMNS).index("corrupt") + 1]
 PLACE = ("label", "labels", "group", "split", "caption", "start", "end")
 

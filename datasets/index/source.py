@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -216,15 +215,11 @@ class Index(TableSource):
 
 
 def info_of(row: dict[str, Any]) -> MediaInfo:
-    """A row of an index as MediaInfo; of its segment, where it means one.
-
-    The row's motion is that of the segment already.
-    """
+    """A row of an index as MediaInfo; of its segment, where it means one."""
     facts = {name: row[name] for name in INFO if row[name] is not None}
-    motion = tuple(facts.pop("motion", None) or ())
-    whole = MediaInfo(row["path"], **facts)
+    whole = MediaInfo(row["path"], **{**facts, "motion": tuple(facts.get("motion", ()))})
     segment = segment_of(row["start"], row["end"])
-    return replace(segment.info(whole) if segment else whole, motion=motion)
+    return segment.info(whole) if segment else whole
 
 
 def inside(name: str) -> str:
@@ -241,7 +236,7 @@ def find_roots(path: Path, table: Rows) -> dict[str, Path]:
         InputError: the rows name no folder, or one that is gone.
     """
     facts, found = table.facts, {}
-    written = table.roots() or [facts["root"]] * ("root" in facts)
+    written = table.roots() or [facts[key] for key in ("root",) if key in facts]
     if not written:
         raise InputError(f"{path}: says nothing of its folder of media; give root=")
     for root in written:

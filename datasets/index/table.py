@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .columns import Columns, codes, conform, conformed_type, open_parquet
+from .columns import CODED, Columns, codes, conform, conformed_type, open_parquet
 from .schema import KEY, NEEDED, ROW_GROUP
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ def _scan(file: "pq.ParquetFile", columns: tuple[str, ...]) -> "Iterator[list[pa
     present = [name for name in columns if name in file.schema_arrow.names]
     for batch in file.iter_batches(ROW_GROUP, columns=present):
         yield [
-            conform(batch.column(name), name, str(file), coded=True)
+            conform(batch.column(name), name, str(file), coded=name in CODED)
             if name in present
             else pa.nulls(batch.num_rows, conformed_type(name))
             for name in columns
