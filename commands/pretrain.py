@@ -19,6 +19,7 @@ TAKES_KEYS = True
 
 def arguments(parser) -> None:
     parser.add_argument("--config", required=True, help="YAML file or shipped recipe")
+    parser.add_argument("--encoder", help="short name (docs/encoders.md), or a run to start from")
     parser.add_argument("--data", help="folder, file or `synthetic`; default: the config's")
     parser.add_argument("--split", help="use only this split or fold of the data")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
@@ -32,7 +33,7 @@ def arguments(parser) -> None:
 
 
 def run(args) -> int:
-    tree = load_tree(args.config, args.overrides)
+    tree = load_tree(args.config, args.overrides, args.encoder)
     for key in ("data", "split", "kind", "seed"):
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)

@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ..encoders.encoder import Encoder
+from ..encoders.encoder import Encoder, Level
 from ..encoders.spectrogram import LogMel
 from ..errors import InputError
 
@@ -28,7 +28,7 @@ class LogMelFloor(Encoder):
 
     def __init__(self, *, rate: int = 16000):
         super().__init__()
-        self.rate, self.dim = rate, 128
+        self.rate, self.dim, self.levels = rate, 128, {"log_mel": Level(1, (1, 1))}
         self.spectrogram = LogMel(rate=rate)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from ..datasets.source import Source, Subset
+from ..encoders.store import check_storable
 from ..progress import Display
 from ..tasks.task import Task
 from .args import TrainerArgs, lightning_arguments, total_steps
@@ -71,6 +72,8 @@ def pretrain(
     chief = first_process()
     display = Display(trainer.workers_per_device)
     total_steps(trainer, 1)  # a missing length is refused before anything is read
+    for encoder in task.encoders.values():
+        check_storable(encoder)
     record = describe(task, trainer, optimizer, seed, config)
     if chief:
         folder.claim()

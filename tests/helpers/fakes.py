@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretexto.datasets.source import Source
-from pretexto.encoders.encoder import Encoder
+from pretexto.encoders.encoder import Encoder, Level
 from pretexto.modalities import rng as draw
 from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
@@ -70,7 +70,7 @@ class FakeEncoder(Encoder):
 
     def __init__(self, *, dim: int = 6, dropout: float = 0.2, norm: bool = False):
         super().__init__()
-        self.dim = dim
+        self.dim, self.levels = dim, {"only": Level(dim, (SIZE // 2, SIZE // 2))}
         self.layer = nn.Conv2d(3, dim, SIZE // 2, SIZE // 2)
         self.norm = nn.BatchNorm2d(dim) if norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 import yaml
-from fakes import FakeSource, TwoPhases, fake_task
+from fakes import FakeEncoder, FakeSource, FakeTask, TwoPhases, fake_task
 
 from pretexto.encoders.store import load_encoder, read_card
 from pretexto.errors import InputError
@@ -280,3 +280,15 @@ def test_epochs_count_whole_passes(tmp_path):
 def test_empty_data_is_refused(tmp_path):
     with pytest.raises(InputError, match="no example"):
         pretrain(fake_task(), FakeSource(0), tmp_path, trainer=args())
+
+
+class Unstorable(FakeEncoder):
+    def __init__(self, **options):
+        super().__init__(**options)
+
+
+def test_an_encoder_that_could_not_be_stored_is_refused_before_the_first_step(tmp_path):
+    task = FakeTask(Unstorable(dim=4))
+    with pytest.raises(InputError, match="Unstorable takes 'options' as variadic keyword"):
+        pretrain(task, FakeSource(), tmp_path / "run", trainer=args())
+    assert not (tmp_path / "run").exists()
