@@ -66,7 +66,7 @@ class Rows:
         self._apart = {name: Columns(self.path, [name], small=0) for name in ("timeline", "root")}
         self.facts = _facts(file)
         self._total = file.metadata.num_rows
-        self._chosen = _choose(file, strict, kind)
+        self._chosen = _choose(self.path, file, strict, kind)
         if unique:
             self._chosen = self._without_copies()
         self.classes = tuple(self._classes(file))
@@ -116,7 +116,7 @@ class Rows:
         file = open_parquet(self.path, NOT_AN_INDEX)
         if known := _constant(file, "root"):
             return [known]
-        return sorted(_distinct(file, "root") - {None, ""})
+        return sorted(_distinct(self.path, file, "root") - {None, ""})
 
     def counts(self, column: str) -> Counter:
         """How often each value of a column occurs in the readable rows."""
@@ -136,7 +136,7 @@ class Rows:
 
     def everything(self, *columns: str) -> Iterator[tuple]:
         """These columns of all rows, the unreadable ones too."""
-        for batch in _scan(open_parquet(self.path, NOT_AN_INDEX), columns):
+        for batch in _scan(self.path, columns):
             yield from zip(*(column.to_pylist() for column in batch), strict=True)
 
     def batches(
@@ -150,7 +150,7 @@ class Rows:
             yield from self._scattered(columns, places)
             return
         begin = 0
-        for batch in _scan(open_parquet(self.path, NOT_AN_INDEX), columns):
+        for batch in _scan(self.path, columns):
             end = begin + len(batch[0])
             if places is None:
                 yield batch
@@ -181,9 +181,9 @@ class Rows:
         """Labels in the order of their numbers; those written beside the rows, if they fit."""
         from .labels import order
 
-        found = {str(label) for label in _distinct(file, "label") - {None, ""}}
+        found = {str(label) for label in _distinct(self.path, file, "label") - {None, ""}}
         if "labels" in self._present:
-            for (values,) in _scan(file, ("labels",)):
+            for (values,) in _scan(self.path, ("labels",)):
                 found.update(values.flatten().drop_null().unique().to_pylist())
         written = self.facts.get("classes")
         if isinstance(written, list) and found <= set(written):
@@ -217,7 +217,7 @@ def _facts(file: "pq.ParquetFile") -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def _choose(file: "pq.ParquetFile", strict: bool, kind: str | None) -> "NDArray | None":
+def _choose(path: Path, file: "pq.ParquetFile", strict: bool, kind: str | None) -> "NDArray | None":
     """Numbers of the wanted rows, None if all are."""
     tests: list[tuple[str, Callable[[Any], bool]]] = [("status", lambda v: v in ("ok", None))]
     if strict:
@@ -228,7 +228,7 @@ def _choose(file: "pq.ParquetFile", strict: bool, kind: str | None) -> "NDArray 
     for name, test in tests:
         if name not in file.schema_arrow.names or (name, _constant(file, name)) in _NO_TEST:
             continue
-        mask = where(file_column(file, name), test)
+        mask = where((column for (column,) in _scan(path, (name,))), test)
         wanted = mask if wanted is None else wanted & mask
     if wanted is None or wanted.all():
         return None
@@ -259,27 +259,22 @@ def _constant(file: "pq.ParquetFile", column: str) -> Any:
     return found.pop() if len(found) == 1 else None
 
 
-def file_column(file: "pq.ParquetFile", column: str) -> "Iterator[pa.Array]":
-    """A column of all rows, batch by batch; few values come as codes."""
-    for batch in file.iter_batches(ROW_GROUP, columns=[column]):
-        yield batch.column(0)
-
-
-def _distinct(file: "pq.ParquetFile", column: str) -> set:
+def _distinct(path: Path, file: "pq.ParquetFile", column: str) -> set:
     """The distinct values of a column; none where the file does not have it."""
     if column not in file.schema_arrow.names:
         return set()
-    return {value for part in file_column(file, column) for value in part.unique().to_pylist()}
+    return {value for (part,) in _scan(path, (column,)) for value in part.unique().to_pylist()}
 
 
-def _scan(file: "pq.ParquetFile", columns: tuple[str, ...]) -> "Iterator[list[pa.Array]]":
+def _scan(path: Path, columns: tuple[str, ...]) -> "Iterator[list[pa.Array]]":
     """Columns of all rows in order as Arrow arrays; nulls where the file has no such column."""
     import pyarrow as pa
 
+    file = open_parquet(path, NOT_AN_INDEX)
     present = [name for name in columns if name in file.schema_arrow.names]
     for batch in file.iter_batches(ROW_GROUP, columns=present):
         yield [
-            conform(batch.column(name), name, str(file), coded=name in CODED)
+            conform(batch.column(name), name, str(path), coded=name in CODED)
             if name in present
             else pa.nulls(batch.num_rows, conformed_type(name))
             for name in columns
