@@ -36,5 +36,9 @@ def test_two_processes_train_as_one(found, name):
             for key, value in values.items():
                 where = f"{kind} {key}, process {rank}, parts {two_processes.PARTS[k]}"
                 torch.testing.assert_close(
-                    got[key], value, **TOLERANCE, check_dtype=False, msg=lambda m, w=where: f"{w}: {m}"
+                    got[key],
+                    value,
+                    **TOLERANCE,
+                    check_dtype=False,
+                    msg=lambda m, w=where: f"{w}: {m}",
                 )

@@ -51,7 +51,9 @@ def test_each_half_alone_would_differ():
 
 def test_a_model_keeps_its_parameters_their_names_and_what_it_says():
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), BatchNormAct2d(4), nn.Flatten(), nn.BatchNorm1d(4 * 9))
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), BatchNormAct2d(4), nn.Flatten(), nn.BatchNorm1d(4 * 9)
+    )
     x, before, names = torch.rand(5, 3, 5, 5), copy.deepcopy(model), list(model.state_dict())
     parameters = list(model.parameters())
     same = synchronised(model)

@@ -135,7 +135,7 @@ def test_a_look_counts_media_of_which_the_motion_is_unknown_where_it_matters():
     assert "pretexto index DATA --out X.parquet" in said
     assert "\n" not in said
     assert motion_in_words(look(Measured(6), task, say=print), task) == ""
-    task.motion = False
+    task.by_motion = False
     for other in (make_task(Rotation, TinyImage(width=2), size=16), task):
         assert look(Measured(8), other, say=print).unmeasured == 0
 
@@ -147,4 +147,4 @@ def test_a_real_task_learns_from_media_to_encoder(tmp_path):
     optimizer = OptimizerArgs(name="lars", lr=1.0)
     out = pretrain(task, FakeSource(8), tmp_path, trainer=trainer, optimizer=optimizer)
     x = torch.rand(2, 3, 16, 16)
-    torch.testing.assert_close(load_encoder(out)(x), task.encoder.eval()(x), rtol=0, atol=0)
+    torch.testing.assert_close(load_encoder(out)(x), task.video.encoder.eval()(x), rtol=0, atol=0)
