@@ -18,6 +18,7 @@ from torch.utils.data import default_collate
 
 from ..datasets.source import Source
 from ..errors import InputError
+from ..modalities.media import MediaError
 from ..tasks.task import Audit, Batch, Guard, Task
 from ..training.data import Examples
 from .generic_cues import file_facts, generic_cues

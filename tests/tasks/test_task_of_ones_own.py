@@ -20,7 +20,7 @@ TASK = {"class_path": "quarter_task.Quarter", "init_args": {"video": VIDEO}}
 BRIEF = {"steps": 2, "batch_size": 4, "workers": 0}
 DATA = {
     "class_path": "pretexto.datasets.synthetic.source.Synthetic",
-    "init_args": {"train_scenes": 2, "test_scenes": 1},
+    "init_args": {"train_scenes": 5, "test_scenes": 1},
 }
 
 
