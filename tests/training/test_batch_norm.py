@@ -9,7 +9,7 @@ import two_processes
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
-from pretexto.training.batch_norm import SharedBatchNorm, synchronised
+from pretexto.training.batch_norm import SharedBatchNorm, SharedStatistics, synchronised
 
 TIGHT = {"atol": 1e-10, "rtol": 1e-10}
 
@@ -66,3 +66,11 @@ def test_a_model_keeps_its_parameters_their_names_and_what_it_says():
     assert (model[1](torch.randn(2, 4, 3, 3)) >= 0).all(), "the activation is gone"
     norm = model[3]
     assert synchronised(model)[3] is norm
+
+
+@pytest.mark.parametrize("cuda", [False, True])
+def test_layers_that_also_activate_still_do(cuda):
+    """torch's own conversion makes plain norms of them, and a network without activations."""
+    model = SharedStatistics(cuda=cuda).apply(nn.Sequential(BatchNormAct2d(4))).eval()
+    assert isinstance(model[0], nn.SyncBatchNorm if cuda else SharedBatchNorm)
+    assert (model(torch.randn(2, 4, 3, 3)) >= 0).all()
