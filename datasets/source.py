@@ -2,12 +2,16 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..modalities.decode.sandbox import IsolatedReader, Limits
 from ..modalities.media import MediaInfo, Plan, Sample
+
+Record = tuple[str, int, str, str]
 
 
 class Source(ABC):
@@ -16,10 +20,12 @@ class Source(ABC):
     Attributes:
         classes: names of the labels, in the order of their numbers; empty if unlabelled.
         title: a name for reports.
+        indexed: whether `info` is known without opening a file.
     """
 
     classes: tuple[str, ...] = ()
     title: str = ""
+    indexed: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -48,21 +54,31 @@ class Source(ABC):
         """ "train", "val" or "test", the name of a fold, or "" where the source names none."""
         return ""
 
+    def records(self) -> Iterator[Record]:
+        """Name, label, group and split of every example in order."""
+        for i in range(len(self)):
+            yield self.name(i), self.label(i), self.group(i), self.split(i)
+
     def fingerprint(self) -> str:
         """A hash of names, labels, groups and splits: the stamp of a result row."""
-        digest = hashlib.sha256()
-        for i in range(len(self)):
-            line = (self.name(i), self.label(i), self.group(i), self.split(i))
-            digest.update(repr(line).encode())
-        return digest.hexdigest()[:16]
+        return fingerprint(self.records())
+
+
+def fingerprint(records: Iterable[Record]) -> str:
+    """The same of records that are at hand."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(repr(record).encode())
+    return digest.hexdigest()[:16]
 
 
 class Subset(Source):
-    """Some examples of another source, in the order of the given numbers."""
+    """Some examples of another source, in the order of the given numbers (an array stays one)."""
 
     def __init__(self, source: Source, indices: Sequence[int]):
-        self.source, self.indices = source, tuple(indices)
-        self.classes, self.title = source.classes, source.title
+        self.source = source
+        self.indices = indices if isinstance(indices, np.ndarray) else tuple(indices)
+        self.classes, self.title, self.indexed = source.classes, source.title, source.indexed
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -1,5 +1,6 @@
 """An index as a source: media listed in a Parquet file, read from their folder."""
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -7,7 +8,7 @@ from ...errors import InputError
 from ...modalities.decode.reader import Backend, read
 from ...modalities.decode.sandbox import IsolatedReader, Limits
 from ...modalities.media import MediaError, MediaInfo, Plan, Sample
-from ..source import Source
+from ..source import Record, Source
 from .schema import INFO
 from .table import Rows
 
@@ -30,6 +31,8 @@ class Index(Source):
     Raises:
         InputError: not an index, or its folder of media is gone.
     """
+
+    indexed = True
 
     def __init__(
         self,
@@ -72,8 +75,8 @@ class Index(Source):
     def split(self, i: int) -> str:
         return self.table.value(i, "split") or ""
 
-    def fingerprint(self) -> str:
-        return fingerprint(self.table, self._numbers)
+    def records(self) -> Iterator[Record]:
+        return records(self.table, self._numbers)
 
 
 def info_of(row: dict[str, Any]) -> MediaInfo:
@@ -82,15 +85,10 @@ def info_of(row: dict[str, Any]) -> MediaInfo:
     return MediaInfo(row["path"], **{**facts, "motion": tuple(facts.get("motion", ()))})
 
 
-def fingerprint(table: Rows, numbers: dict[str, int]) -> str:
-    """What `Source.fingerprint` gives, read column by column."""
-    import hashlib
-
-    digest = hashlib.sha256()
+def records(table: Rows, numbers: dict[str, int]) -> Iterator[Record]:
+    """What `Source.records` gives, read column by column."""
     for path, label, group, split in table.rows("path", "label", "group", "split"):
-        line = (path, numbers.get(label, -1), group or path, split or "")
-        digest.update(repr(line).encode())
-    return digest.hexdigest()[:16]
+        yield path, numbers.get(label, -1), group or path, split or ""
 
 
 def inside(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ...modalities.image import resize
 from ...modalities.media import MediaError, MediaInfo, Plan, Sample
-from ..index.source import fingerprint, info_of
+from ..index.source import info_of, records
 from ..index.table import Rows
-from ..source import Source
+from ..source import Record, Source
 from .format import FLOW_SCALE, NAME, Clip, Pieces, Shard, read_manifest
 from .storage import DEFAULT_CACHE, LocalFolder, RemoteFolder, Storage, is_url
 from .transcode import cut
@@ -39,6 +39,8 @@ class Packs(Source):
     Raises:
         InputError: not a pack.
     """
+
+    indexed = True
 
     def __init__(
         self,
@@ -82,8 +84,8 @@ class Packs(Source):
     def split(self, i: int) -> str:
         return self.rows.value(i, "split") or ""
 
-    def fingerprint(self) -> str:
-        return fingerprint(self.rows, self._numbers)
+    def records(self) -> Iterator[Record]:
+        return records(self.rows, self._numbers)
 
     def read(self, i: int, plan: Plan) -> Sample:
         facts = self._facts(i)
