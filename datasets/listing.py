@@ -1,13 +1,15 @@
 """The list of a source's examples in a file: names, labels, groups, and why some are left out."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from .source import Record, Source, fingerprint
+from .fingerprint import Columns, fingerprint
+from .source import Source
 
 NAME = "data.parquet"
 CHUNK = 100_000
@@ -16,41 +18,50 @@ CHUNK = 100_000
 def write_listing(source: Source, folder: Path, left_out: Mapping[int, str]) -> str:
     """Writes FOLDER/data.parquet in one pass and little memory; returns the fingerprint.
 
-    Columns: name; group, null where it is the name; label; split, null where there is none;
-    left_out, the reason, null for what is used.
+    Columns: name, label, group, split; left_out, the reason, null for what is used.
     """
-    import os
-
     part = folder / f"{NAME}.part"
-    found = fingerprint(_written(source.records(), part, left_out))
+    found = fingerprint(_written(source.columns(), part, left_out))
     os.replace(part, folder / NAME)
     return found
 
 
 def _written(
-    records: Iterable[Record], path: Path, left_out: Mapping[int, str]
-) -> Iterator[Record]:
-    """Passes the records on and writes them meanwhile."""
+    batches: Iterable[Columns], path: Path, left_out: Mapping[int, str]
+) -> Iterator[Columns]:
+    """Passes batches of columns on and writes them meanwhile."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = ("name", "group", "split", "left_out")
-    schema = pa.schema([*((n, pa.string()) for n in names), ("label", pa.int64())])
-    number, records = 0, iter(records)
-    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as writer:
-        while chunk := list(islice(records, CHUNK)):
+    texts = ("name", "group", "split", "left_out")
+    schema = pa.schema([*((n, pa.string()) for n in texts), ("label", pa.int64())])
+    begin = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in batches:
+            end = begin + len(batch.labels)
+            reasons = [left_out.get(i) for i in range(begin, end)] if left_out else None
             columns = {
-                "name": [r[0] for r in chunk],
-                "group": [r[2] if r[2] != r[0] else None for r in chunk],
-                "split": [r[3] or None for r in chunk],
-                "left_out": [left_out.get(i) for i in range(number, number + len(chunk))]
-                if left_out
-                else pa.nulls(len(chunk), pa.string()),
-                "label": [r[1] for r in chunk],
+                "name": _texts(batch.names),
+                "group": _texts(batch.groups),
+                "split": _texts(batch.splits),
+                "left_out": pa.array(reasons, pa.string()) if reasons else pa.nulls(end - begin),
+                "label": pa.array(batch.labels),
             }
-            writer.write_table(pa.table(columns, schema=schema))
-            number += len(chunk)
-            yield from chunk
+            writer.write_table(pa.table(columns).cast(schema))
+            begin = end
+            yield batch
+
+
+def _texts(column: Any) -> Any:
+    """A column of texts for Arrow; bytes of a name that are no UTF-8 become question marks."""
+    import pyarrow as pa
+
+    if isinstance(column, pa.Array):
+        return column
+    try:
+        return pa.array(column, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([text.encode("utf-8", "replace").decode() for text in column])
 
 
 def read_listing(folder: Path, *columns: str) -> Iterator[tuple]:

@@ -7,9 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.fingerprint import Columns
 from ..datasets.listing import NAME as LISTING
 from ..datasets.listing import read_listing
-from ..datasets.source import Record, Source, Subset
+from ..datasets.source import Source, Subset
 from ..errors import InputError
 
 FOLDS = 5
@@ -268,5 +272,5 @@ class Fold(Source):
     def split(self, i: int) -> str:
         return self.parts[i]
 
-    def records(self) -> Iterator[Record]:
-        return self.source.records()
+    def columns(self, rows: NDArray[np.int64] | None = None) -> Iterator[Columns]:
+        return self.source.columns(rows)

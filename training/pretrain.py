@@ -220,10 +220,10 @@ class _Call:
         chosen = lightning_arguments(self.trainer, bool(self.task.phases))
         if chosen["accelerator"] != "cpu":
             channels_last(self.task)
-        plugins = [FromFirst()] if str(chosen["strategy"]).startswith("ddp") else None
+        if str(chosen["strategy"]).startswith("ddp"):
+            chosen["plugins"].append(FromFirst())
         lightning = L.Trainer(
             **chosen,
-            plugins=plugins,  # type: ignore[arg-type]
             max_epochs=1,
             logger=False,
             enable_checkpointing=False,

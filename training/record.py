@@ -51,13 +51,8 @@ def describe(
         "precision": chosen["precision"],
         "processes": processes_of(trainer),
     }
-    encoders = {
-        name: {"class_path": class_path(encoder), "init_args": encoder.arguments}
-        for name, encoder in task.encoders.items()
-    }
-    views = {name: asdict(view) for name, view in task.views.items()}
     record = {
-        "task": {"class_path": class_path(task), "encoders": encoders, "views": views},
+        "task": {"class_path": class_path(task), "init_args": task.arguments},
         "trainer": asdict(trainer),
         "optimizer": asdict(optimizer),
         "seed": seed,

@@ -193,20 +193,29 @@ def load_task(task: Task, folder: str | Path) -> None:
 def _data_differences(folder: Path, source: Source) -> list[str]:
     """In words, where the source and the run's list part; at most the first thing of each kind."""
     there = {name for (name,) in read_listing(folder, "name")}
-    here = {record[0] for record in source.records()}
+    here = {row[0] for row in _rows(source)}
     found = _count(sorted(here - there), "more") + _count(sorted(there - here), "missing")
     if found:
         return found
-    rows = read_listing(folder, "name", "label", "group", "split")
-    for old, new in zip_longest(rows, source.records()):
+    keys = ("label", "group", "split")
+    for old, new in zip_longest(read_listing(folder, "name", *keys), _rows(source)):
         if old is None or new is None or old[0] != new[0]:
             return ["the same files in another order"]
-        name = old[0]
-        before = {"label": old[1], "group": old[2] or name, "split": old[3] or ""}
-        for (key, was), now in zip(before.items(), new[1:], strict=True):
+        for key, was, now in zip(keys, old[1:], new[1:], strict=True):
             if was != now:
-                return [f"{key} of {name}: {was} in the run, {now} now"]
+                return [f"{key} of {old[0]}: {was} in the run, {now} now"]
     return ["their list is another"]
+
+
+def _rows(source: Source) -> Iterator[tuple]:
+    """Name, label, group and split of every example."""
+    for batch in source.columns():
+        texts = (
+            column if isinstance(column, list) else column.to_pylist()  # type: ignore[union-attr]
+            for column in (batch.names, batch.groups, batch.splits)
+        )
+        names, groups, splits = texts
+        yield from zip(names, batch.labels.tolist(), groups, splits, strict=True)
 
 
 def _count(names: list[str], word: str) -> list[str]:
@@ -233,6 +242,6 @@ def export(folder: RunFolder, task: Task, module: Pretraining, row: Row) -> None
     }
     for number, (name, encoder) in enumerate(task.encoders.items()):
         stem = "encoder" if number == 0 else f"encoder-{name}"
-        save_encoder(folder.path, encoder, task.views[name], plain(card), name=stem)
+        save_encoder(folder.path, encoder, task.specs[name], plain(card), name=stem)
     ended = {"finished": True, "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "last": plain(row)}
     folder.write_state({**state, **ended})

@@ -34,7 +34,8 @@ def halves(n: int = 36) -> list[str]:
 
 
 ENCODER = fakes.MeanColour()
-FROZEN = [name for name in METHODS if name != "finetune"]
+# The attentive probe has tests of its own, and takes longer than all others together.
+FROZEN = [name for name in METHODS if name not in ("finetune", "attentive")]
 
 
 @pytest.fixture(scope="module")
@@ -198,13 +199,25 @@ class Named(Source):
         raise NotImplementedError
 
 
-def test_test_files_that_pretraining_saw_are_counted(tmp_path):
+def test_test_files_that_pretraining_saw_are_counted_and_said(tmp_path, capsys):
     source = easy(names=halves())
     # Twelve names, of which one is elsewhere and the last one was left out of the training.
     listed = Named([*(source.name(i) for i in range(20, 30)), "elsewhere.mp4", "0031.mp4"])
     write_listing(listed, tmp_path, {11: "damaged"})
     (row, *_) = evaluate("knn", ENCODER, source, IMAGE, run=tmp_path)
     assert row.seen_in_pretraining == 6
+    print_rows(
+        [
+            row,
+            replace(row, seen_in_pretraining=2),
+            replace(row, task="b.Clean", seen_in_pretraining=0),
+        ]
+    )
+    text = capsys.readouterr().out.splitlines()
+    assert [line for line in text if line.startswith("caution")] == [
+        "caution: random-init saw 6 test files of Coloured in pretraining: its numbers are not "
+        "those on unseen media"
+    ]
     (row, *_) = evaluate("knn", ENCODER, source, IMAGE, run=tmp_path / "none")
     assert row.seen_in_pretraining is None
     (tmp_path / "data.parquet").write_text("no table")
