@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..build import Tree, build, load_tree, resolved
+from ..evaluation.methods import METHODS
 from .options import KINDS, SEEDS, open_data, seed
 
 TAKES_KEYS = True
@@ -27,7 +28,7 @@ def arguments(parser) -> None:
     parser.add_argument("--seed", type=seed, help="default: the config's")
     parser.add_argument(
         "--probe",
-        choices=["linear", "knn", "retrieval", "lowshot", "finetune"],
+        choices=METHODS,
         help="evaluate afterwards on the same labelled data, beside random-init",
     )
 

@@ -19,6 +19,7 @@ from .encoder import Encoder, Normalize
 from .resnet import CLASSIFIER, resnet, resnet_levels, resnet_maps
 from .spectrogram import MFCC, LogMel, LogSpectrogram
 from .timm_model import (
+    at_any_size,
     classifiers,
     complete_maps,
     create,
@@ -259,7 +260,7 @@ class TimmAudio(Encoder):
 
     def embed(self, x: Tensor) -> Tensor:
         """What the model's classifier would see, [B, D]."""
-        return self.net(self._prepared(x))
+        return at_any_size(self.net, self._prepared(x), self.net)
 
     def _prepared(self, x: Tensor) -> Tensor:
         return pad_to_patches(self.net, as_spectrogram(x, self, self.spectrogram))

@@ -17,6 +17,7 @@ from .blocks import (
 from .encoder import Encoder, Normalize
 from .resnet import CLASSIFIER, resnet, resnet_levels, resnet_maps
 from .timm_model import (
+    at_any_size,
     check_size,
     classifiers,
     complete_maps,
@@ -146,7 +147,7 @@ class TimmImage(Encoder):
 
     def embed(self, x: Tensor) -> Tensor:
         """What the model's classifier would see, [B, D]."""
-        return self.net(self._prepared(x))
+        return at_any_size(self.net, self._prepared(x), self.net)
 
     def _prepared(self, x: Tensor) -> Tensor:
         check_input(x, self, FORM, 3)

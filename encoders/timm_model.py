@@ -1,6 +1,8 @@
 """timm's models as image and audio encoders take them."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,7 @@ from .blocks import nearest, one_line
 from .encoder import Level
 from .transformer import take
 
+Result = TypeVar("Result")
 _ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
 
 
@@ -78,6 +81,28 @@ def check_size(net: Any, x: Tensor) -> None:
         )
 
 
+def at_any_size(net: Any, x: Tensor, run: Callable[[Tensor], Result]) -> Result:
+    """`run(x)`; where a model that is built for one size fails on another, that is told.
+
+    Raises:
+        InputError: naming both sizes.
+    """
+    if patch_of(net) or not net.pretrained_cfg.get("fixed_input_size"):
+        return run(x)
+    try:
+        return run(x)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, AssertionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        own = "×".join(map(str, net.pretrained_cfg["input_size"][1:]))
+        raise InputError(
+            f"this {type(net).__name__} is published for inputs of {own} and cannot take "
+            f"{x.shape[2]}×{x.shape[3]} ({one_line(error)}); give it that size, or size="
+        ) from error
+
+
 def pad_to_patches(net: Any, x: Tensor) -> Tensor:
     """[B, C, H, W] with zeros at its ends, up to whole patches of a ViT."""
     down, right = (-size % p for size, p in zip(x.shape[2:], patch_of(net) or (1, 1), strict=True))
@@ -107,7 +132,8 @@ def timm_levels(net: Any) -> dict[str, Level]:
 
 def complete_maps(net: Any, x: Tensor) -> dict[str, Tensor]:
     """The maps of `timm_levels`; to the deepest is applied what the head does at each position."""
-    own = net.forward_intermediates(x, norm=True, intermediates_only=True)
+    forward = partial(net.forward_intermediates, norm=True, intermediates_only=True)
+    own = at_any_size(net, x, forward)
     maps = {f"level{k + 1}": own[i] for k, i in enumerate(_spread(len(own)))}
     last = f"level{len(maps)}"
     maps[last] = _head_norm(net, _conv_head(net, maps[last]))

@@ -41,8 +41,8 @@ class LogMelFloor(Encoder):
 
 
 def floor_methods(methods: Sequence[str]) -> list[str]:
-    """Those that suit what has no weights to tune; the linear probe where none does."""
-    return [method for method in methods if method != "finetune"] or ["linear"]
+    """Those that suit what has neither weights nor maps; the linear probe where none does."""
+    return [method for method in methods if method not in ("finetune", "attentive")] or ["linear"]
 
 
 E = TypeVar("E", bound=Encoder)

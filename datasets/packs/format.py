@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..cache import replace
+from ..cache import replace, sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -135,9 +135,7 @@ def _fault(path: Path, file: File) -> str | None:
 
 def describe(path: Path) -> File:
     """Name, size and hash of a file."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return File(path.name, path.stat().st_size, digest)
+    return File(path.name, path.stat().st_size, sha256(path))
 
 
 _KEPT_BATCHES = 256
@@ -258,10 +256,10 @@ class Shard:
         self.path = path
         self._file = pa.ipc.open_file(pa.memory_map(str(path)))
         mine = {field.name: field.type for field in self._file.schema}
-        for field in shard_schema():
-            optional = field.name == "flow_back"  # which older packs lack
-            if mine.get(field.name, field.type if optional else None) != field.type:
-                raise pa.ArrowInvalid(f"no column {field.name} as a shard has it")
+        for column in shard_schema():
+            optional = column.name == "flow_back"  # which older packs lack
+            if mine.get(column.name, column.type if optional else None) != column.type:
+                raise pa.ArrowInvalid(f"no column {column.name} as a shard has it")
         self._batches: OrderedDict[int, _Batch] = OrderedDict()
 
     def clip(self, batch: int, row: int) -> Clip:

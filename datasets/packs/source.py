@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ...modalities.image import resize
 from ...modalities.media import MediaError, MediaInfo, Plan, Sample
-from ..index.source import fingerprint, info_of
+from ..index.columns import open_parquet
+from ..index.source import TableSource, info_of
 from ..index.table import Rows
-from ..source import Source
 from .flow import StoredFlow
 from .format import NAME, Clip, Pieces, Shard, read_manifest
 from .storage import DEFAULT_CACHE, LocalFolder, RemoteFolder, Storage, is_url
@@ -25,7 +25,7 @@ _OPEN_SHARDS = 64
 _KNOWN = 65_536  # clips of which the facts are remembered
 
 
-class Packs(Source):
+class Packs(TableSource):
     """What `pretexto pack` wrote, from a folder or from S3-like storage.
 
     Needs torch, pyarrow and simplejpeg only. The frame given for a time is the one that
@@ -55,36 +55,20 @@ class Packs(Source):
             place = Path(cache) if cache else None
             self._storage = RemoteFolder(self.path, cache=place, limit=cache_bytes, options=options)
         self.manifest = read_manifest(self._storage.fetch(NAME), self.path)
-        self.rows = Rows(self._storage.get(self.manifest.index), extra=tuple(EXTRA))
-        self.classes = self.rows.classes
+        index = self._storage.get(self.manifest.index)
+        # Older packs have one clip to a record batch, and no column of that.
+        held = open_parquet(index, "is no index of packs").schema_arrow.names
+        extra = tuple(name for name in EXTRA if name != "item" or name in held)
+        super().__init__(Rows(index, extra=extra))
         self.title = self.path.rstrip("/").rsplit("/", 1)[-1]
-        self._numbers = {name: k for k, name in enumerate(self.classes)}
         self._shards: OrderedDict[int, Shard] = OrderedDict()
         self._known: dict[int, _Facts] = {}
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_shards": OrderedDict(), "_known": {}}
 
-    def name(self, i: int) -> str:
-        return self.rows.value(i, "path")
-
     def info(self, i: int) -> MediaInfo:
-        return info_of(self.rows.row(i))
-
-    def label(self, i: int) -> int:
-        return self._numbers.get(self.rows.value(i, "label"), -1)
-
-    def group(self, i: int) -> str:
-        return self.rows.value(i, "group") or self.name(i)
-
-    def split(self, i: int) -> str:
-        return self.rows.value(i, "split") or ""
-
-    def fingerprint(self) -> str:
-        return fingerprint(self.rows, self._numbers)
+        return info_of(self.table.row(i))
 
     def read(self, i: int, plan: Plan) -> Sample:
         facts = self._facts(i)
@@ -108,9 +92,9 @@ class Packs(Source):
     def _facts(self, i: int) -> "_Facts":
         found = self._known.get(i)
         if found is None:
-            row = self.rows.row(i)
-            known = {name: row[name] for name in _FACTS}
-            known["item"] = known["item"] or 0  # older packs have one clip to a batch
+            row = self.table.row(i)
+            known = {name: row.get(name) for name in _FACTS}
+            known["item"] = known["item"] or 0
             found = _Facts(os.path.join(self.path, row["path"]), **known)
             if len(self._known) >= _KNOWN:
                 self._known.clear()
@@ -130,6 +114,9 @@ class Packs(Source):
         if number in self._shards:
             self._shards.move_to_end(number)
             return self._shards[number]
+        # A copy that the cache has dropped takes its room until nobody has it mapped.
+        for gone in [n for n, shard in self._shards.items() if not shard.path.exists()]:
+            del self._shards[gone]
         shard = self._shards[number] = Shard(self._storage.get(self.manifest.shards[number]))
         if len(self._shards) > _OPEN_SHARDS:
             self._shards.popitem(last=False)

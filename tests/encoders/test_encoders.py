@@ -236,6 +236,10 @@ def test_timm_takes_a_size_only_where_it_means_something():
         TimmImage(name="test_resnet", size=64)
     with pytest.raises(InputError, match="takes pictures of 160×160 pixels.*give size=64"):
         TimmImage(name="test_vit_relpos")(torch.rand(1, 3, 64, 64))
+    coatnet = TimmImage(name="test_coatnet").eval()
+    for run in (coatnet, coatnet.maps):
+        with pytest.raises(InputError, match="published for inputs of 160×160 .* take 64×64"):
+            run(torch.rand(1, 3, 64, 64))
     with pytest.raises(InputError, match="multiples of its patch of 16×16, got 64×70"):
         TimmImage(name="test_vit")(torch.rand(1, 3, 64, 70))
 
