@@ -139,7 +139,7 @@ def test_a_run_of_a_shipped_recipe_counts_what_is_silent(films, tmp_path, recipe
 
 
 def test_the_supervised_control_hears_short_sound_before_silence(source):
-    sound = heard(
+    sound = drawn_from(
         source, make_task(Supervised, build_encoder(TinyAudio), classes=2, seconds=0.5), "short.wav"
     )
     assert sound.shape == (1, 8000)
