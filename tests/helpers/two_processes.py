@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.multiprocessing as mp
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
@@ -23,6 +25,11 @@ SIZES = ([4, 4], [5, 3])
 PARTS = ([3, 3], [4, 2])
 LOSSES = {"nt_xent": nt_xent, "info_nce": info_nce}
 SHAPES = {"1d": (), "2d": (3, 2), "3d": (2, 2, 3), "plain": (), "act": (3, 2), "mean": (2, 2)}
+
+
+def in_two(job: Callable[[int, str], None], folder: Path) -> None:
+    """Runs a job in two processes, which need not import everything once more."""
+    mp.start_processes(job, (str(folder),), nprocs=2, start_method="fork")
 
 
 @contextmanager
