@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from ..datasets.source import Source
 from ..errors import InputError
+from ..modalities.media import MediaError
 from ..tasks.task import Audit, Batch, Guard, Task
-from ..training.data import Examples, Lost, Request, collate
+from ..training.data import Examples
 from .generic_cues import file_facts, generic_cues
 
 LEVEL = 0.99  # of the intervals: a dozen cues are looked at, and few should raise a false alarm
@@ -158,16 +160,12 @@ def draw(task: Task, source: Source, examples: int, seed: int) -> Questions:
     order = np.random.default_rng(seed).permutation(count).tolist()
     for number in range(max(examples, 1)):
         epoch, index = number // count, order[number % count]
-        item = made[Request(0, epoch, index)][1]
-        if isinstance(item, Lost):
-            first = first or f"{item.name}: {item.stage}: {item.reason}"
-        elif isinstance(item, str):
-            raise InputError(item)
-        else:
-            block.append(item)
+        try:
+            block.append(made.example(epoch, index))
+        except MediaError as error:
+            first = first or str(error)
         if len(block) == 32 or (number == examples - 1 and block):
-            batch = collate([(0, item) for item in block]).batch
-            assert batch is not None
+            batch = default_collate(block)
             with torch.no_grad():
                 batches.append(task.augment(batch))
             media.append(batch["index"])

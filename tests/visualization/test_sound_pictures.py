@@ -60,7 +60,7 @@ class Known(PairingTask):
     """Red things hum low and blue ones whistle high: a pair task that needs no training."""
 
     def __init__(self, frames: int = 1):
-        video = ClipInput(TinyImage(width=4), size=SIDE, frames=frames)
+        video = ClipInput(TinyImage(width=4), size=SIDE, frames=frames, frame_interval=0.05)
         audio = AudioInput(TinyAudio(width=4), seconds=0.5)
         super().__init__(video, audio, crop=Crop(), colour=Colour(), guards=SoundGuards())
 
