@@ -1,28 +1,19 @@
 """Recognise the same recording in two segments of it that were changed at random."""
 
 import torch
-from torch import Generator
 
 from ..errors import InputError
-from ..modalities.media import MediaInfo, Plan, Sample
 from .parts.across import rejected
 from .parts.audio_input import AudioInput
 from .parts.check import check_positive
 from .parts.heads import projector
 from .parts.losses import cosines, nt_xent
-from .parts.segments import (
-    changed_pair,
-    plan_segments,
-    segment_guards,
-    segment_pair,
-    segment_pictures,
-)
+from .parts.segments import SegmentTask, segment_pictures
 from .parts.sound_changes import SoundChanges, SoundGuards
-from .parts.sound_cues import CODEC
-from .task import Batch, Step, Task, Traits
+from .task import Batch, Step
 
 
-class AudioSimCLR(Task):
+class AudioSimCLR(SegmentTask):
     """SimCLR on sound (Chen et al. 2020, arXiv:2002.05709; on sound, for example, CLAR:
     Al-Tahan & Mohsenzadeh 2021, arXiv:2010.09542).
 
@@ -53,24 +44,12 @@ class AudioSimCLR(Task):
         outputs: int = 128,
         guards: SoundGuards = SoundGuards(),
     ):
-        super().__init__(audio=audio)
-        check_positive(context=context, temperature=temperature)
+        super().__init__(audio, context, changes, guards)
+        check_positive(temperature=temperature)
         if layers not in (2, 3):
             raise InputError(f"the projection head has 2 or 3 layers, not {layers}")
-        self.audio, self.context, self.temperature = audio, context, temperature
-        self.changes, self.sound_guards = changes, guards
+        self.temperature = temperature
         self.projector = projector(audio.dim, outputs, layers=layers)
-        self.guards, self.audits = segment_guards(guards), (CODEC,)
-        self.traits = Traits(within_process=changes.mix > 0)
-
-    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        return plan_segments(self.audio, self.context, info, rng)
-
-    def example(self, sample: Sample, rng: Generator) -> Batch:
-        return segment_pair(self.audio, sample, self.changes, self.sound_guards, rng)
-
-    def augment(self, batch: Batch) -> Batch:
-        return changed_pair(self.audio, batch, self.changes, self.sound_guards)
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         vectors = self.audio.encode(torch.cat([batch["first"], batch["second"]]))

@@ -15,10 +15,10 @@ from .parts.check import check_least
 from .parts.clip_input import ClipInput
 from .parts.heads import Comparison, Fusion, margin
 from .parts.pairing import (
+    PairingTask,
     among_all,
     beside_other_moments,
     beside_others,
-    check_fits,
     exchanged,
     judged,
     plan_pairs,
@@ -27,7 +27,7 @@ from .parts.pictures import spectrogram, strip
 from .parts.sound_changes import SoundChanges, SoundGuards
 from .parts.sound_cues import marks_of_a_file, of_pairs, tint
 from .parts.transforms import Colour, Crop, stacked
-from .task import Batch, Step, Task
+from .task import Batch, Step
 
 NAMES = ("sound of another video", "sound of this video")
 MOMENTS = ("sound of another moment", "sound of this moment")
@@ -37,7 +37,7 @@ CHANGES = SoundChanges()
 Negatives = Literal["other_video", "exchanged", "same_video"]
 
 
-class AudioVisual(Task):
+class AudioVisual(PairingTask):
     """Audio-visual correspondence (Look, Listen and Learn: Arandjelović & Zisserman 2017,
     arXiv:1705.08168, section 2).
 
@@ -87,8 +87,7 @@ class AudioVisual(Task):
         compare: bool = True,
         guards: SoundGuards = SoundGuards(loudness=False, equalise=False),
     ):
-        super().__init__(video=video, audio=audio)
-        check_fits(video, audio)
+        super().__init__(video, audio, crop=crop, colour=colour, guards=guards)
         check_least(1, negatives_per_clip=negatives_per_clip)
         if not 0 <= gain < 1:
             raise InputError(f"gain is a share from 0 to less than 1, got {gain:g}")
@@ -97,9 +96,7 @@ class AudioVisual(Task):
                 f"with negatives {negatives} each picture has one wrong sound: set "
                 "negatives_per_clip to 1, or negatives to other_video"
             )
-        self.video, self.audio, self.crop, self.colour, self.gain = video, audio, crop, colour, gain
-        self.negatives, self.negatives_per_clip = negatives, negatives_per_clip
-        self.sound_guards = guards
+        self.gain, self.negatives, self.negatives_per_clip = gain, negatives, negatives_per_clip
         head = Comparison if compare else Fusion
         self.head = head(video.dim, audio.dim, 2, hidden=hidden)
         self.guards = guards.records(

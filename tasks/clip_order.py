@@ -1,22 +1,23 @@
 """In which order were these clips filmed? Sorting shuffled clips of a video."""
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from ..errors import InputError
-from ..modalities.media import MediaInfo, Plan, Sample
+from ..modalities.media import MediaInfo
 from ..modalities.rng import integer
 from .parts.classify import classify
-from .parts.clip_input import ClipInput, need_video
-from .parts.guards import MomentGuards, shown
-from .parts.heads import PairwiseOrder, SpatialProjection
+from .parts.clip_input import ClipInput
+from .parts.guards import MomentGuards
+from .parts.heads import PairwiseOrder
+from .parts.order import OrderTask
 from .parts.pictures import moments_row
 from .parts.sampling import ordered_times, orders
 from .parts.transforms import Colour, Crop
-from .task import Batch, Step, Task
+from .task import Batch, Step
 
 
-class ClipOrder(Task):
+class ClipOrder(OrderTask):
     """Clip order prediction (VCOP: Xu et al. 2019, CVPR, section 3).
 
     Clips that follow one another in a video are shown in any order, and the task is to name it:
@@ -58,54 +59,45 @@ class ClipOrder(Task):
         spatial_grid: int = 0,
         guards: MomentGuards = MomentGuards(),
     ):
-        super().__init__(video=video)
+        super().__init__(
+            video,
+            by_motion=by_motion,
+            crop=crop,
+            colour=colour,
+            hidden=hidden,
+            spatial_grid=spatial_grid,
+            guards=guards,
+        )
         if not 2 <= clips <= 5:
             raise InputError(f"sorting takes 2 to 5 clips, not {clips}")
         if not gap >= max(video.spec.frame_interval, 1e-3):
             raise InputError(
                 f"gap is a number of seconds above 0 and from frame_interval on, got {gap:g}"
             )
-        self.video, self.gap, self.by_motion = video, gap, by_motion
-        self.crop, self.colour, self.moment_guards = crop, colour, guards
-        self.orders, self.guards = orders(clips, mirrored=False), guards.records(shown)
-        self.projection = SpatialProjection(video, grid=spatial_grid, hidden=hidden)
-        heads = {"hidden": hidden, "compare": compare}
-        self.head = PairwiseOrder(self.projection.dim, clips, len(self.orders), **heads)
+        self.gap, self.orders = gap, orders(clips, mirrored=False)
+        sees = self.projection.dim, clips, len(self.orders)
+        self.head = PairwiseOrder(*sees, hidden=hidden, compare=compare)
 
-    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        need_video(info, "the order of clips")
-        starts = ordered_times(
-            info,
-            rng,
-            count=len(self.orders[0]),
-            gaps=(self.video.span + self.gap,) * 2,
-            span=self.video.span,
-            by_motion=self.by_motion,
-            remedy="lower frames, frame_interval or gap",
-        )
-        return self.video.plan(*starts)
+    def starts(self, info: MediaInfo, rng: Generator) -> tuple[float, ...]:
+        span, remedy = self.video.span, "lower frames, frame_interval or gap"
+        gaps, count = (span + self.gap, span + self.gap), len(self.orders[0])
+        how = {"span": span, "by_motion": self.by_motion, "remedy": remedy}
+        return ordered_times(info, rng, count=count, gaps=gaps, **how)
 
-    def example(self, sample: Sample, rng: Generator) -> Batch:
-        clips = self.video.clips(self.moment_guards.cut(sample), rng)
+    def puzzle(self, moments: Tensor, times: Tensor, rng: Generator) -> Batch:
         answer = integer(rng, len(self.orders))
         order = list(self.orders[answer])
+        weight = self.moment_guards.weight(moments)
+        target = torch.tensor(answer)
         return {
-            "clips": clips[order],
-            "times": self.video.start_times(sample)[order],
-            "target": torch.tensor(answer),
-            "weight": self.moment_guards.weight(clips),
-            **self.crop.draw(rng),
-            **self.colour.draw(rng),
-            **self.moment_guards.draw(rng, len(order)),
+            "moments": moments[order],
+            "times": times[order],
+            "target": target,
+            "weight": weight,
         }
 
-    def augment(self, batch: Batch) -> Batch:
-        x = self.crop.apply(batch["clips"], batch, self.video.size)
-        kept = {k: batch[k] for k in ("target", "weight", "times")}
-        return {"inputs": self.colour.apply(self.moment_guards.match(x, batch), batch), **kept}
-
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
-        logits = self.head(self.projection(self.video, batch["inputs"]))
+        logits = self.head(self.vectors(batch))
         # Which clip to view first, second, …: the place in which each is shown.
         places = [[order.index(k) for k in range(len(order))] for order in self.orders]
         names = tuple("in order " + "-".join(str(k + 1) for k in place) for place in places)

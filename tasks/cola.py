@@ -1,26 +1,18 @@
 """Which other segment is from the same recording? A bilinear similarity decides."""
 
 import torch
-from torch import Generator, nn
+from torch import nn
 
-from ..modalities.media import MediaInfo, Plan, Sample
 from .parts.across import rejected
 from .parts.audio_input import AudioInput
-from .parts.check import check_least, check_positive
+from .parts.check import check_least
 from .parts.losses import match
-from .parts.segments import (
-    changed_pair,
-    plan_segments,
-    segment_guards,
-    segment_pair,
-    segment_pictures,
-)
+from .parts.segments import SegmentTask, segment_pictures
 from .parts.sound_changes import SoundChanges, SoundGuards
-from .parts.sound_cues import CODEC
-from .task import Batch, Step, Task, Traits
+from .task import Batch, Step
 
 
-class COLA(Task):
+class COLA(SegmentTask):
     """COLA: contrastive learning of general-purpose audio representations (Saeed et al. 2021,
     arXiv:2010.10915, section 2).
 
@@ -47,24 +39,11 @@ class COLA(Task):
         outputs: int = 512,
         guards: SoundGuards = SoundGuards(equalise=False),
     ):
-        super().__init__(audio=audio)
-        check_positive(context=context)
+        super().__init__(audio, context, changes, guards)
         check_least(1, outputs=outputs)
-        self.audio, self.context, self.changes, self.sound_guards = audio, context, changes, guards
         layers = nn.Linear(audio.dim, outputs), nn.LayerNorm(outputs), nn.Tanh()
         self.projector = nn.Sequential(*layers)
         self.similarity = nn.Linear(outputs, outputs, bias=False)
-        self.guards, self.audits = segment_guards(guards), (CODEC,)
-        self.traits = Traits(within_process=changes.mix > 0)
-
-    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        return plan_segments(self.audio, self.context, info, rng)
-
-    def example(self, sample: Sample, rng: Generator) -> Batch:
-        return segment_pair(self.audio, sample, self.changes, self.sound_guards, rng)
-
-    def augment(self, batch: Batch) -> Batch:
-        return changed_pair(self.audio, batch, self.changes, self.sound_guards)
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         vectors = self.audio.encode(torch.cat([batch["first"], batch["second"]]))

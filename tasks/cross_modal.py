@@ -14,15 +14,15 @@ from .parts.check import check_least, check_positive
 from .parts.clip_input import ClipInput
 from .parts.heads import projector
 from .parts.losses import cosines, info_nce, nt_xent
-from .parts.pairing import check_fits, plan_pairs
+from .parts.pairing import PairingTask, plan_pairs
 from .parts.pictures import rank_text, spectrogram, strip
 from .parts.sound_changes import SoundChanges, SoundGuards
 from .parts.sound_cues import marks_of_a_file, of_both_sides, tint
 from .parts.transforms import Colour, Crop, of_view, stacked
-from .task import Batch, Picture, Step, Task, Traits
+from .task import Batch, Picture, Step, Traits
 
 
-class CrossModal(Task):
+class CrossModal(PairingTask):
     """Cross-modal instance discrimination (AVID: Morgado et al. 2021, arXiv:2004.12943).
 
     A clip and the sound around it, each projected to a common space, have to find each other
@@ -58,12 +58,10 @@ class CrossModal(Task):
         outputs: int = 128,
         guards: SoundGuards = SoundGuards(),
     ):
-        super().__init__(video=video, audio=audio)
-        check_fits(video, audio)
+        super().__init__(video, audio, crop=crop, colour=colour, guards=guards)
         check_positive(temperature=temperature)
         check_least(0, within_video=within_video, within_audio=within_audio)
-        self.video, self.audio, self.temperature = video, audio, temperature
-        self.crop, self.colour, self.changes, self.sound_guards = crop, colour, changes, guards
+        self.temperature, self.changes = temperature, changes
         self.within_video, self.within_audio = within_video, within_audio
         self.video_projector = projector(video.dim, outputs)
         self.audio_projector = projector(audio.dim, outputs)

@@ -9,8 +9,8 @@ from ..modalities.image import resize
 from ..modalities.media import MediaInfo, Plan, Sample
 from .parts.classify import classify
 from .parts.clip_input import ClipInput
-from .parts.guards import without_letterbox
 from .parts.heads import classifier
+from .parts.letterbox import without_letterbox
 from .parts.pictures import timed_strip
 from .parts.transforms import Crop
 from .task import Batch, Guard, Step, Task
@@ -25,7 +25,7 @@ class RotationGuards:
     Args:
         square_crop: cut frames to a square before turning; otherwise they are squashed to one,
             and the direction of squashing gives the answer away.
-        letterbox: cut away bars that stay dark along the borders.
+        letterbox: cut away bars along the borders.
     """
 
     square_crop: bool = True
@@ -76,7 +76,7 @@ class Rotation(Task):
         if self.rotation_guards.square_crop:
             frames = self.video.squares(replace(sample, frames=frames), rng)
         else:
-            frames = resize(frames, (self.video.resize_side,) * 2)
+            frames = resize(frames, (self.video.resize_side, self.video.resize_side))
         return {"frames": self.video.split(frames)[0], **self.crop.draw(rng)}
 
     def augment(self, batch: Batch) -> Batch:

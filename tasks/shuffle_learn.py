@@ -1,25 +1,26 @@
 """Are three moments of a video in order? The first task of temporal order."""
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from ..errors import InputError
-from ..modalities.media import MediaInfo, Plan, Sample
+from ..modalities.media import MediaInfo
 from ..modalities.rng import coin
 from .parts.check import check_least, check_rising
 from .parts.classify import classify
-from .parts.clip_input import ClipInput, need_video
-from .parts.guards import MomentGuards, shown
-from .parts.heads import SpatialProjection, classifier
+from .parts.clip_input import ClipInput
+from .parts.guards import MomentGuards
+from .parts.heads import classifier
+from .parts.order import OrderTask
 from .parts.pictures import moments_row
 from .parts.sampling import tuple_times
 from .parts.transforms import Colour, Crop
-from .task import Batch, Step, Task
+from .task import Batch, Step
 
 NAMES = ("shuffled", "in order")
 
 
-class ShuffleLearn(Task):
+class ShuffleLearn(OrderTask):
     """Shuffle and Learn (Misra et al. 2016, arXiv:1603.08561, ECCV, section 3).
 
     Of five moments a < b < c < d < e of a segment with much motion, (b, c, d) is in order, and
@@ -66,32 +67,20 @@ class ShuffleLearn(Task):
         spatial_grid: int = 0,
         guards: MomentGuards = MomentGuards(),
     ):
-        super().__init__(video=video)
+        motion = {"by_motion": by_motion, "guards": guards}
+        views = {"crop": crop, "colour": colour, "hidden": hidden, "spatial_grid": spatial_grid}
+        super().__init__(video, **motion, **views)
         check_rising("tau", tau_min, tau_max)
         check_least(0, hidden=hidden)
         if not 0 < positives < 1:
             raise InputError(f"positives is a share between 0 and 1, got {positives:g}")
-        self.video, self.tau_max, self.tau_min, self.positives = video, tau_max, tau_min, positives
-        self.by_motion, self.crop, self.colour, self.moment_guards = by_motion, crop, colour, guards
-        self.compare, self.guards = compare, guards.records(shown)
-        self.projection = SpatialProjection(video, grid=spatial_grid, hidden=hidden)
+        self.taus, self.positives, self.compare = (tau_min, tau_max), positives, compare
         self.head = classifier((6 if compare else 3) * self.projection.dim, 2, hidden)
 
-    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        need_video(info, "the order of frames")
-        times = tuple_times(
-            info,
-            rng,
-            tau_min=self.tau_min,
-            tau_max=self.tau_max,
-            span=self.video.span,
-            by_motion=self.by_motion,
-        )
-        return self.video.plan(*times)
+    def starts(self, info: MediaInfo, rng: Generator) -> tuple[float, ...]:
+        return tuple_times(info, rng, self.taus, self.video.span, by_motion=self.by_motion)
 
-    def example(self, sample: Sample, rng: Generator) -> Batch:
-        moments = self.video.clips(self.moment_guards.cut(sample), rng)
-        times = self.video.start_times(sample)
+    def puzzle(self, moments: Tensor, times: Tensor, rng: Generator) -> Batch:
         positive, later, reverse = coin(rng, self.positives), coin(rng), coin(rng)
         middle = 2 if positive else 4 if later else 0
         order = [3, middle, 1] if reverse else [1, middle, 3]
@@ -102,18 +91,10 @@ class ShuffleLearn(Task):
             "times": times[order],
             "target": torch.tensor(int(positive)),
             "weight": self.moment_guards.weight(moments, torch.tensor([[2, 0], [2, 4]])) * distinct,
-            **self.crop.draw(rng),
-            **self.colour.draw(rng),
-            **self.moment_guards.draw(rng, 3),
         }
 
-    def augment(self, batch: Batch) -> Batch:
-        x = self.crop.apply(batch["moments"], batch, self.video.size)
-        inputs = self.colour.apply(self.moment_guards.match(x, batch), batch)
-        return {"inputs": inputs, **{k: batch[k] for k in ("target", "weight", "times")}}
-
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
-        vectors = self.projection(self.video, batch["inputs"])
+        vectors = self.vectors(batch)
         if self.compare:
             vectors = torch.cat([vectors, (vectors - vectors.roll(1, 1)).abs()], 1)
         logits = self.head(vectors.flatten(1))

@@ -12,18 +12,18 @@ from .parts.audio_input import AudioInput, audible_with_picture, need_length
 from .parts.check import check_rising
 from .parts.clip_input import ClipInput
 from .parts.heads import Comparison, margin
-from .parts.pairing import among_all, beside_other_moments, check_fits, judged, plan_pairs
+from .parts.pairing import PairingTask, among_all, beside_other_moments, judged, plan_pairs
 from .parts.pictures import strip_over_sound
 from .parts.sound_changes import SoundChanges, SoundGuards
 from .parts.sound_cues import marks_of_a_file, movement, of_pairs
 from .parts.transforms import Colour, Crop, stacked
-from .task import Batch, Step, Task
+from .task import Batch, Step
 
 NAMES = ("out of step", "in step")
 CHANGES = SoundChanges()
 
 
-class Synchrony(Task):
+class Synchrony(PairingTask):
     """Audio-visual temporal synchronisation (Korbar et al. 2018, arXiv:1807.00230, section 3).
 
     Two clips of each video, `shift_min` to `shift_max` seconds apart, with the sound of each: both
@@ -67,9 +67,8 @@ class Synchrony(Task):
         hidden: int = 128,
         guards: SoundGuards = SoundGuards(equalise=False),
     ):
-        super().__init__(video=video, audio=audio)
+        super().__init__(video, audio, crop=crop, colour=colour, guards=guards)
         video.need_frames(2)
-        check_fits(video, audio)
         check_rising("shift", shift_min, shift_max)
         if not 1 <= moments <= video.frames:
             raise InputError(
@@ -78,9 +77,8 @@ class Synchrony(Task):
             )
         video.use_maps_only()
         audio.use_maps_only()
-        self.video, self.audio, self.moments, self.cross_video = video, audio, moments, cross_video
+        self.moments, self.cross_video = moments, cross_video
         self.shift_min, self.shift_max = shift_min, shift_max
-        self.crop, self.colour, self.sound_guards = crop, colour, guards
         self.head = Comparison(moments * video.map_dim, moments * audio.map_dim, 2, hidden=hidden)
         self.guards = guards.records(
             partial(of_pairs, movement),

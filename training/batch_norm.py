@@ -1,10 +1,12 @@
 """Batch normalisation over the batches of all processes, on processors too.
 
-torch's SyncBatchNorm works on CUDA alone, and drops what timm's layers do after normalising.
+torch's SyncBatchNorm works on CUDA alone. Where it replaces a layer of timm that also activates,
+torch's own conversion leaves the activation out; timm's does not.
 """
 
 import torch
 import torch.distributed as dist
+from lightning.pytorch.plugins import LayerSync
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -66,6 +68,28 @@ class _WithActivation(SharedBatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         return self.act(self.drop(super().forward(input)))
+
+
+class SharedStatistics(LayerSync):
+    """Lightning's hook: makes all batch norms of a model those of the whole batch.
+
+    Args:
+        cuda: whether the model trains on CUDA, where torch has a kernel for it.
+    """
+
+    def __init__(self, *, cuda: bool):
+        self.cuda = cuda
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        if not self.cuda:
+            return synchronised(model)
+        from timm.layers.norm_act import convert_sync_batchnorm
+
+        return convert_sync_batchnorm(model)
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """Leaves them: with one process, or in evaluation, they are ordinary ones."""
+        return model
 
 
 def synchronised(model: nn.Module) -> nn.Module:

@@ -18,7 +18,7 @@ from ..modalities.input_spec import as_float
 from ..modalities.media import MediaError, Plan
 from ..modalities.rng import generator
 from ..modalities.transforms.image import apply_blur
-from ..tasks.parts.pairing import Pairing
+from ..tasks.parts.pairing import PairingTask
 from ..tasks.task import Task
 
 
@@ -55,7 +55,7 @@ _CHUNK = 16  # clips encoded at once
 
 
 @torch.no_grad()
-def sound_map(task: Pairing, scene: Scene, others: Tensor, *, grid: int = GRID) -> Tensor:
+def sound_map(task: PairingTask, scene: Scene, others: Tensor, *, grid: int = GRID) -> Tensor:
     """How much of the agreement between a picture and its sound hangs on each place.
 
     By occlusion (Zeiler & Fergus 2014, arXiv:1311.2901, section 4.2): each place in turn is wiped
@@ -90,7 +90,7 @@ def sound_map(task: Pairing, scene: Scene, others: Tensor, *, grid: int = GRID) 
 
 
 @torch.no_grad()
-def ranks(task: Pairing, scenes: list[Scene]) -> Tensor:
+def ranks(task: PairingTask, scenes: list[Scene]) -> Tensor:
     """How well sound i agrees with the picture of scene j: float [N, N]."""
     device = next(iter(_weights(task))).device
     sounds = torch.cat([task.encode_audio(s.sound[None].to(device)) for s in scenes])
@@ -98,19 +98,19 @@ def ranks(task: Pairing, scenes: list[Scene]) -> Tensor:
     return torch.stack([task.score(clips, s.expand(len(clips), -1)) for s in sounds]).cpu()
 
 
-def _weights(task: Pairing):
+def _weights(task: PairingTask):
     assert isinstance(task, torch.nn.Module)
     return task.parameters()
 
 
-def _encoded(task: Pairing, clip: Tensor) -> Tensor:
+def _encoded(task: PairingTask, clip: Tensor) -> Tensor:
     """Features of a clip; of single frames the one in the middle counts."""
     if task.video.frames == 1:
         clip = clip[:, clip.shape[1] // 2][:, None]
     return task.encode_video(clip[None])
 
 
-def _parts(task: Pairing, clip: Tensor):
+def _parts(task: PairingTask, clip: Tensor):
     """Clips [3, T, S, S] with the frames of each that are to be covered."""
     if task.video.frames == 1:
         yield from ((clip[:, k : k + 1], slice(0, 1)) for k in range(clip.shape[1]))
@@ -135,7 +135,7 @@ def _covered(clip: Tensor, blurred: Tensor, covers: Tensor, part: slice) -> Tens
     return out
 
 
-def _margin(task: Pairing, clips: Tensor, sounds: Tensor) -> Tensor:
+def _margin(task: PairingTask, clips: Tensor, sounds: Tensor) -> Tensor:
     """By how much clips [B, …] agree better with the first sound than with the others: [B]."""
     vectors = task.encode_video(clips)
     scores = torch.stack([task.score(vectors, s.expand(len(vectors), -1)) for s in sounds])
@@ -151,13 +151,13 @@ def shown(frames: int) -> list[int]:
     return [int(part[len(part) // 2]) for part in parts]
 
 
-def pair_task(task: Task) -> Pairing:
+def pair_task(task: Task) -> PairingTask:
     """The task as one that pairs pictures and sounds.
 
     Raises:
         InputError: it is none.
     """
-    if isinstance(task, Pairing):
+    if isinstance(task, PairingTask):
         return task
     raise InputError(
         f"{type(task).__name__} pairs no pictures with sounds; name a run of audio_visual, "
@@ -212,7 +212,7 @@ def read_scene(task: Task, source: Source, i: int, seed: int = 0) -> Scene:
     )
 
 
-def _plan(pair: Pairing, plan: Plan) -> Plan:
+def _plan(pair: PairingTask, plan: Plan) -> Plan:
     span = replace(plan.audio[0], duration=pair.audio.seconds)
     times = plan.times[: pair.video.frames]
     if len(times) == 1:

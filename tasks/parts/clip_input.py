@@ -1,6 +1,6 @@
 """ClipInput: frames for an image or video encoder, planned, cut and encoded."""
 
-from typing import final
+from typing import Any, final
 
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -91,10 +91,10 @@ class ClipInput(Input):
         need_picture(info)
         return uniform(rng, 0, max(info.duration - self.span - END, 0.0))
 
-    def plan(self, *starts: float) -> Plan:
+    def plan(self, *starts: float, note: Any = None) -> Plan:
         """Clips that start at these seconds; the last frame of a short medium is repeated."""
         times = tuple(t for start in starts for t in self.times(start))
-        return Plan(times=times, short_side=self.resize_side, past_end="repeat")
+        return Plan(times=times, short_side=self.resize_side, past_end="repeat", note=note)
 
     def clips(self, sample: Sample, rng: Generator) -> Tensor:
         """All clips of a sample, cut to one random square: uint8 [N, 3, T, S, S]."""

@@ -16,14 +16,13 @@ from torch import Generator, Tensor
 from ...modalities.media import Sample
 from ..task import Batch, Guard
 from .check import check_least
+from .letterbox import without_letterbox
 from .photometry import (
     draw_photometry,
     jitter_photometry,
     match_photometry,
     photometric_change,
 )
-
-DARK = 24  # levels of 255: the most of a bar's rows on average, noise of compression included
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class MomentGuards:
     Args:
         exposure: match the moments of a tuple in all that light, focus and noise change, and change
             each a little at random, so that fades and other drift tell nothing.
-        letterbox: cut away bars that stay dark along the borders; noise in them tells the order.
+        letterbox: cut away bars along the borders; noise and light in them tell the order.
         static: leave tuples out of the loss in which nothing but light, focus and noise changes;
             there only the camera and the codec tell the order.
         min_change: least share of a moment's detail, 0 to 1, that light, focus and noise must
@@ -179,25 +178,3 @@ def place_of_detail(moments: Tensor) -> Tensor:
 def _centre(weight: Tensor) -> Tensor:
     at = torch.linspace(0, 1, weight.shape[-1], device=weight.device)
     return (weight * at).sum(-1) / weight.sum(-1).clamp_min(1e-6)
-
-
-def without_letterbox(frames: Tensor) -> Tensor:
-    """Cuts borders off uint8 [N, 3, H, W] that stay dark in all frames.
-
-    They stay where less than a third of the picture would be left.
-    """
-    light = frames.float()
-    rows = _lit(light.mean(3))
-    columns = _lit(light[:, :, rows].mean(2))
-    return frames[:, :, rows, columns]
-
-
-def _lit(level: Tensor) -> slice:
-    """From the first to the last of [T, 3, N] lines that are brighter than bars."""
-    n = level.shape[-1]
-    lit = (level.amax((0, 1)) > DARK).nonzero().flatten().tolist()
-    if not lit:
-        return slice(0, n)
-    # The line beside a bar is a blend of bar and picture.
-    first, last = lit[0] + (lit[0] > 0), lit[-1] + 1 - (lit[-1] < n - 1)
-    return slice(first, last) if last - first >= n / 3 else slice(0, n)

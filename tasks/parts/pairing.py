@@ -5,54 +5,67 @@ Pairs that belong together weigh as much as those that do not. Tensors of pairs:
 [P], 1 where they belong together; "weight" float32 [P], 0 for pairs that cannot be asked.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from ...errors import InputError
 from ...modalities.media import Plan
-from ..task import Batch, Step
+from ..task import Batch, Step, Task
 from .across import gathered
 from .audio_input import AudioInput
 from .classify import classify
 from .clip_input import ClipInput
+from .sound_changes import SoundGuards
+from .transforms import Colour, Crop
 
 
-@runtime_checkable
-class Pairing(Protocol):
+class PairingTask(Task, ABC):
     """A task that says how well a clip and a sound belong together.
 
-    Attributes:
-        video: how it looks at clips.
-        audio: how it looks at sounds.
+    Args:
+        video: what is pretrained on pictures or clips.
+        audio: what is pretrained on sound; its length is that inside which the clip lies.
+        crop: one for all frames of a medium.
+        colour: one change for all frames of a medium.
+        guards: against shortcuts.
+
+    Raises:
+        InputError: a clip that is longer than the sound in which it is to lie.
     """
 
-    video: ClipInput
-    audio: AudioInput
+    def __init__(
+        self,
+        video: ClipInput,
+        audio: AudioInput,
+        *,
+        crop: Crop,
+        colour: Colour,
+        guards: SoundGuards,
+    ):
+        super().__init__(video=video, audio=audio)
+        if video.span > audio.seconds:
+            raise InputError(
+                f"a clip of {video.span:g} s does not fit into {audio.seconds:g} s of sound: lower "
+                "frames or frame_interval of the video, or raise seconds of the audio"
+            )
+        self.video, self.audio = video, audio
+        self.crop, self.colour, self.sound_guards = crop, colour, guards
 
+    @abstractmethod
     def encode_video(self, clips: Tensor) -> Tensor:
         """Features of clips, float [B, 3, T, H, W] in [0, 1]: [B, D]."""
-        ...
 
+    @abstractmethod
     def encode_audio(self, sounds: Tensor) -> Tensor:
         """Features of sounds, float [B, 1, S] in [-1, 1]: [B, E]."""
-        ...
 
+    @abstractmethod
     def score(self, clips: Tensor, sounds: Tensor) -> Tensor:
         """How well rows of features belong together, the more the better: [B]."""
-        ...
-
-
-def check_fits(video: ClipInput, audio: AudioInput) -> None:
-    """Raises InputError for a clip that is longer than the sound in which it is to lie."""
-    if video.span > audio.seconds:
-        raise InputError(
-            f"a clip of {video.span:g} s does not fit into {audio.seconds:g} s of sound: lower "
-            "frames or frame_interval of the video, or raise seconds of the audio"
-        )
 
 
 def plan_pairs(
@@ -63,7 +76,7 @@ def plan_pairs(
 
 
 def judged(
-    task: Pairing,
+    task: PairingTask,
     head: Callable[[Tensor, Tensor], Tensor],
     batch: Batch,
     names: tuple[str, str],

@@ -24,7 +24,7 @@ def orders(moments: int, *, mirrored: bool) -> tuple[tuple[int, ...], ...]:
 
 
 def tuple_times(
-    info: MediaInfo, rng: Generator, *, tau_min: float, tau_max: float, span: float, by_motion: bool
+    info: MediaInfo, rng: Generator, taus: tuple[float, float], span: float, *, by_motion: bool
 ) -> tuple[float, float, float, float, float]:
     """Five times a < b < c < d < e in seconds (Misra et al. 2016, arXiv:1603.08561, section 3.1).
 
@@ -33,19 +33,15 @@ def tuple_times(
     answer.
 
     Args:
-        tau_min: least seconds between a and b, and d and e.
-        tau_max: most seconds between b and d.
+        taus: least seconds between a and b, and d and e; most seconds between b and d.
         span: seconds that are looked at from each time on.
         by_motion: prefer segments with much motion, where it is known.
 
     Raises:
-        MediaError: a medium shorter than three times `tau_min` plus `span`.
+        MediaError: a medium shorter than three times the least seconds plus `span`.
     """
-    gaps = (tau_min, tau_max)
-    remedy = "lower tau_min"
-    a, b, d, e = ordered_times(
-        info, rng, count=4, gaps=gaps, span=span, by_motion=by_motion, remedy=remedy
-    )
+    how = {"span": span, "by_motion": by_motion, "remedy": "lower tau_min"}
+    a, b, d, e = ordered_times(info, rng, count=4, gaps=taus, **how)
     gap = d - b
     aside = max(gap / 4, min(1 / info.fps, gap / 2)) if info.fps else gap / 4
     return a, b, uniform(rng, b + aside, d - aside), d, e

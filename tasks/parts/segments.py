@@ -1,53 +1,66 @@
 """Two segments of each recording, for tasks on sound alone: chosen, cut, changed and shown."""
 
+from abc import ABC
 from collections.abc import Callable
 
 from torch import Generator, Tensor
 
 from ...modalities.media import MediaInfo, Plan, Sample
 from ...modalities.rng import uniform
-from ..task import Batch, Guard, Picture
+from ..task import Batch, Guard, Picture, Task, Traits
 from .audio_input import AudioInput, audible, need_length
+from .check import check_positive
 from .pictures import ranked_pairs, spectrogram
 from .sound_changes import SoundChanges, SoundGuards
-from .sound_cues import of_both_segments
+from .sound_cues import CODEC, of_both_segments
 from .transforms import stacked
 
 
-def plan_segments(audio: AudioInput, context: float, info: MediaInfo, rng: Generator) -> Plan:
-    """Two segments, anywhere within `context` seconds of a recording; they may overlap.
+class SegmentTask(Task, ABC):
+    """A task that shows two segments of each recording, each changed at random.
 
-    A recording that is shorter than `context` serves as a whole.
+    Batches have "first" and "second" float [B, 1, S], and "weight" float [B], 0 where one of both
+    is silent.
 
-    Raises:
-        MediaError: a medium without sound, or with less than one segment of it.
+    Args:
+        audio: what is pretrained; it hears each segment alone.
+        context: seconds of a recording within which both segments lie; a recording that is
+            shorter serves as a whole. They may overlap.
+        changes: of each segment.
+        guards: against shortcuts.
     """
-    first, last = audible(info)
-    need_length(info, last - first, audio.seconds, "lower seconds")
-    room = min(max(context, audio.seconds), last - first)
-    begin = uniform(rng, first, last - room)
-    return audio.plan(*(uniform(rng, begin, begin + room - audio.seconds) for _ in range(2)))
 
+    def __init__(
+        self, audio: AudioInput, context: float, changes: SoundChanges, guards: SoundGuards
+    ):
+        super().__init__(audio=audio)
+        check_positive(context=context)
+        self.audio, self.context, self.changes, self.sound_guards = audio, context, changes, guards
+        self.guards, self.audits = segment_guards(guards), (CODEC,)
+        self.traits = Traits(within_process=changes.mix > 0)
 
-def segment_pair(
-    audio: AudioInput, sample: Sample, changes: SoundChanges, guards: SoundGuards, rng: Generator
-) -> Batch:
-    """Both segments "audio" float32 [2, 1, S], and what is to change in each, [2, …]."""
-    drawn = [changes.draw(rng, guards) for _ in range(2)]
-    return {"audio": audio.sounds(sample), **stacked(drawn)}
+    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
+        """Two segments, anywhere within `context` seconds of a recording.
 
+        Raises:
+            MediaError: a medium without sound, or with less than one segment of it.
+        """
+        first, last = audible(info)
+        seconds = self.audio.seconds
+        need_length(info, last - first, seconds, "lower seconds")
+        room = min(max(self.context, seconds), last - first)
+        begin = uniform(rng, first, last - room)
+        return self.audio.plan(*(uniform(rng, begin, begin + room - seconds) for _ in range(2)))
 
-def changed_pair(
-    audio: AudioInput, batch: Batch, changes: SoundChanges, guards: SoundGuards
-) -> Batch:
-    """A batch of pairs as an encoder sees them.
+    def example(self, sample: Sample, rng: Generator) -> Batch:
+        """Both segments "audio" float32 [2, 1, S], and what is to change in each, [2, …]."""
+        drawn = [self.changes.draw(rng, self.sound_guards) for _ in range(2)]
+        return {"audio": self.audio.sounds(sample), **stacked(drawn)}
 
-    Returns:
-        "first" and "second" float [B, 1, S], and "weight" float [B], 0 where one is silent.
-    """
-    first, second = changes.apply(batch["audio"], batch, audio.rate).unbind(1)
-    weight = guards.audible(batch["audio"]).all(1).float()
-    return {"first": first, "second": second, "weight": weight}
+    def augment(self, batch: Batch) -> Batch:
+        first, second = self.changes.apply(batch["audio"], batch, self.audio.rate).unbind(1)
+        weight = self.sound_guards.audible(batch["audio"]).all(1).float()
+        return {"first": first, "second": second, "weight": weight}
 
 
 def segment_guards(guards: SoundGuards) -> tuple[Guard, ...]:

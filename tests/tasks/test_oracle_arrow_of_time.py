@@ -15,7 +15,6 @@ from pretexto.modalities.media import MediaError, MediaInfo
 from pretexto.modalities.rng import generator
 from pretexto.tasks.arrow_of_time import ArrowOfTime
 from pretexto.tasks.parts.clip_input import ClipInput
-from pretexto.tasks.parts.guards import without_letterbox
 
 
 def task_of(**options) -> ArrowOfTime:
@@ -104,22 +103,6 @@ def test_static_media_leave_the_answer_to_chance():
     assert torch.equal(data["inputs"], data["inputs"].flip(2))
     with torch.no_grad():
         assert abs(float(task(data).metrics["accuracy"]) - 0.5) < 5 * 0.5 / math.sqrt(400)
-
-
-def test_bars_are_cut_and_pictures_are_not():
-    frames = torch.full((3, 3, 40, 60), 120, dtype=torch.uint8)
-    assert torch.equal(without_letterbox(frames), frames)
-    boxed = frames.clone()
-    boxed[:, :, :6], boxed[:, :, 35:], boxed[..., :9] = 10, 16, 0
-    # One line more on each cut side, where resizing blends bar and picture.
-    assert torch.equal(without_letterbox(boxed), frames[:, :, 7:34, 10:])
-    lit = boxed.clone()
-    lit[1] = 120
-    assert torch.equal(without_letterbox(lit), lit)
-    night = frames // 10
-    assert torch.equal(without_letterbox(night), night)
-    night[:, :, 20:24] = 200
-    assert torch.equal(without_letterbox(night), night)
 
 
 def test_an_image_encoder_shows_the_order_of_frames():

@@ -4,12 +4,11 @@ import copy
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 import two_processes
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
-from pretexto.training.batch_norm import SharedBatchNorm, synchronised
+from pretexto.training.batch_norm import SharedBatchNorm, SharedStatistics, synchronised
 
 TIGHT = {"atol": 1e-10, "rtol": 1e-10}
 
@@ -18,7 +17,7 @@ TIGHT = {"atol": 1e-10, "rtol": 1e-10}
 def found(tmp_path_factory) -> list[dict[str, dict[str, Tensor]]]:
     """What each of two processes made of its rows, by the name of the norm."""
     folder = tmp_path_factory.mktemp("norms")
-    mp.spawn(two_processes.normalise, (str(folder),), nprocs=2)
+    two_processes.in_two(two_processes.normalise, folder)
     return [torch.load(folder / f"norms-{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -66,3 +65,11 @@ def test_a_model_keeps_its_parameters_their_names_and_what_it_says():
     assert (model[1](torch.randn(2, 4, 3, 3)) >= 0).all(), "the activation is gone"
     norm = model[3]
     assert synchronised(model)[3] is norm
+
+
+@pytest.mark.parametrize("cuda", [False, True])
+def test_layers_that_also_activate_still_do(cuda):
+    """torch's own conversion makes plain norms of them, and a network without activations."""
+    model = SharedStatistics(cuda=cuda).apply(nn.Sequential(BatchNormAct2d(4))).eval()
+    assert isinstance(model[0], nn.SyncBatchNorm if cuda else SharedBatchNorm)
+    assert (model(torch.randn(2, 4, 3, 3)) >= 0).all()

@@ -14,7 +14,7 @@ from report_fakes import fill
 from small_world import train
 from spelled_pairs import medium
 from task_kit import make_task
-from torch import Tensor, nn
+from torch import Tensor
 
 from pretexto import cli
 from pretexto.comparison.grid import Run
@@ -30,6 +30,9 @@ from pretexto.tasks.audio_visual import AudioVisual
 from pretexto.tasks.cross_modal import CrossModal
 from pretexto.tasks.parts.audio_input import AudioInput
 from pretexto.tasks.parts.clip_input import ClipInput
+from pretexto.tasks.parts.pairing import PairingTask
+from pretexto.tasks.parts.sound_changes import SoundGuards
+from pretexto.tasks.parts.transforms import Colour, Crop
 from pretexto.tasks.rotation import Rotation
 from pretexto.tasks.synchrony import Synchrony
 from pretexto.tasks.task import Task
@@ -53,13 +56,22 @@ SIDE, RATE = 32, 16000
 RED, BLUE = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
 
 
-class Known(nn.Module):
+class Known(PairingTask):
     """Red things hum low and blue ones whistle high: a pair task that needs no training."""
 
     def __init__(self, frames: int = 1):
-        super().__init__()
-        self.video = ClipInput(TinyImage(width=4), size=SIDE, frames=frames)
-        self.audio = AudioInput(TinyAudio(width=4), seconds=0.5)
+        video = ClipInput(TinyImage(width=4), size=SIDE, frames=frames, frame_interval=0.05)
+        audio = AudioInput(TinyAudio(width=4), seconds=0.5)
+        super().__init__(video, audio, crop=Crop(), colour=Colour(), guards=SoundGuards())
+
+    def plan(self, info, rng):
+        raise NotImplementedError
+
+    def example(self, sample, rng):
+        raise NotImplementedError
+
+    def forward(self, batch, phase=None):
+        raise NotImplementedError
 
     def encode_video(self, clips: Tensor) -> Tensor:
         redder = clips[:, 0] - clips[:, 2]
