@@ -13,8 +13,8 @@ import pretexto
 
 ROOT = Path(pretexto.__file__).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# Used without an import: TensorBoard is Lightning's, s3fs is found by fsspec for s3:// addresses.
-_THROUGH_OTHERS = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger", "s3fs": "fsspec"}
+# Used without an import: loggers are Lightning's, s3fs is found by fsspec for s3:// addresses.
+_THROUGH_OTHERS = {"tensorboard": "TensorBoard", "mlflow-skinny": "mlflow", "s3fs": "fsspec"}
 _HERE = {"pretexto", "_typeshed", *sys.stdlib_module_names}
 
 
@@ -61,7 +61,7 @@ def test_what_the_library_imports_is_declared():
 
 def test_what_tests_and_benchmarks_import_is_declared():
     files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
-    own = {path.stem for path in files}
+    own = {name for path in files for name in (path.stem, path.parent.name)}
     known = declared(*PROJECT["optional-dependencies"])
     missing = {m for m in imported(files) - _HERE - own if not distributions(m) & known}
     assert not missing
@@ -81,4 +81,4 @@ def test_what_is_declared_is_used(name):
 def test_what_is_declared_is_pinned():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {name_of(line) for line in lines if line and not line.startswith("#")}
-    assert declared(*PROJECT["optional-dependencies"]) <= pinned
+    assert declared("dev", "s3") <= pinned

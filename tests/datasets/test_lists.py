@@ -39,6 +39,7 @@ def write(root, name, text):
 
 
 ONE, TWO, THREE = "a/1.mp4", "a/two words.mp4", "b/3.mp4"
+# Name and text of the list, labels of its two rows, and their split.
 FORMS = {
     "CSV with a header": ("l.csv", "path,label\na/1.mp4,run\nb/3.mp4,sit\n", "run", "sit", ""),
     "CSV without a header": ("l.csv", "a/1.mp4,run\nb/3.mp4,sit\n", "run", "sit", ""),
@@ -46,34 +47,22 @@ FORMS = {
     "SlowFast": ("val.csv", "./a/1.mp4 1\n./b/3.mp4 0\n", "1", "0", "val"),
     "MMAction": ("set_train_list_videos.txt", "a/1.mp4 1\nb/3.mp4 3\n", "1", "3", "train"),
     "MMAction, several labels": ("l.txt", "a/1.mp4 1 2\nb/3.mp4 3\n", "1+2", "3", ""),
-    "TSV": (
-        "test.tsv",
-        "video\tclass\na/1.mp4\trun fast\nb/3.mp4\tsit\n",
-        "run fast",
-        "sit",
-        "test",
-    ),
+    "TSV": ("test.tsv", "video\tclass\na/1.mp4\trun to\nb/3.mp4\tsit\n", "run to", "sit", "test"),
     "a spreadsheet": (
         "l.csv",
         "\ufeffPath;Label;Split\na/1.mp4;run;dev\nb/3.mp4;sit;dev\n",
         "run",
         "sit",
         "val",
-    ),  # fmt: skip
-    "imagefolder": (
-        "metadata.csv",
-        "file_name,text,label\na/1.mp4,hi,x\nb/3.mp4,,y\n",
-        "x",
-        "y",
-        "",
     ),
+    "imagefolder": ("meta.csv", "file_name,text,label\na/1.mp4,hi,x\nb/3.mp4,,y\n", "x", "y", ""),
     "JSON lines": (
         "l.jsonl",
         '{"video": "a/1.mp4", "labels": ["x", "y"]}\n{"video": "b/3.mp4", "labels": "y"}\n',
         "x+y",
         "y",
         "",
-    ),  # fmt: skip
+    ),
     "no suffixes": ("l.txt", "a/1 0\nb/3 1\n", "0", "1", ""),
     "paths alone": ("l.txt", "a/1.mp4\nb/3.mp4\n", "", "", ""),
 }
@@ -164,7 +153,8 @@ def test_an_index_keeps_segments_labels_and_captions_of_a_list(media, monkeypatc
     monkeypatch.setattr(build, "crew", crew)
     for k, name in enumerate(("x.png", "y.png")):
         Image.new("RGB", (8, 8), (k, 0, 0)).save(media / name)
-    text = "path,labels,text,start,end,split\nx.png,p;q,hello,1,2,train\nx.png,p,,2,4,val\ny.png,q,,,,\n"
+    rows = "x.png,p;q,hello,1,2,train\nx.png,p,,2,4,val\ny.png,q,,,,\n"
+    text = f"path,labels,text,start,end,split\n{rows}"
     plain = open_source(write(media, "l.csv", text))
     scan(media / "l.csv", tmp_path / "i.parquet")
     assert asked == ["x.png", "y.png"]

@@ -100,8 +100,9 @@ def test_segments_that_cannot_be_are_one_line():
 
 
 def test_sound_outside_the_segment_is_not_counted():
-    film = MediaInfo("f.mp4", "video", 10.0, audio_rate=8000, audio_channels=1,
-                     audio_start=4.0, audio_duration=6.0, motion=tuple(map(float, range(10))))  # fmt: skip
+    sound = {"audio_rate": 8000, "audio_channels": 1, "audio_start": 4.0, "audio_duration": 6.0}
+    motion = tuple(map(float, range(10)))
+    film = MediaInfo("f.mp4", "video", 10.0, motion=motion, **sound)
     info = Segment(3.0, 5.5).info(film)
     assert (info.audio_start, info.audio_duration) == (1.0, 1.5)
     assert info.motion == (3.0, 4.0, 5.0)
