@@ -17,6 +17,8 @@ from ..evaluation.baselines import LogMelFloor
 from ..evaluation.finetune import Tuning
 from ..evaluation.splits import Split
 from ..modalities.input_spec import InputSpec
+from ..tasks.parts.audio_input import AudioInput
+from ..tasks.parts.clip_input import ClipInput
 from ..tasks.supervised import Supervised
 from ..tasks.task import Task
 from ..training.args import TrainerArgs
@@ -141,8 +143,9 @@ def _control(
 
 def _supervised(encoder: Encoder, classes: int, *, view: InputSpec) -> Task:
     if view.modality == "audio":
-        return Supervised(encoder, classes, seconds=view.seconds)
-    return Supervised(encoder, classes, size=view.size, frames=view.frames, step=view.step)
+        return Supervised(AudioInput(encoder, seconds=view.seconds), classes)
+    clip = {"size": view.size, "frames": view.frames, "frame_interval": view.frame_interval}
+    return Supervised(ClipInput(encoder, **clip), classes)
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy
 
 if TYPE_CHECKING:
-    from .arrays import ArraySource as ArraySource
+    from .array import ArraySource as ArraySource
     from .folder import Folder as Folder
     from .index.source import Index as Index
     from .listed import ListFile as ListFile
@@ -32,7 +32,7 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
-        "ArraySource": "arrays",
+        "ArraySource": "array",
         "Folder": "folder",
         "Index": "index.source",
         "ListFile": "listed",

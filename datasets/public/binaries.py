@@ -1,18 +1,64 @@
 """CIFAR-10, CIFAR-100 and STL-10 from the binaries that their makers publish, read in place."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..arrays import ArraySource
+from ..array import FrameSource
 from ..delimited import lines_of
 
 _BATCHES = [f"data_batch_{k}.bin" for k in range(1, 6)]
 
 
-def cifar10(path: str | Path) -> ArraySource:
+class Pictures(FrameSource):
+    """Pictures that are mapped into memory from files.
+
+    Args:
+        parts: uint8 [N, 3, H, W] each, all of one size.
+        names: of all pictures, in order.
+        labels: int [N], -1 where there is none.
+        classes: names of the labels.
+        splits: of each picture.
+        title: a name for reports.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[NDArray[np.uint8]],
+        names: Sequence[str],
+        labels: NDArray[np.integer],
+        classes: Sequence[str],
+        splits: Sequence[str],
+        title: str,
+    ):
+        self._parts, self._names, self._splits = list(parts), names, splits
+        self._starts = np.cumsum([0, *map(len, parts)])
+        self._labels, self.classes, self.title = labels, tuple(classes), title
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, i: int) -> str:
+        return self._names[i]
+
+    def frames(self, i: int) -> NDArray[np.uint8]:
+        part = int(np.searchsorted(self._starts, i, "right")) - 1
+        return self._parts[part][i - int(self._starts[part])].transpose(1, 2, 0)
+
+    def label(self, i: int) -> int:
+        return int(self._labels[i])
+
+    def labels(self) -> NDArray[np.int64]:
+        return self._labels.astype(np.int64)
+
+    def split(self, i: int) -> str:
+        return self._splits[i]
+
+
+def cifar10(path: str | Path) -> Pictures:
     """CIFAR-10 (Krizhevsky 2009): 60,000 pictures of 32 pixels in ten classes, "train" and "test".
 
     Args:
@@ -26,7 +72,7 @@ def cifar10(path: str | Path) -> ArraySource:
     return _cifar(root, files, lines_of(root / "batches.meta.txt"), 1, "CIFAR-10")
 
 
-def cifar100(path: str | Path) -> ArraySource:
+def cifar100(path: str | Path) -> Pictures:
     """CIFAR-100 with its hundred fine classes, as "train" and "test"; see `cifar10`.
 
     Args:
@@ -37,7 +83,7 @@ def cifar100(path: str | Path) -> ArraySource:
     return _cifar(root, files, lines_of(root / "fine_label_names.txt"), 2, "CIFAR-100")
 
 
-def stl10(path: str | Path) -> ArraySource:
+def stl10(path: str | Path) -> Pictures:
     """STL-10 (Coates et al. 2011, AISTATS): pictures of 96 pixels as "train", "test", "unlabeled".
 
     Args:
@@ -64,12 +110,12 @@ def stl10(path: str | Path) -> ArraySource:
         names += [f"{part}/{k:06}" for k in range(len(found))]
         splits += [part] * len(found)
     classes = lines_of(root / "class_names.txt")
-    return ArraySource(pictures, names, _within(labels, classes, root), classes, splits, "STL-10")
+    return Pictures(pictures, names, _within(labels, classes, root), classes, splits, "STL-10")
 
 
 def _cifar(
     root: Path, files: dict[str, str], classes: list[str], marks: int, title: str
-) -> ArraySource:
+) -> Pictures:
     """Records of labels, of which the last counts, and a picture as three planes."""
     pictures, names, labels, splits = [], [], [], []
     for name, part in files.items():
@@ -78,7 +124,7 @@ def _cifar(
         labels.append(records[:, marks - 1].astype(int))
         names += [f"{name.removesuffix('.bin')}/{k:05}" for k in range(len(records))]
         splits += [part] * len(records)
-    return ArraySource(pictures, names, _within(labels, classes, root), classes, splits, title)
+    return Pictures(pictures, names, _within(labels, classes, root), classes, splits, title)
 
 
 def _folder(path: Path, name: str, pickles: str, title: str) -> Path:

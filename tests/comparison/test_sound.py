@@ -15,6 +15,7 @@ from pretexto.modalities.input_spec import InputSpec
 from pretexto.reporting.html import write_report
 from pretexto.reporting.summary import finding
 from pretexto.tasks.cola import COLA
+from pretexto.tasks.parts.audio_input import AudioInput
 from pretexto.tasks.supervised import Supervised
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
@@ -23,7 +24,7 @@ VIEW = InputSpec("audio", seconds=0.5, rate=16000)
 
 
 def cola() -> COLA:
-    return COLA(TinyAudio(width=4), seconds=0.5, outputs=16)
+    return COLA(AudioInput(TinyAudio(width=4), seconds=0.5), outputs=16)
 
 
 def test_sound_has_a_supervised_control_and_one_floor():
@@ -31,8 +32,8 @@ def test_sound_has_a_supervised_control_and_one_floor():
     assert list(found) == ["cola", "supervised", "random-init", FLOOR]
     task = found["supervised"].build()
     assert isinstance(task, Supervised)
-    assert task.views == {"audio": VIEW}
-    assert task.classes == 3
+    assert task.specs == {"audio": VIEW}
+    assert len(task.classes) == 3
     assert "LogMelFloor" in json.dumps(found[FLOOR].describe())
     with pytest.raises(InputError, match="belongs to a control"):
         with_controls({FLOOR: Entry(cola)}, 3, VIEW)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from fakes import FakeSource, fake_task
+from task_kit import make_task
 
 from pretexto import progress as display_module
 from pretexto.encoders.image import TinyImage
@@ -93,11 +94,12 @@ def test_a_window_averages_and_names_the_first_bad_step():
     window = Window()
     for k, loss in enumerate([1.0, 2.0, 6.0]):
         window.add(k, {"loss": torch.tensor(loss), "accuracy": torch.tensor(k)})
-    assert window.state() == {"loss": [9.0, 3], "accuracy": [3.0, 3]}
+    assert window.sums() == {"loss": [9.0, 3], "accuracy": [3.0, 3]}
     other = Window()
-    other.load(window.state())
+    other.load(window.sums())
     other.add(3, {"loss": torch.tensor(1.0)})
     assert other.sums() == {"loss": [10.0, 4], "accuracy": [3.0, 3]}
+    other.clear()
     assert other.sums() == {}
     for k, loss in enumerate([1.0, float("inf"), float("nan")]):
         other.add(k + 7, {"loss": torch.tensor(loss)})
@@ -114,11 +116,36 @@ def test_a_look_at_many_media_takes_some_of_them_evenly():
             seen.append(i)
             return super().info(i)
 
-    verdict = look(Counting(5000, silent=range(2500)), fake_task(needs_sound=True), say=print)
+    task = fake_task(needs_sound=True)
+    verdict = look(Counting(5000, silent=range(2500)), task, most=1000, say=print)
     assert verdict.looked_at == 1000
     assert sorted(seen) == list(range(0, 5000, 5))
     assert len(verdict.unsuitable) == 500
     assert [x.index for x in verdict.unsuitable[:3]] == [0, 5, 10]
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_look_knows_every_file(indexed):
+    class Listed(FakeSource):
+        pass
+
+    Listed.indexed = indexed
+    verdict = look(Listed(1500, silent=[1, 1499]), fake_task(needs_sound=True), say=print)
+    assert verdict.looked_at == 1500
+    assert [x.index for x in verdict.unsuitable] == [1, 1499]
+
+
+@pytest.mark.parametrize(("indexed", "most"), [(False, "OPENED"), (True, "INDEXED")])
+def test_a_look_at_too_many_says_that_it_is_partial(monkeypatch, indexed, most, capsys):
+    class Listed(FakeSource):
+        pass
+
+    Listed.indexed = indexed
+    monkeypatch.setattr(f"pretexto.training.sanity_check.{most}", 10)
+    assert look(Listed(40), fake_task(), say=print).looked_at == 10
+    said = capsys.readouterr().out
+    assert "looking at 10 of 40 media before training" in said
+    assert ("pretexto index" in said) is not indexed
 
 
 def test_a_look_counts_media_of_which_the_motion_is_unknown_where_it_matters():
@@ -126,7 +153,7 @@ def test_a_look_counts_media_of_which_the_motion_is_unknown_where_it_matters():
         def info(self, i):
             return replace(super().info(i), motion=(1.0, 2.0) if i < 6 else ())
 
-    task = ShuffleLearn(TinyImage(width=2), size=16, tau_min=0.2, tau_max=0.4)
+    task = make_task(ShuffleLearn, TinyImage(width=2), size=16, tau_min=0.2, tau_max=0.4)
     verdict = look(Measured(8), task, say=print)
     assert verdict.unmeasured == 2
     said = motion_in_words(verdict, task)
@@ -134,16 +161,16 @@ def test_a_look_counts_media_of_which_the_motion_is_unknown_where_it_matters():
     assert "pretexto index DATA --out X.parquet" in said
     assert "\n" not in said
     assert motion_in_words(look(Measured(6), task, say=print), task) == ""
-    task.motion = False
-    for other in (Rotation(TinyImage(width=2), size=16), task):
+    task.by_motion = False
+    for other in (make_task(Rotation, TinyImage(width=2), size=16), task):
         assert look(Measured(8), other, say=print).unmeasured == 0
 
 
 def test_a_real_task_learns_from_media_to_encoder(tmp_path):
     torch.manual_seed(0)
-    task = Rotation(TinyImage(width=2), size=16)
+    task = make_task(Rotation, TinyImage(width=2), size=16)
     trainer = TrainerArgs(steps=3, batch_size=4, workers=1, log_every=1, accelerator="cpu")
     optimizer = OptimizerArgs(name="lars", lr=1.0)
     out = pretrain(task, FakeSource(8), tmp_path, trainer=trainer, optimizer=optimizer)
     x = torch.rand(2, 3, 16, 16)
-    torch.testing.assert_close(load_encoder(out)(x), task.encoder.eval()(x), rtol=0, atol=0)
+    torch.testing.assert_close(load_encoder(out)(x), task.video.encoder.eval()(x), rtol=0, atol=0)
