@@ -1,4 +1,4 @@
-"""What a cluster does to a run: signals, two jobs at once, other devices, metrics that come late."""
+"""What a cluster does to a run: signals, two jobs at once, other devices, late metrics."""
 
 import csv
 import os
@@ -48,8 +48,8 @@ def test_a_signal_ends_in_a_checkpoint_and_the_run_goes_on_exactly(tmp_path, nam
     broken = {"count": 24, "broken": [3, 4, 5, 6]}
     trainer = args(max_unreadable=0.5, log_every=2)
     whole = pretrain(fake_task(), FakeSource(**broken), tmp_path / "whole", trainer=trainer)
+    source = Signalled(number, at=21, **broken)
     with pytest.raises(Interrupted) as ended:
-        source = Signalled(number, at=21, **broken)
         pretrain(fake_task(), source, tmp_path / "cut", trainer=trainer)
     assert ended.value.number == number
     run = pretrain(fake_task(), FakeSource(**broken), tmp_path / "cut", trainer=trainer)
@@ -95,8 +95,8 @@ def test_one_process_at_a_time_trains_into_a_folder(tmp_path):
 
 
 def test_another_precision_is_named_and_allowed_by_word(tmp_path, capsys):
+    source = Signalled(signal.SIGTERM, at=14)
     with pytest.raises(Interrupted):
-        source = Signalled(signal.SIGTERM, at=14)
         pretrain(fake_task(), source, tmp_path, trainer=args(precision="32"))
     change = 'device.precision: "32-true" in the run, "bf16-mixed" now'
     with pytest.raises(InputError, match=change):
