@@ -16,7 +16,7 @@ from ...progress import progress
 from ..annotations import read_table
 from ..cache import sha256
 from ..folder import from_folders, from_table, table_file
-from ..lists import is_list, open_list
+from ..listed import is_list, open_list
 from ..lookup import find_media
 from ..public.by_name import is_published, open_published
 from ..source import Entry, Files
@@ -120,13 +120,14 @@ def scan_job(path: str, old_hash: str | None) -> Reply:
         return row, []
     row.update({name: getattr(found.info, name) for name in INFO})
     row.update(loudness=found.loudness, silence=found.silence)
+    row["unmeasured"] = found.unmeasured or None
     row["corrupt"] = found.corrupt + len(found.errors)
     if row["corrupt"]:
         first = found.errors[0] if found.errors else "flagged by the decoder"
         row["reason"] = f"{found.corrupt} corrupt frames, {len(found.errors)} complaints: {first}"
     if found.ends_early:
         row.update(status="damaged", reason=found.ends_early)
-    return row, []
+    return row, [found.timeline] if found.timeline else []
 
 
 def content_hash(path: str) -> str:
@@ -292,7 +293,10 @@ def list_media(
 
 def _open_listed(spec: str) -> Files:
     if is_published(spec):
-        return open_published(spec)
+        source = open_published(spec)
+        if not isinstance(source, Files):
+            raise InputError(f"{spec}: arrays need no index; give it as --data itself")
+        return source
     if is_list(spec):
         return open_list(spec)
     raise InputError(
