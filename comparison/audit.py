@@ -196,7 +196,9 @@ def measure(
     cues, answers, media = [], [], []
     for batch, index in zip(questions.batches, questions.media, strict=True):
         x, y, m = _asked(batch, index, probe, of_media)
-        cues.append(x), answers.append(y), media.append(m)
+        cues.append(x)
+        answers.append(y)
+        media.append(m)
     x, y, m = np.concatenate(cues), np.concatenate(answers), np.concatenate(media)
     group = groups[m]
     classes = np.unique(y)
@@ -258,7 +260,7 @@ def predict(x: NDArray, y: NDArray, group: NDArray) -> NDArray:
 
     probes = (
         RandomForestClassifier(
-            200, min_samples_leaf=3, class_weight="balanced", random_state=0, n_jobs=1
+            100, min_samples_leaf=3, class_weight="balanced", random_state=0, n_jobs=1
         ),
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, class_weight="balanced")),
     )
@@ -266,7 +268,7 @@ def predict(x: NDArray, y: NDArray, group: NDArray) -> NDArray:
     said = [
         cross_val_predict(p, x, y, groups=group, cv=folds, method="predict_proba") for p in probes
     ]
-    return np.unique(y)[np.mean(said, 0).argmax(1)]
+    return np.unique(y)[np.mean(np.stack([np.asarray(p) for p in said]), 0).argmax(1)]
 
 
 def interval(right: NDArray, y: NDArray, group: NDArray, draws: int = 2000) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,7 +212,10 @@ class Index(TableSource):
     def _read(self, i: int, plan: Plan) -> Sample:
         if self._reader:
             return self._reader.read(self.file(i), plan)
-        return read(self.file(i), plan, self._backend)
+        if self.table.value(i, "kind") == "image":
+            return read(self.file(i), plan, self._backend)
+        timeline = partial(self.table.timeline, i)
+        return read(self.file(i), plan, self._backend, timeline=timeline)
 
 
 def info_of(row: dict[str, Any]) -> MediaInfo:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -77,10 +78,11 @@ class Films(Source):
         return f"film {i // 4}"
 
 
-def found(**options):
-    task = Coin(**options)
-    switched = lambda name, on: Coin(Guards(on), task.leak)  # noqa: E731
-    return {(f.name, f.guard): f for f in audit(task, switched, Films(), examples=300)}
+@cache
+def found(guard: bool = True, leak: float = 1.0):
+    task = Coin(Guards(guard), leak)
+    rows = audit(task, lambda name, on: Coin(Guards(on), leak), Films(), examples=200)
+    return {(row.name, row.guard): row for row in rows}
 
 
 def test_a_cue_is_found_where_its_guard_is_off_and_not_where_it_is_on():
@@ -91,13 +93,13 @@ def test_a_cue_is_found_where_its_guard_is_off_and_not_where_it_is_on():
     assert not on.leaks
     assert on.verdict == "the guard hides it"
     assert abs(on.accuracy - 0.5) < 0.15
-    # Nine tenths of 300 are asked, and 1 of 40 media cannot serve.
-    assert 240 < on.questions < 285
+    # Nine tenths of 200 are asked, and 1 of 40 media cannot serve.
+    assert 155 < on.questions < 190
     assert on.sources == 10
 
 
 def test_a_guard_that_is_off_is_to_be_turned_on():
-    rows = found(guards=Guards(False))
+    rows = found(guard=False)
     assert rows["hide", "off"].remedy == "turn it on: --task.guards.hide true"
     bad = leaks(list(rows.values()), {"hide": False})
     assert {f.name for f in bad} == {"hide", "mark"}
@@ -140,14 +142,14 @@ def _cue(batch):
 
 
 def test_alarms_without_any_cue_are_rare():
-    """Each of 40 cues is noise; the intervals are of 99 %."""
+    """Each of 20 cues is noise; the intervals are of 99 %."""
     rng = np.random.default_rng(1)
     media, groups = np.repeat(np.arange(40), 8), np.arange(40)
     alarms = 0
-    for _ in range(40):
+    for _ in range(20):
         x, y = rng.normal(size=(320, 3)), rng.integers(2, size=320)
         alarms += measure(questions(x, y, media), _cue, groups, ABOUT).leaks
-    assert alarms <= 2
+    assert alarms <= 1
 
 
 def test_pairs_are_told_by_what_both_sides_share():
