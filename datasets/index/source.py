@@ -32,6 +32,8 @@ class TableSource(Source):
         table: the rows.
     """
 
+    indexed = True
+
     def __init__(self, table: Rows):
         self.table, self.classes = table, table.classes
         self._numbers = {name: k for k, name in enumerate(self.classes)}

@@ -25,6 +25,7 @@ from pretexto.comparison.grid import (
     seeded,
     with_controls,
 )
+from pretexto.datasets.listing import read_listing
 from pretexto.errors import InputError
 
 TESTS = Path(__file__).parents[1] / "helpers"
@@ -124,7 +125,7 @@ def test_a_comparison_runs_everything_and_writes_its_files(done):
 def test_no_run_sees_the_media_it_is_tested_on(done):
     for k in range(3):
         run = done.out / "runs" / "turned" / f"fold-film{k}" / "seed-0"
-        names = [json.loads(x)["name"] for x in (run / "data.jsonl").read_text().splitlines()]
+        names = [name for (name,) in read_listing(run, "name")]
         tested = {f"{i:03}.mp4" for i in range(24) if i % 3 == k}
         assert names
         assert not tested & set(names)

@@ -13,6 +13,7 @@ from pretexto.build import build, load_tree
 from pretexto.commands.evaluate import evaluate_run
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.index.table import Rows
+from pretexto.datasets.listing import read_listing
 from pretexto.datasets.source import Entry, Files
 from pretexto.encoders.audio import TinyAudio
 from pretexto.errors import InputError
@@ -172,8 +173,8 @@ def test_a_run_reports_what_it_leaves_out_and_what_is_odd(source, tmp_path, caps
     ) in said
     counts = json.loads((run / "run.json").read_text())["data"]["sound"]
     assert counts == {"looked_at": 7, "lower_rate": 1, "more_than_two_channels": 1}
-    lines = [json.loads(line) for line in (run / "data.jsonl").read_text().splitlines()]
-    assert sorted(x["name"] for x in lines if "left_out" not in x) == GOOD
+    lines = list(read_listing(run, "name", "left_out"))
+    assert sorted(name for name, left_out in lines if left_out is None) == GOOD
     with (run / "metrics.csv").open(newline="") as file:
         # One of five recordings is silent, in both of its segments.
         assert [float(row["rejected"]) for row in csv.DictReader(file)] == pytest.approx([0.2] * 3)
