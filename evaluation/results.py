@@ -251,6 +251,7 @@ def _mean(same: list[Outcome]) -> Outcome:
         validation=sum(checked) / n if len(checked) == n else None,
         strength=None,
         confusion=torch.stack(counts).sum(0) if len(counts) == n else None,
+        by_group=None,
     )
 
 
@@ -279,6 +280,7 @@ def _split_rows(
             seen_in_pretraining=seen,
             per_class=_by_name(setting.source, o.confusion),
             confusion=None if o.confusion is None else o.confusion.tolist(),
+            by_group=o.by_group,
             **setting.common,
         )
         for level, outcomes in found.items()

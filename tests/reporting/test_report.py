@@ -8,7 +8,8 @@ import pytest
 from report_fakes import MEANS, contrast, fill, luminance, opened
 
 from pretexto.comparison.grid import Run, runs_of
-from pretexto.comparison.results import collect, read_history, save_failure
+from pretexto.comparison.history import read_history
+from pretexto.comparison.rows import collect, save_failure
 from pretexto.errors import InputError
 from pretexto.reporting.charts import Axis, around, around_log, nice_step, path, thin
 from pretexto.reporting.html import write_report
@@ -34,11 +35,11 @@ def order(page):
 
 
 def test_the_page_opens_and_says_what_was_found(page):
-    assert page.locator("h1").inner_text().startswith("alpha leads with 60.0")
+    assert page.locator("h1").inner_text().startswith("alpha reaches 60.0")
     assert page.title() == "films · pretexto comparison"
     assert order(page) == ["alpha", "beta", "gamma", "delta", "supervised", "random-init"]
     text = page.locator("main").inner_text()
-    assert "+30.0 ± 4.3" in text
+    assert "+30.0 ± 2.8" in text
     assert "failed: the loss is no number" in text
     assert "torn/one.mp4" in text
     assert "3 runs failed" in page.locator("header").inner_text()
@@ -138,9 +139,11 @@ def test_the_table_as_text(folder):
     lines = (folder / "results.md").read_text().splitlines()
     (alpha,) = [line for line in lines if line.startswith("| alpha")]
     cells = [cell.strip() for cell in alpha.strip("|").split("|")]
-    # Deviation 0.01 over three seeds: 4.30265 · 0.01 / √3 = 0.0248; of the differences 0.28,
-    # 0.31, 0.31 it is 0.01732, and the interval 0.0430.
-    assert cells[1:3] == ["60.0 ± 2.5", "+30.0 ± 4.3"]
+    # Deviation 0.01 over three seeds: 4.30265 · 0.01 / √3 = 0.0248. The differences 0.28, 0.31 and
+    # 0.31 have a variance of 3e-4, 1e-4 for their mean. The two other tasks have the same one, taken as
+    # a median: 1e-4 · 2 / 1.3863 = 1.4427e-4, which weighs twice as much: 1.295e-4, with 2 + 4
+    # degrees of freedom: 2.44691 · √1.295e-4 = 0.0278.
+    assert cells[1:3] == ["60.0 ± 2.5", "+30.0 ± 2.8"]
     # 1 step at 25 per second with 5 per step, and so on: 40 · 5 / 25 seconds, 200 examples.
     assert cells[-2:] == ["8.0 s", "200"]
     assert any("failed: the loss is no number" in line for line in lines)
@@ -150,7 +153,9 @@ def test_the_table_as_numbers(folder):
     entries = json.loads((folder / "table.json").read_text())["entries"]
     (cell,) = [v for k, v in entries["alpha"].items() if k.startswith("linear")]
     assert (cell["mean"], cell["half"], cell["over"], len(cell["values"])) == (60, 2.48, "seeds", 3)
-    assert (cell["more than untrained"]["mean"], cell["more than untrained"]["half"]) == (30, 4.3)
+    assert (cell["more than untrained"]["mean"], cell["more than untrained"]["half"]) == (30, 2.78)
+    # t = 0.3 / √1.295e-4 = 26.4 with 6 degrees of freedom, twice its tail, times three tasks.
+    assert cell["more than untrained"]["p"] == pytest.approx(6e-7, rel=0.1)
     assert entries["alpha"]["examples"] == 200
     assert "more than untrained" not in str(entries["random-init"])
 
@@ -162,7 +167,7 @@ def test_a_folder_without_a_comparison_is_refused(tmp_path):
 
 def test_a_report_of_nothing_but_failures_can_be_written(tmp_path):
     fill(tmp_path)
-    runs = runs_of([*MEANS, "delta"], ["test"], 3)
+    runs = runs_of(dict.fromkeys([*MEANS, "delta"], 3), ["test"])
     for run in runs:
         (run.folder(tmp_path) / "rows.json").unlink(missing_ok=True)
         save_failure(run, tmp_path, "no space left", "Traceback")
