@@ -33,11 +33,21 @@ def find_config(name: str) -> Path:
     )
 
 
-def load_tree(name: str, overrides: list[tuple[str, str]] = ()) -> Tree:  # type: ignore[assignment]
-    """The config's content with the overrides applied.
+def load_tree(
+    name: str,
+    overrides: list[tuple[str, str]] = (),  # type: ignore[assignment]
+    encoder: str | None = None,
+) -> Tree:
+    """The config's content with its encoders replaced, then the overrides applied.
+
+    Args:
+        name: of the config, as in `find_config`.
+        overrides: keys, as they stand behind `--`, and their values.
+        encoder: short names or a run's folder, see `replace_encoders`.
 
     Raises:
-        InputError: no such config, no YAML mapping, an override that swaps a class.
+        InputError: no such config, no YAML mapping, an override that swaps a class, a name that
+            is no encoder of a modality in this config.
     """
     path = find_config(name)
     try:
@@ -46,6 +56,10 @@ def load_tree(name: str, overrides: list[tuple[str, str]] = ()) -> Tree:  # type
         raise InputError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(tree, dict):
         raise InputError(f"{path}: a config is a mapping of keys, not {type(tree).__name__}")
+    if encoder is not None:
+        from .encoders.by_name import replace_encoders
+
+        tree = replace_encoders(tree, encoder)
     for key, value in overrides:
         _override(tree, key, value)
     return tree

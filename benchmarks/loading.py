@@ -163,8 +163,9 @@ def sides(request: Request) -> tuple[int, int]:
 
 def readers(index, packs, side: int | None) -> dict:
     """Every reader as a function of a request; frames [T, …] come back."""
-    from pretexto.modalities.decode import packet_index as timing
-    from pretexto.modalities.decode.file_pool import close_files
+    from pretexto.modalities.decode import packet_index
+    from pretexto.modalities.decode.origin import origin_of
+    from pretexto.modalities.decode.reader import close_files
     from pretexto.modalities.media import Plan
 
     def plan(request: Request) -> Plan:
@@ -175,7 +176,7 @@ def readers(index, packs, side: int | None) -> dict:
         return index.read(request.number, plan(request)).frames
 
     def first(request: Request):
-        timing.forget(timing.identity(request.path, None, None))
+        packet_index.forget(packet_index.identity(origin_of(request.path), None, None))
         return anew(request)
 
     def bare(request: Request):

@@ -34,6 +34,7 @@ DEFAULTS = {
 
 def arguments(parser) -> None:
     parser.add_argument("--config", required=True, help="YAML file or shipped recipe")
+    parser.add_argument("--encoder", help="short name (docs/encoders.md), or a run to start from")
     parser.add_argument("--data", help="folder, index, pack or `synthetic`; default: the config's")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--out", help="folder of the comparison; default: runs/CONFIG")
@@ -57,7 +58,7 @@ def arguments(parser) -> None:
 
 
 def run(args) -> int:
-    tree = load_tree(args.config, args.overrides)
+    tree = load_tree(args.config, args.overrides, args.encoder)
     for key in ("data", "kind", "seeds", "clips", "crops"):
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)

@@ -7,15 +7,15 @@ Media with `train` and `test` splits use them; named folds are cross-validated; 
 cut into group-disjoint folds. Rows are appended to RUN/results.jsonl.
 
     pretexto evaluate linear --encoder runs/shuffle --data my_videos --confusion confusion.png
+    torchrun --nproc-per-node 4 -m pretexto.cli evaluate linear --encoder runs/shuffle --data D
 """
 
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
+from ..evaluation.methods import CONFUSED, METHODS
 from .options import KINDS, count, open_data, seed, whole
-
-METHODS = ("linear", "knn", "retrieval", "lowshot", "finetune")
 
 
 def arguments(parser) -> None:
@@ -37,10 +37,17 @@ def arguments(parser) -> None:
     parser.add_argument("--size", type=count, help="pixels; default: as in pretraining")
     parser.add_argument("--frames", type=count, help="frames per clip; default: as in pretraining")
     parser.add_argument("--step", type=float, help="seconds between frames; default likewise")
-    parser.add_argument("--seconds", type=float, help="length of a stretch of sound; likewise")
+    parser.add_argument("--seconds", type=float, help="length of a segment of sound; likewise")
     parser.add_argument("--levels", action="store_true", help="also probe every layer")
     parser.add_argument("--epochs", type=int, default=30, help="of finetune (default 30)")
-    parser.add_argument("--lr", type=float, default=1e-3, help="of finetune (default 0.001)")
+    parser.add_argument(
+        "--lr",
+        type=float,
+        nargs="+",
+        metavar="LR",
+        help="of finetune: one, or several of which the best on validation is taken "
+        "(default 0.0001 0.0003 0.001 0.003)",
+    )
     parser.add_argument("--batch-size", type=int, default=16, help="of finetune (default 16)")
     parser.add_argument("--no-flip", action="store_true", help="finetune without mirroring")
     parser.add_argument("--seed", type=seed, default=0)
@@ -50,33 +57,39 @@ def arguments(parser) -> None:
 
 def run(args) -> int:
     from ..encoders.store import read_card
-    from ..evaluation.finetune import Tuning
+    from ..evaluation.distributed import launched
+    from ..evaluation.finetune import RATES, Tuning
     from ..modalities.input_spec import InputSpec
 
     _check_picture(args)
     tuning = Tuning(
-        epochs=args.epochs, lr=args.lr, batch_size=args.batch_size, flip=not args.no_flip
+        epochs=args.epochs,
+        lr=tuple(args.lr or RATES),
+        batch_size=args.batch_size,
+        flip=not args.no_flip,
     )
     changes = ("size", "frames", "step", "seconds")
-    view = {k: v for k in changes if (v := getattr(args, k)) is not None}
+    spec = {k: v for k in changes if (v := getattr(args, k)) is not None}
     card = read_card(Path(args.encoder), args.modality)
-    replace(InputSpec(**card["view"]), **view)  # refused before any data is looked at
-    evaluate_run(
-        Path(args.encoder),
-        args.methods,
-        data=open_data(args.data, kind=args.kind),
-        out=Path(args.out or Path(args.encoder) / "results.jsonl"),
-        modality=args.modality,
-        view_changes=view,
-        seed=args.seed,
-        clips=args.clips,
-        crops=args.crops,
-        levels=args.levels,
-        workers=args.workers,
-        device=args.device,
-        tuning=tuning,
-        confusion=Path(args.confusion) if args.confusion else None,
-    )
+    replace(InputSpec(**card["view"]), **spec)  # refused before any data is looked at
+    with launched() as shared:
+        evaluate_run(
+            Path(args.encoder),
+            args.methods,
+            data=open_data(args.data, kind=args.kind),
+            out=Path(args.out or Path(args.encoder) / "results.jsonl"),
+            modality=args.modality,
+            spec_changes=spec,
+            seed=args.seed,
+            clips=args.clips,
+            crops=args.crops,
+            levels=args.levels,
+            workers=args.workers,
+            device=args.device,
+            tuning=tuning,
+            confusion=Path(args.confusion) if args.confusion else None,
+            shared=shared,
+        )
     return 0
 
 
@@ -86,9 +99,9 @@ def _check_picture(args) -> None:
         return
     if not args.confusion.endswith(".png"):
         raise InputError(f"--confusion {args.confusion}: name a .png file")
-    if not set(args.methods) & {"linear", "knn", "finetune"}:
+    if not set(args.methods) & set(CONFUSED):
         raise InputError(
-            f"--confusion: {', '.join(args.methods)} names no classes; add linear, knn or finetune"
+            f"--confusion: {', '.join(args.methods)} names no classes; add {' or '.join(CONFUSED)}"
         )
 
 
@@ -99,34 +112,39 @@ def evaluate_run(
     data,
     out: Path,
     modality=None,
-    view_changes=None,
+    spec_changes=None,
     seed=0,
     confusion: Path | None = None,
     **how,
 ) -> None:
     """Evaluates a run's encoder and its untrained twin; prints the table, appends the rows.
 
-    Encoders of sound also stand beside the log-mel floor.
+    Encoders of sound also stand beside the log-mel floor. Where several processes share the work,
+    the first one prints and writes.
 
     Args:
         confusion: a PNG of which class is taken for which is written here.
+        how: see `evaluation.evaluate.evaluate`; `shared` is among them.
     """
     from ..encoders.store import load_encoder, read_card
     from ..evaluation.baselines import FLOOR, LogMelFloor, floor_methods
+    from ..evaluation.distributed import rank
     from ..evaluation.evaluate import evaluate, print_rows, random_init, write_rows
     from ..modalities.input_spec import InputSpec
 
     card = read_card(run, modality)
     encoder = load_encoder(run, modality)
-    view = replace(InputSpec(**card["view"]), **(view_changes or {}))
+    spec = replace(InputSpec(**card["view"]), **(spec_changes or {}))
     how["cache"] = run / "features"
     control = random_init(encoder, seed=seed)
-    rows = evaluate(methods, encoder, data, view, card=card, run=run, seed=seed, **how)
-    rows += evaluate(methods, control, data, view, card=None, run=None, seed=seed, **how)
-    if view.modality == "audio":
-        floor, how["levels"] = LogMelFloor(rate=view.rate), False
+    rows = evaluate(methods, encoder, data, spec, card=card, run=run, seed=seed, **how)
+    rows += evaluate(methods, control, data, spec, card=None, run=None, seed=seed, **how)
+    if spec.modality == "audio":
+        floor, how["levels"] = LogMelFloor(rate=spec.rate), False
         plain = floor_methods(methods)
-        rows += evaluate(plain, floor, data, view, card={"task": FLOOR}, seed=seed, **how)
+        rows += evaluate(plain, floor, data, spec, card={"task": FLOOR}, seed=seed, **how)
+    if how.get("shared") and rank():
+        return
     write_rows(rows, out)
     print_rows(rows)
     print(f"rows: {out}")

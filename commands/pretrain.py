@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..build import Tree, build, load_tree, resolved
+from ..evaluation.methods import METHODS
 from .options import KINDS, SEEDS, open_data, seed
 
 TAKES_KEYS = True
@@ -19,6 +20,7 @@ TAKES_KEYS = True
 
 def arguments(parser) -> None:
     parser.add_argument("--config", required=True, help="YAML file or shipped recipe")
+    parser.add_argument("--encoder", help="short name (docs/encoders.md), or a run to start from")
     parser.add_argument("--data", help="folder, file or `synthetic`; default: the config's")
     parser.add_argument("--split", help="use only this split or fold of the data")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
@@ -26,13 +28,13 @@ def arguments(parser) -> None:
     parser.add_argument("--seed", type=seed, help="default: the config's")
     parser.add_argument(
         "--probe",
-        choices=["linear", "knn", "retrieval", "lowshot", "finetune"],
+        choices=METHODS,
         help="evaluate afterwards on the same labelled data, beside random-init",
     )
 
 
 def run(args) -> int:
-    tree = load_tree(args.config, args.overrides)
+    tree = load_tree(args.config, args.overrides, args.encoder)
     for key in ("data", "split", "kind", "seed"):
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)

@@ -1,15 +1,35 @@
-"""Audio encoders: waveform [B, 1, N] -> [B, D]; the spectrogram is computed inside."""
+"""Audio encoders: waveform [B, 1, N], or its spectrogram -> [B, D]."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .blocks import check_input, check_width, l3_tower, run_stages, tiny_stages
+from .blocks import (
+    check_input,
+    check_width,
+    l3_levels,
+    l3_tower,
+    run_stages,
+    tiny_levels,
+    tiny_stages,
+)
 from .encoder import Encoder, Normalize
-from .resnet import resnet, resnet_dim, resnet_maps
+from .resnet import CLASSIFIER, resnet, resnet_levels, resnet_maps
 from .spectrogram import MFCC, LogMel, LogSpectrogram
+from .timm_model import (
+    at_any_size,
+    classifiers,
+    complete_maps,
+    create,
+    pad_to_patches,
+    patch_of,
+    timm_levels,
+    unused_by_maps,
+    vit_tokens,
+)
+from .weights import start_from
 
 FORM = "[B, 1, N]"
 
@@ -54,6 +74,18 @@ def front_end(front: Front, rate: int, mels: int) -> nn.Module:
     return nn.Sequential(MFCC(rate=rate, count=count, mels=mels), *rows)
 
 
+def as_spectrogram(x: Tensor, owner: Encoder, front: nn.Module) -> Tensor:
+    """What an encoder's first layer sees: made of a waveform by `front`, or given as such.
+
+    Raises:
+        InputError: neither float [B, 1, N] nor float [B, 1, rows, frames].
+    """
+    if x.ndim == 4 and x.shape[1] == 1 and x.is_floating_point():
+        return x
+    check_input(x, owner, FORM, 1)
+    return front(x)
+
+
 class TinyAudio(Encoder):
     """A small residual network on a log-mel spectrogram, for CPUs.
 
@@ -64,24 +96,32 @@ class TinyAudio(Encoder):
         rate: Hz of the waveform.
         width: channels of the first level; `dim` is eight times as many.
         front: "log-mel", or "mfcc": 20 cepstral coefficients in the place of 64 mels.
+        weights: path of a local .safetensors file to start from.
 
     Raises:
-        InputError: width below 1, rate below 1000, an unknown front, or an input that is not
-            float [B, 1, N].
+        InputError: width below 1, rate below 1000, an unknown front, unfitting weights, or an
+            input that is not float [B, 1, N].
     """
 
     modality = "audio"
 
-    def __init__(self, *, rate: int = 16000, width: int = 16, front: Front = "log-mel"):
+    def __init__(
+        self,
+        *,
+        rate: int = 16000,
+        width: int = 16,
+        front: Front = "log-mel",
+        weights: str | None = None,
+    ):
         super().__init__()
         check_width(width)
-        self.rate, self.dim = rate, 8 * width
-        self.front = front_end(front, rate, 64)
+        self.rate, self.dim, self.levels = rate, 8 * width, tiny_levels(width)
+        self.spectrogram = front_end(front, rate, 64)
         self.stages = tiny_stages(1, width)
+        start_from(self, weights)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        check_input(x, self, FORM, 1)
-        return run_stages(self.stages, self.front(x))
+        return run_stages(self.stages, as_spectrogram(x, self, self.spectrogram))
 
 
 class SpectrogramCNN(Encoder):
@@ -97,27 +137,37 @@ class SpectrogramCNN(Encoder):
         width: channels of the first block (published: 64); `dim` is eight times as many.
         floor: least magnitude before the logarithm; 1e-5 lies below the steps of 16 bit sound,
             the reference code takes 1e-12.
+        weights: path of a local .safetensors file to start from.
 
     Raises:
-        InputError: width below 1, rate below 1000, or an input that is not float [B, 1, N].
+        InputError: width below 1, rate below 1000, unfitting weights, or an input that is not
+            float [B, 1, N].
     """
 
     modality = "audio"
 
-    def __init__(self, *, rate: int = 48000, width: int = 64, floor: float = 1e-5):
+    def __init__(
+        self,
+        *,
+        rate: int = 48000,
+        width: int = 64,
+        floor: float = 1e-5,
+        weights: str | None = None,
+    ):
         super().__init__()
         check_width(width)
         check_rate(rate)
-        self.rate, self.dim = rate, 8 * width
+        self.rate, self.dim, self.levels = rate, 8 * width, l3_levels(width)
         window = round(0.010 * rate)
         n_fft = 1 << (window - 1).bit_length()
         hop = round(0.005 * rate)
-        self.spectrogram = LogSpectrogram(n_fft=n_fft, window=window, hop=hop, floor=floor)
+        spectrogram = LogSpectrogram(n_fft=n_fft, window=window, hop=hop, floor=floor)
+        self.spectrogram = nn.Sequential(spectrogram, Normalize((0.0,), (5.0,)))
         self.stages = l3_tower(1, width)
+        start_from(self, weights)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        check_input(x, self, FORM, 1)
-        return run_stages(self.stages, self.spectrogram(x) / 5)
+        return run_stages(self.stages, as_spectrogram(x, self, self.spectrogram))
 
     def embed(self, x: Tensor) -> Tensor:
         """The deepest map's maximum over all its positions, [B, D]."""
@@ -132,10 +182,12 @@ class AudioResNet(Encoder):
         rate: Hz of the waveform.
         mels: mel filters, the height of the spectrogram; it has 100 frames per second.
         front: "log-mel", or "mfcc": 20 cepstral coefficients of these mels in their place.
+        weights: path of a local .safetensors file to start from, in torchvision's layout too; the
+            first kernels of a network for pictures are then summed over their colours.
 
     Raises:
-        InputError: an unknown name or front, rate below 1000, or an input that is not float
-            [B, 1, N].
+        InputError: an unknown name or front, rate below 1000, unfitting weights, or an input that
+            is not float [B, 1, N].
     """
 
     modality = "audio"
@@ -147,13 +199,68 @@ class AudioResNet(Encoder):
         rate: int = 16000,
         mels: int = 64,
         front: Front = "log-mel",
+        weights: str | None = None,
     ):
         super().__init__()
         self.rate = rate
-        self.front = front_end(front, rate, mels)
+        self.spectrogram = front_end(front, rate, mels)
         self.net = resnet(name, channels=1)
-        self.dim = resnet_dim(self.net)
+        self.levels = resnet_levels(self.net)
+        self.dim = self.levels["layer4"].channels
+        start_from(self, weights, CLASSIFIER)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        check_input(x, self, FORM, 1)
-        return resnet_maps(self.net, self.front(x))
+        return resnet_maps(self.net, as_spectrogram(x, self, self.spectrogram))
+
+
+class TimmAudio(Encoder):
+    """A model of timm on a log-mel spectrogram, as if that were a picture of one channel.
+
+    Levels and vector are those of `TimmImage`. Any of timm's convolutional networks will do, and
+    those of its transformers that take any size; for them the sound is filled up to whole patches.
+
+    Args:
+        name: any of timm's, with or without a tag.
+        pretrained: start from timm's published weights for that name, which it downloads; the
+            first kernels are summed over their colours.
+        weights: path of a local .safetensors file to start from instead, in timm's layout too.
+        rate: Hz of the waveform.
+        mels: mel filters, the height of the spectrogram; it has 100 frames per second.
+
+    Raises:
+        InputError: an unknown name (the message has the nearest), unfitting weights, a model
+            without feature maps or for one size alone, rate below 1000, or an input that is not
+            float [B, 1, N].
+    """
+
+    modality = "audio"
+
+    def __init__(
+        self,
+        *,
+        name: str = "efficientnet_b0",
+        pretrained: bool = False,
+        weights: str | None = None,
+        rate: int = 16000,
+        mels: int = 64,
+    ):
+        super().__init__()
+        self.rate = rate
+        self.spectrogram = front_end("log-mel", rate, mels)
+        self.net: Any = create(name, pretrained, None, channels=1)
+        self.dim, self.levels = self.net.head_hidden_size, timm_levels(self.net)
+        self.patch, self.beyond_maps = patch_of(self.net), unused_by_maps(self.net)
+        start_from(self, weights, classifiers(self.net))
+
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        return complete_maps(self.net, self._prepared(x))
+
+    def tokens(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        return vit_tokens(self.net, self._prepared(x), keep) if self.patch else super().tokens(x)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """What the model's classifier would see, [B, D]."""
+        return at_any_size(self.net, self._prepared(x), self.net)
+
+    def _prepared(self, x: Tensor) -> Tensor:
+        return pad_to_patches(self.net, as_spectrogram(x, self, self.spectrogram))

@@ -1,13 +1,12 @@
-"""A patch transformer for sound: waveform [B, 1, N] -> [B, D]."""
+"""A patch transformer for sound: waveform [B, 1, N], or its spectrogram -> [B, D]."""
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import InputError
-from .audio import FORM, front_end
-from .blocks import check_input, run_stages
+from .audio import as_spectrogram, front_end
 from .encoder import Encoder
+from .transformer import PatchTransformer, check_sizes
+from .weights import start_from
 
 
 class AudioTransformer(Encoder):
@@ -26,10 +25,12 @@ class AudioTransformer(Encoder):
         width: numbers per patch, a multiple of 4 and of `heads`; `dim` is as many.
         depth: number of blocks, at least 2.
         heads: attention heads per block.
+        weights: path of a local .safetensors file to start from: of such an encoder, or of one of
+            timm's ViTs of these sizes, whose patches are then summed over their colours.
 
     Raises:
-        InputError: sizes that do not divide, rate below 1000, or an input that is not float
-            [B, 1, N].
+        InputError: sizes that do not divide, rate below 1000, unfitting weights, or an input that
+            is not float [B, 1, N].
     """
 
     modality = "audio"
@@ -43,57 +44,22 @@ class AudioTransformer(Encoder):
         width: int = 96,
         depth: int = 4,
         heads: int = 3,
+        weights: str | None = None,
     ):
         super().__init__()
-        if patch < 1 or mels % patch or width % 4 or width % heads or depth < 2:
-            raise InputError(
-                f"no such transformer: mels {mels} must be a multiple of patch {patch}, width "
-                f"{width} one of 4 and of heads {heads}, and depth {depth} at least 2"
-            )
-        self.rate, self.dim, self.patch = rate, width, patch
-        self.front = front_end("log-mel", rate, mels)
-        self.patches = nn.Conv2d(1, width, patch, patch)
-        blocks: list[nn.Module] = [_Block(width, heads) for _ in range(depth)]
-        blocks[-1] = nn.Sequential(blocks[-1], nn.LayerNorm(width))
-        self.blocks = nn.ModuleDict({f"block{k + 1}": block for k, block in enumerate(blocks)})
+        self.patch = (patch, patch)
+        check_sizes(self.patch, width, depth, heads)
+        if mels % patch:
+            raise InputError(f"mels {mels} must be a multiple of patch {patch}")
+        self.rate, self.dim = rate, width
+        self.spectrogram = front_end("log-mel", rate, mels)
+        # What it was tuned with, and its results measured.
+        self.net = PatchTransformer(1, self.patch, width, depth, heads, eps=1e-5)
+        self.levels = self.net.levels()
+        start_from(self, weights, ("cls_token", "pos_embed", "head."))
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        check_input(x, self, FORM, 1)
-        x = self.front(x)
-        # What is missing of the last patch is filled with the mean.
-        x = self.patches(F.pad(x, (0, -x.shape[-1] % self.patch)))
-        grid = x.shape[2:]
-        x = (x + positions(grid[0], grid[1], self.dim).to(x)).flatten(2).transpose(1, 2)
-        out = {"patches": x, **run_stages(self.blocks, x)}
-        return {k: v.transpose(1, 2).unflatten(2, grid) for k, v in out.items()}
+        return self.net.maps(as_spectrogram(x, self, self.spectrogram))
 
-
-class _Block(nn.Module):
-    """Attention and a hidden layer four times as wide, each normalised before and bypassed."""
-
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.queries_keys_values = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.hidden = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (
-            part.unflatten(2, (self.heads, -1)).transpose(1, 2)
-            for part in self.queries_keys_values(self.norm1(x)).chunk(3, 2)
-        )
-        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        return x + self.hidden(self.norm2(x))
-
-
-def positions(rows: int, columns: int, width: int) -> Tensor:
-    """Sines and cosines of the row, then of the column: [width, rows, columns]."""
-    waves = 10000 ** (-torch.arange(width // 4) / (width // 4))
-    row = torch.arange(rows)[None, :, None] * waves[:, None, None]
-    column = torch.arange(columns)[None, None] * waves[:, None, None]
-    parts = [f(x).expand(-1, rows, columns) for x in (row, column) for f in (torch.sin, torch.cos)]
-    return torch.cat(parts)
+    def tokens(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        return self.net.tokens(as_spectrogram(x, self, self.spectrogram), keep)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .encoder import Level
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
@@ -74,6 +75,12 @@ def tiny_stages(inputs: int, width: int) -> nn.ModuleDict:
     )
 
 
+def tiny_levels(width: int) -> dict[str, Level]:
+    """Those of `tiny_stages`."""
+    stages = ("stem", "block1", "block2", "block3")
+    return {name: Level(width << k, (2 << k, 2 << k)) for k, name in enumerate(stages)}
+
+
 def run_stages(stages: nn.ModuleDict, x: Tensor) -> dict[str, Tensor]:
     """Every stage's output by its name, each stage fed with the one before."""
     maps = {}
@@ -97,6 +104,11 @@ def l3_tower(inputs: int, width: int) -> nn.ModuleDict:
     return stages
 
 
+def l3_levels(width: int) -> dict[str, Level]:
+    """Those of `l3_tower`."""
+    return {f"block{k + 1}": Level(width << k, (1 << k, 1 << k)) for k in range(4)}
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Words for a message about an unknown name: those most like it, else some to choose from."""
     names = list(names)
@@ -106,6 +118,6 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"there are {', '.join(names[:12])}{' and more' if len(names) > 12 else ''}"
 
 
-def one_line(error: Exception) -> str:
-    """An error's text on one line of at most 200 characters."""
-    return " ".join(str(error).split())[:200]
+def one_line(value: object) -> str:
+    """The text of an error, or of any value, on one line of at most 200 characters."""
+    return " ".join(str(value).split())[:200]

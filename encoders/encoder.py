@@ -2,12 +2,31 @@
 
 import inspect
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
+
 Modality = Literal["image", "video", "audio", "flow", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of an encoder's maps, known before any forward.
+
+    Attributes:
+        channels: C of its map [B, C, …].
+        stride: steps of the input from one position of the map to the next, for each axis of the
+            map: (rows, columns) of pictures and flow, (frames, rows, columns) of clips, (rows,
+            frames) of a sound's spectrogram. The map's size is the input's divided by it, rounded
+            up or down; inputs too small for a network may have been filled up before.
+    """
+
+    channels: int
+    stride: tuple[int, ...]
 
 
 class Encoder(nn.Module, ABC):
@@ -16,20 +35,31 @@ class Encoder(nn.Module, ABC):
     Inputs by modality:
         image: float [B, 3, H, W] in [0, 1], or [B, 3, T, H, W]: each frame alone, then the mean.
         video: float [B, 3, T, H, W] in [0, 1].
-        audio: float [B, 1, N] in [-1, 1] at `rate` Hz; the spectrogram is computed inside.
+        audio: float [B, 1, N] in [-1, 1] at `rate` Hz, or what the encoder's own `spectrogram`
+            made of it, [B, 1, rows, frames]: normalised, to be masked or changed before the rest.
         flow: float [B, 2, H, W], pixels per frame.
 
     Attributes:
         modality: what it looks at.
-        dim: length D of its output vector.
+        dim: length D of its output vector; it may differ from the deepest level's channels.
+        levels: the maps that it gives, shallow to deep.
+        patch: size of one token along each axis of the input (of the spectrogram, for sound); empty
+            where there is no `tokens`.
         rate: Hz of the sound it expects, 0 for other modalities.
         arguments: what it was constructed with, so that `encoder.json` can rebuild it.
+        starts_from: which weights it was constructed with: the path of a file, "published", or None
+            for random ones.
+        beyond_maps: beginnings of the names of those parameters that only `forward` uses.
     """
 
     modality: ClassVar[Modality]
     dim: int
+    levels: dict[str, Level]
+    patch: tuple[int, ...] = ()
     rate: int = 0
     arguments: dict[str, Any]
+    starts_from: str | None = None
+    beyond_maps: tuple[str, ...] = ()
 
     def __new__(cls, *args: Any, **kwargs: Any):
         self = super().__new__(cls)
@@ -42,6 +72,33 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """Feature maps by level, shallow to deep: each [B, C, …] with the modality's own axes."""
+
+    def tokens(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """A transformer's last tokens [B, K, C], those of classes and registers left out.
+
+        All of them, in row-major order over the grid, are the deepest map. Where only some are
+        kept, the others are dropped after the positions were added and before the first block:
+        nothing is computed of them.
+
+        Args:
+            x: as in `forward`.
+            keep: int64 [B, K], which tokens of the grid of size / `patch` positions; None: all.
+
+        Raises:
+            InputError: an encoder without tokens, or `keep` of another kind.
+        """
+        raise InputError(
+            f"{type(self).__name__} has no tokens; a masked task takes a transformer, "
+            "for example vit_small"
+        )
+
+    def map_parameters(self) -> dict[str, nn.Parameter]:
+        """By name, the parameters that the deepest map depends on.
+
+        A task that calls `maps` alone trains these and freezes the others: where several devices
+        train together, a parameter that never gets a gradient stops them at the second step.
+        """
+        return {k: p for k, p in self.named_parameters() if not k.startswith(self.beyond_maps)}
 
     def embed(self, x: Tensor) -> Tensor:
         """The deepest map averaged over all its positions, [B, D]."""

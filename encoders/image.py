@@ -4,10 +4,30 @@ from typing import Any
 
 from torch import Tensor
 
-from .blocks import IMAGENET, check_input, check_width, l3_tower, run_stages, tiny_stages
+from .blocks import (
+    IMAGENET,
+    check_input,
+    check_width,
+    l3_levels,
+    l3_tower,
+    run_stages,
+    tiny_levels,
+    tiny_stages,
+)
 from .encoder import Encoder, Normalize
-from .resnet import resnet, resnet_dim, resnet_maps
-from .timm_model import check_size, create
+from .resnet import CLASSIFIER, resnet, resnet_levels, resnet_maps
+from .timm_model import (
+    at_any_size,
+    check_size,
+    classifiers,
+    complete_maps,
+    create,
+    patch_of,
+    timm_levels,
+    unused_by_maps,
+    vit_tokens,
+)
+from .weights import start_from
 
 FORM = "[B, 3, H, W]"
 
@@ -17,19 +37,21 @@ class TinyImage(Encoder):
 
     Args:
         width: channels of the first level; `dim` is eight times as many.
+        weights: path of a local .safetensors file to start from.
 
     Raises:
-        InputError: width below 1, or an input that is not float [B, 3, H, W].
+        InputError: width below 1, unfitting weights, or an input that is not float [B, 3, H, W].
     """
 
     modality = "image"
 
-    def __init__(self, *, width: int = 16):
+    def __init__(self, *, width: int = 16, weights: str | None = None):
         super().__init__()
         check_width(width)
-        self.dim = 8 * width
+        self.dim, self.levels = 8 * width, tiny_levels(width)
         self.normalize = Normalize(*IMAGENET)
         self.stages = tiny_stages(3, width)
+        start_from(self, weights)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         check_input(x, self, FORM, 3)
@@ -48,23 +70,29 @@ class TorchvisionImage(Encoder):
         pretrained: start from torchvision's newest ImageNet weights, which it downloads.
         small_input: for pictures of about 32 pixels a 3×3 stem without stride and without
             pooling (SimCLR, arXiv:2002.05709, appendix B.9), so that layer4 is 1/8 of the size.
+        weights: path of a local .safetensors file to start from, in torchvision's layout too.
 
     Raises:
-        InputError: an unknown name, weights that cannot be fetched, `pretrained` together with
-            `small_input`, or an input that is not float [B, 3, H, W].
+        InputError: an unknown name, weights that cannot be fetched or do not fit, `pretrained`
+            together with `small_input`, or an input that is not float [B, 3, H, W].
     """
 
     modality = "image"
 
     def __init__(
-        self, *, name: str = "resnet18", pretrained: bool = False, small_input: bool = False
+        self,
+        *,
+        name: str = "resnet18",
+        pretrained: bool = False,
+        small_input: bool = False,
+        weights: str | None = None,
     ):
         super().__init__()
         self.net = resnet(name, pretrained=pretrained, small_input=small_input)
-        self.dim = resnet_dim(self.net)
+        self.levels = resnet_levels(self.net)
+        self.dim = self.levels["layer4"].channels
         self.normalize = Normalize(*IMAGENET)
-        # The card rebuilds the network; its weights then come from the file beside it.
-        self.arguments["pretrained"] = False
+        start_from(self, weights, CLASSIFIER)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         check_input(x, self, FORM, 3)
@@ -76,19 +104,21 @@ class TimmImage(Encoder):
 
     The vector is what timm's own classifier would see (for most transformers the class token,
     for convolutional networks the mean over positions and, in a few, a layer more). Levels are
-    level1 … level4 or fewer, spread over the model's own, the last being its deepest.
+    level1 … level4 or fewer, spread over the model's own, the last being its deepest with what
+    the model's head does at each position: EfficientNet's last convolution, ConvNeXt's norm.
 
     Args:
         name: any of timm's, with or without a tag: "vit_tiny_patch16_224", "resnet50.a1_in1k".
         pretrained: start from timm's published weights for that name, which it downloads.
-        weights: path of a local .safetensors file to start from instead.
-        size: pixels of the square pictures, for transformers that are built for one size;
-            None: the model's own.
+        weights: path of a local .safetensors file to start from instead, in timm's layout too.
+        size: pixels of the square pictures that a transformer's positions are made for; None: the
+            model's own. Most transformers take any size beside it (ViTs: multiples of their
+            patch), with their positions interpolated.
 
     Raises:
         InputError: an unknown name (the message has the nearest), weights that cannot be read or
             do not fit, a size the model cannot take, a model without feature maps, or an input
-            that is not float [B, 3, H, W] of its size.
+            that is not float [B, 3, H, W] of such a size.
     """
 
     modality = "image"
@@ -102,23 +132,22 @@ class TimmImage(Encoder):
         size: int | None = None,
     ):
         super().__init__()
-        self.net: Any = create(name, pretrained, weights, size)
-        self.dim = getattr(self.net, "head_hidden_size", self.net.num_features)
+        self.net: Any = create(name, pretrained, size)
+        self.dim, self.levels = self.net.head_hidden_size, timm_levels(self.net)
+        self.patch, self.beyond_maps = patch_of(self.net), unused_by_maps(self.net)
         config = self.net.pretrained_cfg
         self.normalize = Normalize(tuple(config["mean"]), tuple(config["std"]))
-        # The card rebuilds the network; its weights then come from the file beside it.
-        self.arguments |= {"pretrained": False, "weights": None}
+        start_from(self, weights, classifiers(self.net))
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        x = self._prepared(x)
-        levels = self.net.forward_intermediates(x, norm=True, intermediates_only=True)
-        count = min(len(levels), 4)
-        chosen = [levels[-(-len(levels) * (k + 1) // count) - 1] for k in range(count)]
-        return {f"level{k + 1}": level for k, level in enumerate(chosen)}
+        return complete_maps(self.net, self._prepared(x))
+
+    def tokens(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        return vit_tokens(self.net, self._prepared(x), keep) if self.patch else super().tokens(x)
 
     def embed(self, x: Tensor) -> Tensor:
         """What the model's classifier would see, [B, D]."""
-        return self.net(self._prepared(x))
+        return at_any_size(self.net, self._prepared(x), self.net)
 
     def _prepared(self, x: Tensor) -> Tensor:
         check_input(x, self, FORM, 3)
@@ -134,19 +163,21 @@ class L3Image(Encoder):
 
     Args:
         width: channels of the first block (published: 64); `dim` is eight times as many.
+        weights: path of a local .safetensors file to start from.
 
     Raises:
-        InputError: width below 1, or an input that is not float [B, 3, H, W].
+        InputError: width below 1, unfitting weights, or an input that is not float [B, 3, H, W].
     """
 
     modality = "image"
 
-    def __init__(self, *, width: int = 64):
+    def __init__(self, *, width: int = 64, weights: str | None = None):
         super().__init__()
         check_width(width)
-        self.dim = 8 * width
+        self.dim, self.levels = 8 * width, l3_levels(width)
         self.normalize = Normalize(*IMAGENET)
         self.stages = l3_tower(3, width)
+        start_from(self, weights)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         check_input(x, self, FORM, 3)

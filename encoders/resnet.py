@@ -1,14 +1,18 @@
 """torchvision's residual networks as image encoders take them, and the sound encoder too."""
 
+from typing import Any
 from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
+from torchvision.models.resnet import Bottleneck
 
 from ..errors import InputError
 from .blocks import nearest
+from .encoder import Level
 
+CLASSIFIER = ("fc.",)
 NAMES = (
     "resnet18",
     "resnet34",
@@ -64,9 +68,17 @@ def resnet(
     return net
 
 
-def resnet_dim(net: models.ResNet) -> int:
-    """Channels of layer4."""
-    return net.inplanes
+def resnet_levels(net: models.ResNet) -> dict[str, Level]:
+    """Channels and strides of stem and layer1 … layer4."""
+    first = net.conv1.stride[0]
+    # Small inputs go without pooling, after a stem without stride.
+    pooled = first * (1 if isinstance(net.maxpool, nn.Identity) else 2)
+    levels = {"stem": Level(net.conv1.out_channels, (first, first))}
+    for k in range(4):
+        block: Any = net.get_submodule(f"layer{k + 1}")[-1]  # type: ignore[index]
+        norm: Any = block.bn3 if isinstance(block, Bottleneck) else block.bn2
+        levels[f"layer{k + 1}"] = Level(norm.num_features, (pooled << k, pooled << k))
+    return levels
 
 
 def resnet_maps(net: models.ResNet, x: Tensor) -> dict[str, Tensor]:

@@ -4,11 +4,14 @@ import hashlib
 import importlib
 import inspect
 import json
+import math
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+# The environment variable that names further packages whose encoders may be loaded.
+TRUSTED = "PRETEXTO_ENCODERS"
 _NEEDED = {"class_path": str, "arguments": dict, "modality": str, "sha256": str}
 
 
@@ -47,8 +52,10 @@ def save_encoder(
         name: "encoder" for the run's main encoder, "encoder-audio" and the like for others.
 
     Raises:
-        InputError: a folder that cannot be written, or values that JSON cannot hold.
+        InputError: a folder that cannot be written, values that JSON cannot hold, or an encoder
+            that its card could not rebuild (see `check_storable`).
     """
+    check_storable(encoder)
     folder = Path(folder)
     weights = save({key: value.contiguous() for key, value in encoder.state_dict().items()})
     kind = type(encoder)
@@ -70,6 +77,47 @@ def save_encoder(
         _write(folder / f"{name}.json", text.encode())
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error}); choose another folder") from error
+
+
+def check_storable(encoder: Encoder) -> None:
+    """Refuses, before any training, an encoder that could not be stored and built again.
+
+    Raises:
+        InputError: a class inside a function or another class, a constructor that takes any
+            arguments whatever or some by position alone, or an argument that JSON gives back
+            changed.
+    """
+    kind = type(encoder)
+    remedy = "its run could not be loaded again"
+    if "." in kind.__qualname__:
+        raise InputError(
+            f"{kind.__qualname__} is defined inside a function or class: {remedy}; "
+            "move it to the top of its module"
+        )
+    parameters = inspect.signature(kind.__init__).parameters
+    for name in list(parameters)[1:]:
+        form = parameters[name].kind
+        if form not in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
+            raise InputError(
+                f"{kind.__name__} takes {name!r} as {form.description} arguments: {remedy}; "
+                "give its constructor named arguments"
+            )
+    for name, value in encoder.arguments.items():
+        if not _kept_by_json(value):
+            raise InputError(
+                f"{kind.__name__}: the argument {name}={one_line(value)} is no JSON value: "
+                f"{remedy}; take numbers, text, lists or mappings, and build the rest inside"
+            )
+
+
+def _kept_by_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and _kept_by_json(v) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_kept_by_json, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or type(value) in (bool, int, str)
 
 
 def load_encoder(folder: str | Path, modality: Modality | None = None) -> Encoder:
@@ -101,6 +149,33 @@ def read_card(folder: str | Path, modality: Modality | None = None) -> dict[str,
     return _card(_find(Path(folder), modality))
 
 
+def encoders_of(folder: str | Path) -> dict[str, Path]:
+    """The card of each modality that a run has an encoder for; the main one's goes first.
+
+    Raises:
+        InputError: no such folder, or a damaged card.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name a run folder that holds encoder.json")
+    paths = [folder / "encoder.json", *sorted(folder.glob("encoder-*.json"))]
+    return {_card(path)["modality"]: path for path in reversed(paths) if path.is_file()}
+
+
+def run_tree(folder: str | Path, modality: Modality | None = None) -> dict[str, Any]:
+    """A config's class_path and init_args of an encoder that starts from a run's.
+
+    Raises:
+        InputError: as in `load_encoder`.
+    """
+    path = _find(Path(folder), modality)
+    card, weights = _card(path), path.with_suffix(".safetensors")
+    _class(path, card["class_path"])
+    _weights(weights, card["sha256"])
+    init_args = {**card["arguments"], "weights": str(weights.resolve())}
+    return {"class_path": card["class_path"], "init_args": init_args}
+
+
 def _write(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -115,13 +190,10 @@ def _write(path: Path, content: bytes) -> None:
 
 def _find(folder: Path, modality: Modality | None) -> Path:
     """The card of the asked-for modality; the main encoder's card is encoder.json."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; name a run folder that holds encoder.json")
     main = folder / "encoder.json"
-    cards = [path for path in (main, *sorted(folder.glob("encoder-*.json"))) if path.is_file()]
-    if modality is None and main in cards:
+    found = encoders_of(folder)
+    if modality is None and main.is_file():
         return main
-    found = {_card(path)["modality"]: path for path in reversed(cards)}
     if modality in found:
         return found[modality]
     if not found:
@@ -163,19 +235,37 @@ def _build(path: Path, card: dict[str, Any]) -> Encoder:
 
 
 def _class(path: Path, class_path: str) -> type[Encoder]:
-    # Importing runs code, so nothing but a plain dotted name may reach the import.
+    # Importing runs code, so nothing but a plain dotted name of a trusted package may reach it.
     if not _DOTTED.fullmatch(class_path):
         raise InputError(f"{path}: class_path {class_path!r} is no dotted name of a class")
-    module, _, name = class_path.rpartition(".")
-    try:
-        kind = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(
-            f"{path}: cannot import {class_path} ({error}); install the package that defines it"
-        ) from error
+    name, _, kind_name = class_path.rpartition(".")
+    module = _module(path, name)
+    kind = vars(module).get(kind_name)
     if not (isinstance(kind, type) and issubclass(kind, Encoder)) or inspect.isabstract(kind):
-        raise InputError(f"{path}: {class_path} is no encoder; export the encoder again")
+        raise InputError(
+            f"{path}: {class_path} is no encoder; export the encoder again, or load it with the "
+            "version named in the card"
+        )
     return kind
+
+
+def _module(path: Path, name: str) -> ModuleType:
+    """A module that the program has loaded itself, or one of a trusted package."""
+    if name in sys.modules:
+        return sys.modules[name]
+    trusted = {__name__.partition(".")[0], *os.environ.get(TRUSTED, "").split(",")}
+    package = name.partition(".")[0]
+    if package not in trusted:
+        raise InputError(
+            f"{path}: its encoder is code of the package {package!r}; if you trust that, import "
+            f"{name} first or set {TRUSTED}={package}"
+        )
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(
+            f"{path}: cannot import {name} ({error}); install the package that defines it"
+        ) from error
 
 
 def _weights(path: Path, sha256: str) -> bytes:

@@ -4,9 +4,18 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import IMAGENET, KINETICS, check_input, check_width, run_stages
-from .encoder import Encoder, Normalize
+from .encoder import Encoder, Level, Normalize
 from .resnet import torchvision_model
-from .video_levels import MEAN_STD, NAMES, check_size, drop_classifier, video_maps
+from .video_levels import (
+    LEVELS,
+    MEAN_STD,
+    NAMES,
+    check_size,
+    drop_classifier,
+    mvit_vector,
+    video_maps,
+)
+from .weights import start_from
 
 FORM = "[B, 3, T, H, W]"
 
@@ -69,17 +78,22 @@ class TinyVideo(Encoder):
     Args:
         width: channels of the first level; `dim` is eight times as many.
         difference: give the stem that difference too.
+        weights: path of a local .safetensors file to start from.
 
     Raises:
-        InputError: width below 1, or an input that is not float [B, 3, T, H, W].
+        InputError: width below 1, unfitting weights, or an input that is not float
+            [B, 3, T, H, W].
     """
 
     modality = "video"
 
-    def __init__(self, *, width: int = 16, difference: bool = True):
+    def __init__(self, *, width: int = 16, difference: bool = True, weights: str | None = None):
         super().__init__()
         check_width(width)
         self.dim = 8 * width
+        strides = {"stem": (1, 4, 4), "block1": (1, 8, 8), "block2": (2, 16, 16)}
+        strides["block3"] = (4, 16, 16)
+        self.levels = {n: Level(width << k, s) for k, (n, s) in enumerate(strides.items())}
         self.normalize = Normalize(*IMAGENET)
         inputs, first = (6, _WithDifference) if difference else (3, nn.Conv3d)
         stem = nn.Sequential(
@@ -96,6 +110,7 @@ class TinyVideo(Encoder):
                 "block3": _Factored(4 * width, 8 * width, (2, 1)),
             }
         )
+        start_from(self, weights)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         check_input(x, self, FORM, 3)
@@ -114,33 +129,39 @@ class TorchvisionVideo(Encoder):
 
     Args:
         name: one of the above. s3d needs 5 frames of 17 pixels or more, and 6 to be trained on
-            CPUs with AVX-512, where torch 2.11 crashes on 5; mvit_v2_s takes 16 frames of
-            224 × 224 pixels and nothing else.
+            CPUs with AVX-512, where torch 2.11 crashes on 5. The two transformers take clips of
+            any length and size: their positions are relative, mvit_v2_s's are interpolated from
+            those of 16 frames of 224 pixels.
         pretrained: start from torchvision's newest Kinetics-400 weights, which it downloads.
+        weights: path of a local .safetensors file to start from, in torchvision's layout too.
 
     Raises:
-        InputError: an unknown name, weights that cannot be fetched, or an input that is not float
-            [B, 3, T, H, W] or too small for the model.
+        InputError: an unknown name, weights that cannot be fetched or do not fit, or an input
+            that is not float [B, 3, T, H, W] or too small for the model.
     """
 
     modality = "video"
 
-    def __init__(self, *, name: str = "r2plus1d_18", pretrained: bool = False):
+    def __init__(
+        self, *, name: str = "r2plus1d_18", pretrained: bool = False, weights: str | None = None
+    ):
         super().__init__()
         self.name = name
         self.net = torchvision_model(name, NAMES, pretrained)
-        self.dim = drop_classifier(name, self.net)
+        classifier = drop_classifier(name, self.net)
+        self.levels = LEVELS[name]
+        self.dim = self.levels["layer4"].channels
         self.normalize = Normalize(*MEAN_STD.get(name, KINETICS))
-        # The card rebuilds the network; its weights then come from the file beside it.
-        self.arguments["pretrained"] = False
+        start_from(self, weights, (f"{classifier}.",))
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        x = self._prepared(x)
-        return video_maps(self.name, self.net, x)
+        return video_maps(self.name, self.net, self._prepared(x))
 
     def embed(self, x: Tensor) -> Tensor:
         """The mean of layer4 over all positions, or MViT's class token, [B, D]."""
-        return self.net(self._prepared(x)) if self.name == "mvit_v2_s" else super().embed(x)
+        if self.name == "mvit_v2_s":
+            return mvit_vector(self.net, self._prepared(x))
+        return super().embed(x)
 
     def _prepared(self, x: Tensor) -> Tensor:
         check_input(x, self, FORM, 3)

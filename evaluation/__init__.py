@@ -6,14 +6,16 @@ from ..lazy import lazy
 
 if TYPE_CHECKING:
     from .finetune import Tuning as Tuning
+    from .methods import METHODS as METHODS
     from .splits import Split as Split
     from .stamp import Protocol as Protocol
 
-__all__ = ["Protocol", "Split", "Tuning"]
+__all__ = ["METHODS", "Protocol", "Split", "Tuning"]
 
 __getattr__ = lazy(
     __name__,
     {
+        "METHODS": "methods",
         "Protocol": "stamp",
         "Split": "splits",
         "Tuning": "finetune",

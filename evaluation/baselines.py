@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ..encoders.encoder import Encoder
+from ..encoders.encoder import Encoder, Level
 from ..encoders.spectrogram import LogMel
 from ..errors import InputError
 
@@ -28,7 +28,7 @@ class LogMelFloor(Encoder):
 
     def __init__(self, *, rate: int = 16000):
         super().__init__()
-        self.rate, self.dim = rate, 128
+        self.rate, self.dim, self.levels = rate, 128, {"log_mel": Level(1, (1, 1))}
         self.spectrogram = LogMel(rate=rate)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
@@ -41,8 +41,8 @@ class LogMelFloor(Encoder):
 
 
 def floor_methods(methods: Sequence[str]) -> list[str]:
-    """Those that suit what has no weights to tune; the linear probe where none does."""
-    return [method for method in methods if method != "finetune"] or ["linear"]
+    """Those that suit what has neither weights nor maps; the linear probe where none does."""
+    return [method for method in methods if method not in ("finetune", "attentive")] or ["linear"]
 
 
 E = TypeVar("E", bound=Encoder)

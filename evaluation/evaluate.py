@@ -6,18 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..datasets.source import Source, Subset
 from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..modalities.input_spec import InputSpec
+from .attentive import attentive
 from .baselines import random_init
-from .features import EMBEDDING, Features, extract
+from .features import EMBEDDING, Features, device_of, extract
 from .finetune import CLIPS, Tuning, finetune
 from .knn import knn
 from .linear import linear
 from .lowshot import lowshot
+from .methods import METHODS
 from .metrics import Outcome, by_group
 from .results import (
     ByLevel,
@@ -35,7 +35,6 @@ from .stamp import Row
 
 __all__ = ["METHODS", "evaluate", "print_rows", "random_init", "read_rows", "write_rows"]
 
-METHODS = ("linear", "knn", "retrieval", "lowshot", "finetune")
 PROBED = 3  # clips per medium of the methods that look at frozen features
 
 
@@ -43,7 +42,7 @@ def evaluate(
     method: str | Sequence[str],
     encoder: Encoder,
     source: Source,
-    view: InputSpec,
+    spec: InputSpec,
     *,
     card: Mapping[str, Any] | None = None,
     run: Path | None = None,
@@ -53,11 +52,12 @@ def evaluate(
     crops: int = 1,
     device: str = "auto",
     workers: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     cache: Path | None = None,
     levels: bool = False,
     data_name: str = "",
     tuning: Tuning | None = None,
+    shared: bool = False,
 ) -> list[Row]:
     """Rows of one or several methods on every split of a labelled source.
 
@@ -67,17 +67,17 @@ def evaluate(
     do several calls with a `cache`.
 
     Args:
-        method: "linear", "knn", "retrieval", "lowshot", "finetune", or several of them.
+        method: one of `METHODS`, or several of them.
         card: the encoder's `encoder.json`; None for a control that was never trained.
         run: the run folder, whose `data.jsonl` tells which files pretraining has seen.
-        seed: of the low-shot draw and of fine-tuning; named in the rows.
+        seed: of the low-shot draw, the attentive probe and fine-tuning; named in the rows.
         split_seed: of folds and validation parts that the source does not name. One seed for all
             encoders, or their rows would not be comparable.
         levels: rows for every level of the encoder, not only for its output.
         data_name: what tables call the data; default: the title of the source.
         tuning: how to fine-tune; None: as `Tuning` has it.
         clips: per medium; None: 3, and 10 in the tests of fine-tuning.
-        crops, device, workers, batch_size, cache: see `features.extract`.
+        crops, device, workers, batch_size, cache, shared: see `features.extract`.
 
     Raises:
         InputError: an unknown method, an unlabelled source, or what `extract` and `splits` raise.
@@ -92,22 +92,24 @@ def evaluate(
     features = extract(
         encoder,
         kept,
-        view,
+        spec,
         clips=probed,
         crops=crops,
         batch_size=batch_size,
         workers=workers,
         device=device,
         levels=levels,
+        tokens="attentive" in methods,
         cache=cache,
+        shared=shared,
     )
-    fields = circumstances(encoder, card, seed, features, len(source) - len(kept))
+    fields = circumstances(encoder, card, seed, features, len(source) - len(kept), device)
     seen = pretraining_names(run)
     setting = Setting(
         source=kept,
         fingerprint=kept.fingerprint(),
         data_name=data_name or source.title or type(source).__name__,
-        view=view,
+        spec=spec,
         clips=probed,
         crops=crops,
         pretrained_on=seen,
@@ -116,19 +118,22 @@ def evaluate(
     tune = partial(
         finetune,
         encoder,
-        view=view,
+        spec=spec,
         tuning=tuning or Tuning(),
         seed=seed,
         clips=tested,
         crops=crops,
         workers=workers,
-        device=_place(device),
+        device=str(device_of(device)),
+        shared=shared,
     )
+    # Once for all methods and splits.
+    features = features.to(device_of(device))
     rows = []
     for name in methods:
         tuned = name == "finetune"
         probe = partial(_tuned, tune) if tuned else partial(_probe, name, seed=seed)
-        found = [_by_level(probe, features, kept, cut, _place(device)) for cut in cuts]
+        found = [_by_level(probe, features, kept, cut) for cut in cuts]
         looked = replace(setting, clips=tested if tuned else probed)
         rows += rows_of(name, looked, cuts, found)
     return rows
@@ -140,29 +145,28 @@ def labelled(source: Source) -> Source:
     return source if len(keep) == len(source) or not keep else Subset(source, keep)
 
 
-def _place(device: str) -> str:
-    return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _by_level(
     probe: Callable[[Features, Split, Source], ByLevel],
     features: Features,
     source: Source,
     cut: Split,
-    device: str,
 ) -> ByLevel:
     kept = features.indices.tolist()
     part = cut.positions(kept)
     if not part.train or not part.test:
         raise InputError(f"split {cut.name}: no example of train or of test could be read")
     readable = Subset(source, kept)
-    found = probe(features.to(device), part, readable)
+    found = probe(features, part, readable)
     groups = [readable.group(i) for i in part.test]
     return {level: [by_group(o, groups) for o in same] for level, same in found.items()}
 
 
 def _probe(method: str, features: Features, split: Split, source: Source, *, seed: int) -> ByLevel:
     y, classes = features.labels, count_classes(source)
+    if method == "attentive":
+        assert features.tokens is not None
+        counts = features.counts
+        return {EMBEDDING: attentive(features.tokens, y, split, classes, counts=counts, seed=seed)}
     if method in ("knn", "retrieval"):
         nearest = {"knn": knn, "retrieval": retrieval}[method]
         return {level: nearest(x, y, split, classes) for level, x in features.values.items()}

@@ -6,11 +6,10 @@ picked on validation examples and the classifier is then fitted again on train a
 together; test examples take part in nothing but the final score.
 
 Every clip and crop of an example is learnt from; to judge an example, the class probabilities of
-all of its clips and crops are averaged (Simonyan & Zisserman 2014, arXiv:1406.2199, section 5; on
-sound Arandjelović & Zisserman 2017, arXiv:1705.08168, section 4.2).
+all of its clips and crops are averaged (on sound as Arandjelović & Zisserman 2017,
+arXiv:1705.08168, section 4.2).
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from .metrics import Outcome, accuracy, outcomes
+from .metrics import Outcome, accuracy, mean_probabilities, outcomes
 from .splits import Split
 
 STRENGTHS = (10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
@@ -166,7 +165,7 @@ def tune(
         return Probe(_learn(x, y, split.train, classes, [UNTUNED], counts)[0], UNTUNED, None)
     tried = _learn(x, y, split.train, classes, strengths, counts)
     truth = y[torch.tensor(split.val)]
-    scored = [_score(averaged(one, x, split.val, counts), truth) for one in tried]
+    scored = [validation_score(averaged(one, x, split.val, counts), truth) for one in tried]
     best = max(range(len(tried)), key=lambda k: scored[k])
     both = split.train + split.val
     # The way through the grid is kept: weak penalties are reached much sooner from strong ones.
@@ -183,13 +182,15 @@ def _learn(
     counts: Tensor | None,
 ) -> list[Classifier]:
     """Fits on every clip and crop of these examples; each example weighs the same."""
-    rows, sizes = _rows(x, examples, counts)
+    rows, sizes = rows_of_examples(x, examples, counts)
     labels = y[torch.tensor(examples)].repeat_interleave(sizes)
     shares = (1 / (len(sizes) * sizes.to(x.dtype))).repeat_interleave(sizes)
     return fit(x[rows], labels, classes, strengths, shares)
 
 
-def _rows(x: Tensor, examples: Sequence[int], counts: Tensor | None) -> tuple[Tensor, Tensor]:
+def rows_of_examples(
+    x: Tensor, examples: Sequence[int], counts: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Which rows of x belong to these examples, example after example, and how many to each."""
     chosen = torch.tensor(examples, device=x.device)
     if counts is None:
@@ -207,13 +208,16 @@ def averaged(
     Args:
         x, counts: see `linear`.
     """
-    rows, sizes = _rows(x, examples, counts)
-    # In logarithms, where unlikely classes keep their order.
-    each = classifier.scores(x[rows]).log_softmax(1).split(sizes.tolist())
-    return torch.stack([part.logsumexp(0) - math.log(len(part)) for part in each])
+    rows, sizes = rows_of_examples(x, examples, counts)
+    return mean_probabilities(classifier.scores(x[rows]), sizes)
 
 
-def _score(scores: Tensor, y: Tensor) -> tuple[float, float]:
+def validation_score(scores: Tensor, y: Tensor) -> tuple[float, float]:
+    """Accuracy, and the loss with its sign turned to tell equal accuracies apart; more is better.
+
+    Args:
+        scores: logits or logarithms of probabilities [N, K].
+    """
     known = torch.isfinite(scores.gather(1, y[:, None])[:, 0])
     loss = F.cross_entropy(scores[known], y[known]).item() if known.any() else 0.0
     return accuracy(scores.argmax(1), y), -loss

@@ -22,6 +22,7 @@ class Outcome:
         n_train: examples learnt from; n_val: of these, used to pick something; n_test: scored.
         validation: score by which the strength was picked.
         strength: the regularisation picked.
+        lr: the learning rate picked, where something is trained by steps.
         confusion: int64 [K, K], true class by row.
         correct: bool [n_test], which test examples are right, where the value is their share.
         by_group: of each group of test examples how many are right and how many there are.
@@ -36,6 +37,7 @@ class Outcome:
     n_test: int
     validation: float | None = None
     strength: float | None = None
+    lr: float | None = None
     confusion: Tensor | None = None
     correct: Tensor | None = None
     by_group: dict[str, list[int]] | None = None
@@ -68,6 +70,24 @@ def mean_class(counts: Tensor) -> float:
     """Mean of the classes' accuracies, so that a frequent class weighs no more than a rare one."""
     known = [value for value in per_class(counts) if value is not None]
     return sum(known) / len(known)
+
+
+def mean_probabilities(logits: Tensor, sizes: Tensor) -> Tensor:
+    """Logarithms [n, K] of class probabilities, each example's the mean over its rows.
+
+    Scores of several clips and crops are averaged as in Simonyan & Zisserman 2014
+    (arXiv:1406.2199, section 5).
+
+    Args:
+        logits: float32 [V, K], example after example.
+        sizes: int64 [n], how many rows each example has.
+    """
+    each = logits.log_softmax(1)
+    # In logarithms, where unlikely classes keep their order; a class without any chance is -inf.
+    top = torch.segment_reduce(each, "max", lengths=sizes, axis=0)
+    top = top.clamp_min(torch.finfo(each.dtype).min)
+    shares = (each - top.repeat_interleave(sizes, 0)).exp()
+    return torch.segment_reduce(shares, "mean", lengths=sizes, axis=0).log() + top
 
 
 def guess(train: Tensor, test: Tensor, classes: int, k: int = 1) -> float:

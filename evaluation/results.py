@@ -15,7 +15,8 @@ from ..datasets.source import Source
 from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..modalities.input_spec import InputSpec
-from .features import Features, weights_hash
+from .cache import weights_hash
+from .features import Features, device_of, precision
 from .metrics import Outcome, per_class
 from .splits import Split
 from .stamp import MEAN, Protocol, Row, comparable, environment
@@ -66,7 +67,8 @@ def read_rows(file: Path) -> list[Row]:
 def print_rows(rows: Sequence[Row]) -> None:
     """Small tables on stdout, one column per protocol: mean over seeds, 95 % interval, chance.
 
-    Of several splits only their mean is shown. A star marks the level picked on validation.
+    Of several splits only their mean is shown. A star marks the level picked on validation. What
+    an encoder saw of the test files in pretraining is said below.
     """
     columns = comparable(_final(rows))
     tables: dict[tuple[str, ...], list[list[Row]]] = {}
@@ -79,6 +81,24 @@ def print_rows(rows: Sequence[Row]) -> None:
         row = groups[0][0]
         title = f"{method} on {row.stamp.data_name}, {row.stamp.split}: {clips}, {recipe}"
         _table(title, *_lines(groups))
+    for line in leaks(rows):
+        print(line)
+
+
+def leaks(rows: Iterable[Row]) -> list[str]:
+    """In words, which encoders saw how many of the files that they are tested on."""
+    most: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        seen = most.get(key := (row.task, row.stamp.data_name))
+        if row.seen_in_pretraining and row.seen_in_pretraining > (
+            seen.seen_in_pretraining or 0 if seen else 0
+        ):
+            most[key] = row
+    return [
+        f"caution: {task.rpartition('.')[2]} saw {row.seen_in_pretraining} test files of {data} "
+        "in pretraining: its numbers are not those on unseen media"
+        for (task, data), row in most.items()
+    ]
 
 
 def _final(rows: Sequence[Row]) -> list[Row]:
@@ -147,7 +167,7 @@ class Setting:
     source: Source
     fingerprint: str
     data_name: str
-    view: InputSpec
+    spec: InputSpec
     clips: int
     crops: int
     pretrained_on: frozenset[str] | None
@@ -161,7 +181,7 @@ class Setting:
             data_name=self.data_name,
             split=split,
             split_hash=split_hash,
-            view=asdict(self.view),
+            view=asdict(self.spec),
             clips=self.clips,
             crops=self.crops,
             recipe=outcome.recipe,
@@ -181,6 +201,7 @@ def circumstances(
     seed: int,
     features: Features,
     unlabelled: int,
+    device: str,
 ) -> dict[str, Any]:
     """The fields of Row that do not depend on method, split or level."""
     cls = type(encoder)
@@ -199,6 +220,7 @@ def circumstances(
         "unreadable_names": names[:NAMED_FILES],
         "unreadable_pretraining": len(lost) if isinstance(lost, list | tuple | dict) else lost,
         "unlabelled": unlabelled,
+        "precision": precision(device_of(device)),
         "card": {k: words[k] for k in ("steps", "pretext_metric", "seed", "data") if k in words},
     }
 
@@ -250,6 +272,7 @@ def _mean(same: list[Outcome]) -> Outcome:
         n_test=sum(o.n_test for o in same),
         validation=sum(checked) / n if len(checked) == n else None,
         strength=None,
+        lr=None,
         confusion=torch.stack(counts).sum(0) if len(counts) == n else None,
         by_group=None,
     )
@@ -277,6 +300,7 @@ def _split_rows(
             best=best[o.recipe] == level if o.recipe in best else None,
             validation=o.validation,
             strength=o.strength,
+            lr=o.lr,
             seen_in_pretraining=seen,
             per_class=_by_name(setting.source, o.confusion),
             confusion=None if o.confusion is None else o.confusion.tolist(),

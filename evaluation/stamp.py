@@ -18,7 +18,7 @@ class Protocol:
     """Everything that two numbers must share to be compared; nothing about the encoder's making.
 
     Attributes:
-        method: "linear", "knn", "retrieval", "lowshot", "finetune".
+        method: one of `methods.METHODS`.
         data: the source's fingerprint.
         data_name: what people call it.
         split: the split's name, or "mean of K splits".
@@ -63,7 +63,8 @@ class Row:
         level: where in the encoder the features come from; "embedding" is its output.
         best: whether this level scored highest on validation; None where there is no choice.
         validation: the score on the validation part, where one was used to pick something.
-        strength: the regularisation picked there.
+        strength: the regularisation picked there; lr: the learning rate.
+        precision: what the frozen encoder computed in, "32" or "bf16".
         encoder: sha-256 of the encoder's weights.
         encoder_class: its import path.
         task: what it was trained with; "random-init" for a control.
@@ -92,6 +93,8 @@ class Row:
     best: bool | None = None
     validation: float | None = None
     strength: float | None = None
+    lr: float | None = None
+    precision: str = "32"
     encoder: str = ""
     encoder_class: str = ""
     task: str = ""

@@ -16,7 +16,8 @@ UNITS: dict[MotionKind, str] = {
 }
 # Measured on moving textures: 128 pixels by the ultrafast preset are within 9 % of the true speed,
 # as 96 by the fast one are, in two thirds of the time; 64 overstate slow movement by 20 %.
-_LONG, _SHORTEST = 128, 16  # pixels of the small pictures; DIS fails on shorter ones
+_LONG = 128  # pixels of the small pictures' longer side
+_SHORTEST = 32  # of what DIS is given: on lower pictures its ultrafast preset ends the process
 _Picture = NDArray[np.uint8]
 
 
@@ -60,7 +61,8 @@ class Motion:
             self._size = _small(frame.width, frame.height)
         width, height = self._size
         grey = frame.reformat(width, height, "gray", interpolation="AREA", threads=1)
-        picture = np.frombuffer(grey.planes[0], np.uint8).reshape(height, -1)[:, :width]
+        rows = np.frombuffer(grey.planes[0], np.uint8).reshape(height, -1)
+        picture = np.ascontiguousarray(rows[:, :width])  # DIS takes no pictures with gaps
         if frame.time is not None:
             apart = 0.0 if self._last is None else self._apart(self._last, picture)
             self._moved.append(apart)
@@ -106,7 +108,7 @@ def speeds(
 def _small(width: int, height: int) -> tuple[int, int]:
     """The small picture's width and height: in proportion, so that one unit serves both axes."""
     scale = _LONG / max(width, height)
-    return max(round(width * scale), _SHORTEST), max(round(height * scale), _SHORTEST)
+    return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
 def _flow() -> Callable[[_Picture, _Picture], float]:
@@ -115,8 +117,11 @@ def _flow() -> Callable[[_Picture, _Picture], float]:
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
 
     def apart(first: _Picture, second: _Picture) -> float:
-        flow = method.calc(first, second, None)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        x, y = flow[..., 0], flow[..., 1]
+        height, width = first.shape
+        edge = (0, max(_SHORTEST - height, 0), 0, max(_SHORTEST - width, 0))
+        pair = [cv2.copyMakeBorder(x, *edge, cv2.BORDER_REPLICATE) for x in (first, second)]
+        flow = method.calc(*pair, None)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        x, y = flow[:height, :width, 0], flow[:height, :width, 1]
         return float(np.sqrt(x * x + y * y).mean()) * 100 / _LONG
 
     return apart

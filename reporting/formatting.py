@@ -12,6 +12,7 @@ METHODS = {
     "knn": "kNN",
     "retrieval": "Retrieval",
     "lowshot": "Few labels",
+    "attentive": "Attentive probe",
     "finetune": "Fine-tuned",
 }
 METRICS = {"top1": "top-1", "top5": "top-5", "mean_class": "mean per class"}

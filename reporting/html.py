@@ -1,8 +1,8 @@
 """report.html, results.md and table.json: what a comparison found."""
 
-import base64
 import json
 import math
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import combinations
@@ -14,12 +14,13 @@ from ..comparison.aggregate import Column
 from ..comparison.grid import Run
 from ..comparison.results import Line, Results, load_results, table
 from ..comparison.significance import Estimate
-from ..datasets.cache import write_json
+from ..datasets.cache import write_json, write_text
 from ..datasets.source import Source
 from ..modalities.input_spec import InputSpec
 from ..visualization.examples import read_evidence, save_thumbnails
 from . import charts as figures
 from .charts import confusions
+from .export import as_csv, as_latex
 from .formatting import (
     clock,
     column_name,
@@ -39,7 +40,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(out: str | Path, *, source: Source | None = None) -> Path:
-    """Writes OUT/table.json, OUT/results.md and OUT/report.html from the files of a comparison.
+    """Writes OUT/report.html, table.json and results.md, .csv and .tex from a comparison's files.
 
     Args:
         out: folder of the comparison.
@@ -61,7 +62,12 @@ def write_report(out: str | Path, *, source: Source | None = None) -> Path:
         wanted = _indices(sheet["rows"] for sheet in _sheets(results))
         save_thumbnails(source, view, wanted, out / "thumbnails")
     write_json(out / "table.json", table(results))
-    (out / "results.md").write_text(markdown(results))
+    for name, text in (
+        ("md", markdown(results)),
+        ("csv", as_csv(results)),
+        ("tex", as_latex(results)),
+    ):
+        write_text(out / f"results.{name}", text)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -71,7 +77,7 @@ def write_report(out: str | Path, *, source: Source | None = None) -> Path:
     )
     page = environment.get_template("report.html").render(page_values(results))
     path = out / "report.html"
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 
@@ -369,10 +375,16 @@ def _closing(results: Results) -> dict[str, Any]:
             (name, yaml.safe_dump(entry["recipe"], **dump)) for name, entry in entries.items()
         ],
         "version": __version__,
+        "csv": b64encode(as_csv(results).encode()).decode(),
+        "runs": [
+            (run.words(folds=results.folds > 1), run.folder(results.out).relative_to(results.out))
+            for line in results.lines
+            for run in line.histories
+        ],
     }
 
 
 def data_uri(path: Path) -> str:
     """A picture's file as a data URI, so that the page needs no other file."""
     kind = "png" if path.suffix == ".png" else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"data:image/{kind};base64,{b64encode(path.read_bytes()).decode()}"

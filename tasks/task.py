@@ -124,14 +124,17 @@ class Task(nn.Module, ABC):
     it applies what `example` drew. The loader adds "index" and "label" to every example; only
     the supervised control may look at the label.
 
+    `plan`, `example` and `forward` may take a further argument `progress`: how far training has
+    come, for schedules and curricula.
+
     Attributes:
-        phases: names of alternating optimisation phases, each with its own optimiser; empty for
-            the ordinary case.
+        phases: alternating optimisations, each with its own optimiser; empty for the ordinary
+            case.
         guards: the shortcut counter-measures, on or off.
         audits: shortcuts without a counter-measure, to be looked for in the data.
     """
 
-    phases: tuple[str, ...] = ()
+    phases: tuple[Phase, ...] = ()
     guards: tuple[Guard, ...] = ()
     audits: tuple[Audit, ...] = ()
 
@@ -161,9 +164,14 @@ class Task(nn.Module, ABC):
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         """Loss and metrics of an augmented batch."""
 
-    def parameters_of(self, phase: str) -> list[nn.Parameter]:
-        """The parameters that one phase's optimiser moves; only for tasks with phases."""
-        raise NotImplementedError(f"{type(self).__name__} names phases but not their parameters")
+    def param_groups(self, phase: str | None = None) -> list[dict[str, Any]]:
+        """What the optimiser (of that phase) moves.
 
-    def after_step(self) -> None:
+        Returns:
+            groups with "params", and where they differ from the recipe "lr_scale" (times its
+            rate) and "weight_decay"; default: one group of everything.
+        """
+        return [{"params": list(self.parameters())}]
+
+    def after_step(self, phase: str | None = None, progress: Progress = START) -> None:
         """Called after each optimiser step: EMA teachers, queues."""

@@ -14,9 +14,12 @@ class TrainerArgs:
     """How long, on what and how carefully to train. Give exactly one of `steps` and `epochs`.
 
     Args:
-        steps: batches to train on.
+        steps: optimiser steps.
         epochs: passes over the data, in place of `steps`; may be a fraction.
-        batch_size: examples per step over all devices together; the whole set if it is smaller.
+        batch_size: examples per batch over all devices together; the whole set if it is smaller.
+        accumulate: batches whose gradients are gathered for one step: as a batch so many times
+            greater, in the memory of one (but batch norm and contrastive losses see one at a time).
+        clip: greatest norm of a step's gradient; null: as it is.
         workers: loader processes per device, 0: none, None: one per available core, at most 8.
         accelerator: "auto", "cpu", "cuda" or another that Lightning knows.
         devices: how many, or "auto": all there are (one on CPU).
@@ -36,6 +39,8 @@ class TrainerArgs:
     steps: int | None = None
     epochs: float | None = None
     batch_size: int = 64
+    accumulate: int = 1
+    clip: float | None = None
     workers: int | None = None
     accelerator: str = "auto"
     devices: int | str = "auto"
@@ -54,7 +59,7 @@ class TrainerArgs:
                 f"trainer.steps is {self.steps} and trainer.epochs is {self.epochs}: "
                 "give one and set the other to null"
             )
-        for name in ("steps", "epochs", "batch_size", "nodes", "checkpoint_every", "log_every"):
+        for name in _ABOVE_ZERO:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"trainer.{name} must be above 0, got {value}")
@@ -70,6 +75,18 @@ class TrainerArgs:
             return self.workers
         affinity = getattr(os, "sched_getaffinity", None)
         return min(8, len(affinity(0)) if affinity else os.cpu_count() or 1)
+
+
+_ABOVE_ZERO = (
+    "steps",
+    "epochs",
+    "batch_size",
+    "accumulate",
+    "clip",
+    "nodes",
+    "checkpoint_every",
+    "log_every",
+)
 
 
 def total_steps(args: TrainerArgs, per_epoch: int) -> int:

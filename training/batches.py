@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from threading import Event
 
@@ -10,8 +11,9 @@ from torch.utils.data import DataLoader
 
 from ..errors import InputError
 from ..tasks.task import Batch
-from .data import Loaded, Lost, Schedule
+from .data import Loaded, Lost
 from .distributed import Team
+from .sampler import Schedule
 
 
 class Unreadable:
@@ -73,23 +75,24 @@ class Unreadable:
 
 
 class Stream:
-    """One rank's batches with their numbers, from `schedule.start` on.
+    """One rank's steps with their batches, from `schedule.start` on.
 
     A batch that lost members goes on smaller; one with fewer than two left on any rank (which
-    batch norm and contrast cannot use) is left out on every rank.
+    batch norm and contrast cannot use) is left out on every rank. A step without any batch left
+    is left out.
 
     Args:
         loader: yields `Loaded`.
         schedule: the loader's own.
         unreadable: learns of every lost example of any rank.
         team: the other ranks.
-        stop: ends the stream before its next batch, on every rank, once set on any of them.
+        stop: ends the stream before its next step, on every rank, once set on any of them.
 
     Attributes:
-        position: batches delivered or left out, counted from the beginning of the run.
-        left_out: batches of this process that were left out.
+        position: steps delivered or left out, counted from the beginning of the run.
+        left_out: batches that were left out.
         waited: seconds spent waiting for the loader so far.
-        recent: the examples of delivered batches by number; whoever reads it clears it.
+        recent: the examples of delivered steps by number; whoever reads it clears it.
     """
 
     def __init__(
@@ -106,9 +109,32 @@ class Stream:
         self.recent: dict[int, list[int]] = {}
 
     def __len__(self) -> int:
-        return len(self.schedule)
+        return max(0, self.schedule.total - self.schedule.start)
 
-    def __iter__(self) -> Iterator[tuple[int, Batch]]:
+    def __iter__(self) -> Iterator[tuple[int, list[Batch]]]:
+        loaded = self._timed()
+        while True:
+            # All batches of a step, so that a run never ends within one.
+            batches = list(islice(loaded, self.schedule.batches))
+            if not batches:
+                return
+            usable, stopped = [], False
+            for batch in batches:
+                fit, stop = self._agree(batch)
+                stopped |= stop
+                if fit and batch.batch is not None:
+                    usable.append(batch.batch)
+                else:
+                    self.left_out += 1
+            if stopped:
+                return
+            number = batches[0].step
+            self.position = number + 1
+            if usable:
+                self.recent[number] = [i for batch in usable for i in batch["index"].tolist()]
+                yield number, usable
+
+    def _timed(self) -> Iterator[Loaded]:
         batches = iter(self.loader)
         while True:
             began = time.perf_counter()
@@ -116,20 +142,12 @@ class Stream:
             self.waited += time.perf_counter() - began
             if loaded is None:
                 return
-            usable, stopped = self._agree(loaded)
-            if stopped:
-                return
-            self.position = loaded.number + 1
-            if usable and loaded.batch is not None:
-                self.recent[loaded.number] = loaded.batch["index"].tolist()
-                yield loaded.number, loaded.batch
-            else:
-                self.left_out += 1
+            yield loaded
 
     def _agree(self, loaded: Loaded) -> tuple[bool, bool]:
         """Whether every rank can use its part, and whether any wants to stop."""
         left = 0 if loaded.batch is None else len(loaded.batch["index"])
-        scarce = left < min(2, self.schedule.share)
+        scarce = left < min(2, self.schedule.batch)
         news = bool(loaded.lost or loaded.mistake)
         scarce, news, stop = self.team.sums([scarce, news, self.stop.is_set()])
         if news:

@@ -1,20 +1,23 @@
-"""Source × task → batches: a stream without state, in which batch k is the same in every run."""
+"""Source × task → batches, each the same in every run whatever loads it."""
 
 import copy
+import inspect
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ..datasets.source import Source
 from ..errors import InputError
 from ..modalities import rng as draw
 from ..modalities.media import MediaError
-from ..tasks.task import Batch, Task
+from ..tasks.task import START, Batch, Progress, Task
+from .sampler import Request, Schedule
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,90 +34,16 @@ class Loaded(NamedTuple):
     """One rank's part of a batch: what could be read, and what could not.
 
     Attributes:
-        number: the batch's number in the run, from 0.
+        step: the number of the batch's step in the run, from 0.
         batch: tensors [B, …] with "index" and "label" int64 [B]; None if nothing is left.
         lost: the members that were dropped.
         mistake: a user's mistake that came to light in a worker.
     """
 
-    number: int
+    step: int
     batch: Batch | None
     lost: list[Lost]
     mistake: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a worker is asked for."""
-
-    number: int
-    epoch: int
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """Which examples stand in batch k: everything follows from k, nothing is remembered.
-
-    Every epoch has its own order; the examples that fill no whole batch are left out of it.
-
-    Attributes:
-        examples: how many there are.
-        batch_size: over all ranks; the whole set where it is smaller.
-        total: number of batches of the run.
-        seed: of the orders.
-        start: number of the first batch to deliver.
-        rank: whose part to deliver, 0 … ranks-1.
-        ranks: over how many processes a batch is spread.
-    """
-
-    examples: int
-    batch_size: int
-    total: int
-    seed: int = 0
-    start: int = 0
-    rank: int = 0
-    ranks: int = 1
-
-    def __post_init__(self):
-        if self.examples < 2:
-            raise InputError(f"training needs at least two examples, not {self.examples}")
-        if self.batch_size % self.ranks and self.batch_size <= self.examples:
-            raise InputError(
-                f"trainer.batch_size {self.batch_size} cannot be shared by {self.ranks} devices: "
-                "give a multiple"
-            )
-        if self.share < 1:
-            raise InputError(f"{self.examples} examples are too few for {self.ranks} devices")
-
-    @property
-    def share(self) -> int:
-        """Examples per rank and batch."""
-        return min(self.batch_size, self.examples) // self.ranks
-
-    @property
-    def per_epoch(self) -> int:
-        """Batches per pass over the data."""
-        return self.examples // (self.share * self.ranks)
-
-    def __len__(self) -> int:
-        return max(0, self.total - self.start)
-
-    def __iter__(self) -> Iterator[list[Request]]:
-        epoch, order = -1, torch.empty(0)
-        for number in range(self.start, self.total):
-            if number // self.per_epoch != epoch:
-                epoch = number // self.per_epoch
-                order = self.order(epoch)
-            first = (number % self.per_epoch * self.ranks + self.rank) * self.share
-            members = order[first : first + self.share].tolist()
-            yield [Request(number, epoch, index) for index in members]
-
-    def order(self, epoch: int) -> Tensor:
-        """The order of all examples in one epoch, int64 [examples]."""
-        # One past the last index: a stream of numbers that no example uses.
-        rng = draw.generator(self.seed, epoch, self.examples)
-        return draw.permutation(rng, self.examples)
 
 
 class Examples(Dataset):
@@ -133,25 +62,39 @@ class Examples(Dataset):
         return len(self.source)
 
     def __getitem__(self, request: Request) -> tuple[int, Batch | Lost | str]:
-        number, index = request.number, request.index
+        step, index = request.step, request.index
         try:
-            return number, self.example(request.epoch, index)
+            return step, self.example(request.epoch, index, request.progress)
         except MediaError as error:
             name = self.source.name(index)
-            return number, Lost(index, name, error.stage, error.reason)
+            return step, Lost(index, name, error.stage, error.reason)
         except InputError as error:
-            return number, str(error)
+            return step, str(error)
         except Exception as error:
             error.add_note(f"example {index} of the source: {self.source.name(index)}")
             raise
 
-    def example(self, epoch: int, index: int) -> Batch:
+    def example(self, epoch: int, index: int, progress: Progress = START) -> Batch:
         """One example without batch axis. Raises MediaError if the file cannot serve."""
         rng = draw.generator(self.seed, epoch, index)
-        plan = self.task.plan(self.source.info(index), rng)
-        made = self.task.example(self.source.read(index, plan), rng)
+        plan = call(self.task.plan, self.source.info(index), rng, progress=progress)
+        sample = self.source.read(index, plan)
+        made = call(self.task.example, sample, rng, progress=progress)
         extra = {"index": index, "label": self.source.label(index)}
         return {**made, **{key: torch.tensor(value) for key, value in extra.items()}}
+
+
+def call(method: Callable[..., Any], *args: Any, progress: Progress) -> Any:
+    """Calls a task or one of its methods, with the progress where that argument is declared."""
+    function = method.forward if isinstance(method, nn.Module) else method
+    if _wants_progress(getattr(function, "__func__", function)):
+        return method(*args, progress=progress)
+    return method(*args)
+
+
+@cache
+def _wants_progress(function: Callable[..., Any]) -> bool:
+    return "progress" in inspect.signature(function).parameters
 
 
 def collate(items: list[tuple[int, Batch | Lost | str]]) -> Loaded:

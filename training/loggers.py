@@ -170,7 +170,7 @@ class Rows(Callback):
         self.last = {
             "step": module.done,
             "epoch": module.done / module.stream.schedule.per_epoch,
-            "lr": rate(module.recipe, module.done - 1, module.total),
+            "lr": rate(module.recipes[0].args, module.done - 1, module.total),
             **means,
             "examples_per_second": self._examples / seconds,
             "waiting": (waited - self._waited) / seconds,

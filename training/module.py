@@ -1,7 +1,9 @@
 """The only LightningModule: it trains any task, one step at a time."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning as L
@@ -11,26 +13,47 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..tasks.task import Batch, Task
+from ..tasks.task import Batch, Phase, Progress, Step, Task
 from .batches import Stream
-from .optim import OptimizerArgs, make_optimizer, rate
+from .data import call
+from .optim import OptimizerArgs, make_optimizer, rate, set_rate
 
-Numbered = tuple[int, Batch]
+Numbered = tuple[int, list[Batch]]
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One optimiser of a run: of a phase, or of the whole task (name None)."""
+
+    phase: str | None
+    steps: int
+    args: OptimizerArgs
+
+
+def recipes(task: Task, args: OptimizerArgs) -> list[Recipe]:
+    """One per phase, each with what its phase says otherwise; one for a task without phases."""
+
+    def of(phase: Phase) -> Recipe:
+        return Recipe(phase.name, phase.steps, replace(args, **phase.optimizer))
+
+    return [of(phase) for phase in task.phases] or [Recipe(None, 1, args)]
 
 
 class Pretraining(L.LightningModule):
     """A task, its optimisers and its place in the stream of batches.
 
-    Ordinary tasks take one step per batch; a task with phases takes one per phase, each with its
-    own optimiser over `task.parameters_of(phase)`. What a step does follows from the weights, the
-    optimisers' states, the seed and the batch's number, so a run goes on exactly where it was.
+    Ordinary tasks take one optimiser step per batch; a task with phases takes its phases' steps
+    one after another, each with its own optimiser over `task.param_groups(phase)`. What a step
+    does follows from the weights, the optimisers' states, the seed and the step's number, so a
+    run goes on exactly where it was.
 
     Args:
         task: what is trained.
         optimizer: how.
         seed: of dropout and whatever else draws on the device.
-        open_stream: from the number of the first batch, makes the stream; called once all
+        clip: greatest norm of a gradient; None: as it is.
+        open_stream: from the number of the first step, makes the stream; called once all
             processes have met.
     """
 
@@ -43,72 +66,102 @@ class Pretraining(L.LightningModule):
         optimizer: OptimizerArgs,
         *,
         seed: int,
+        clip: float | None = None,
         open_stream: Callable[["Pretraining", int], Stream],
     ):
         super().__init__()
-        self.task, self.recipe, self.seed = task, optimizer, seed
-        self.automatic_optimization = not task.phases
+        self.task, self.seed, self.clip = task, seed, clip
+        self.recipes = recipes(task, optimizer)
+        # One way for phases, accumulation and the ordinary case; Lightning's own has no phases.
+        self.automatic_optimization = False
         self.open_stream = open_stream
         self.window = Window()
         self.start = 0
 
     @property
     def done(self) -> int:
-        """Batches trained on or left out, from the beginning of the run."""
+        """Steps taken or left out, from the beginning of the run."""
         return self.stream.position
 
     def configure_optimizers(self) -> list[Optimizer]:
-        if not self.task.phases:
-            return [make_optimizer(self.task.parameters(), self.recipe)]
-        return [make_optimizer(self.task.parameters_of(p), self.recipe) for p in self.task.phases]
+        # A fused step cannot be told of the factor by which losses of 16 bits are scaled.
+        fused = getattr(self.trainer.precision_plugin, "scaler", None) is None
+        return [
+            make_optimizer(self.task.param_groups(recipe.phase), recipe.args, fused=fused)
+            for recipe in self.recipes
+        ]
 
     def train_dataloader(self) -> Stream:
         self.stream = self.open_stream(self, self.start)
         return self.stream
 
-    def on_after_batch_transfer(self, batch: Numbered, dataloader_idx: int) -> Numbered:
-        number, examples = batch
-        # Before mixed precision begins: pixels are moved and coloured in full precision.
-        with torch.no_grad():
-            return number, self.task.augment(examples)
-
     def on_train_batch_start(self, batch: Numbered, batch_idx: int) -> None:
         number, _ = batch
-        lr = rate(self.recipe, number, self.total)
-        for optimizer in self.trainer.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+        for recipe, optimizer in zip(self.recipes, self.trainer.optimizers, strict=True):
+            set_rate(optimizer, rate(recipe.args, number, self.total))
         torch.manual_seed(step_seed(self.seed, self.global_rank, number))
 
-    def training_step(self, batch: Numbered, batch_idx: int) -> Tensor | None:
-        number, examples = batch
-        if self.task.phases:
-            self._alternate(number, examples)
-            return None
-        step = self.task(examples)
-        self.window.add(number, {"loss": step.loss, **step.metrics})
-        return step.loss
-
-    def _alternate(self, number: int, examples: Batch) -> None:
-        optimizers = self.optimizers()
-        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+    def training_step(self, batch: Numbered, batch_idx: int) -> None:
+        number, batches = batch
         values: dict[str, Tensor] = {}
-        for phase, optimizer in zip(self.task.phases, optimizers, strict=True):
-            assert isinstance(optimizer, LightningOptimizer)
-            self.toggle_optimizer(optimizer)
-            step = self.task(examples, phase)
-            optimizer.zero_grad()
-            self.manual_backward(step.loss)
-            optimizer.step()
-            self.untoggle_optimizer(optimizer)
-            self.task.after_step()
-            values |= {**step.metrics, f"{phase}_loss": step.loss.detach()}
-        losses = [values[f"{phase}_loss"] for phase in self.task.phases]
-        self.window.add(number, {**values, "loss": torch.stack(losses).sum()})
+        # Several batches are augmented as they come: a step's pixels need not fit in memory.
+        ready = [self._augment(batches[0])] if len(batches) == 1 else None
+        for recipe, optimizer in self._optimizers():
+            for _ in range(recipe.steps):
+                parts = ready or map(self._augment, batches)
+                values |= self._optimize(optimizer, recipe.phase, parts, _shares(batches), number)
+        if self.task.phases:
+            losses = [values[f"{phase.name}_loss"] for phase in self.task.phases]
+            values["loss"] = torch.stack(losses).sum()
+        self.window.add(number, values)
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        super().optimizer_step(*args, **kwargs)
-        self.task.after_step()
+    def _optimizers(self) -> list[tuple[Recipe, LightningOptimizer]]:
+        found = self.optimizers()
+        optimizers = found if isinstance(found, list) else [found]
+        return list(zip(self.recipes, optimizers, strict=True))  # type: ignore[arg-type]
+
+    def _augment(self, batch: Batch) -> Batch:
+        # Before mixed precision begins: pixels are moved and coloured in full precision.
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            return self.task.augment(batch)
+
+    def _optimize(
+        self,
+        optimizer: LightningOptimizer,
+        phase: str | None,
+        batches: Iterable[Batch],
+        shares: list[float],
+        number: int,
+    ) -> dict[str, Tensor]:
+        """One step of one optimiser; returns the means over its batches."""
+        progress = Progress(number, self.total)
+        if phase is not None:
+            self.toggle_optimizer(optimizer)
+        optimizer.zero_grad()
+        values: dict[str, Tensor] = {}
+        for k, (share, batch) in enumerate(zip(shares, batches, strict=True), 1):
+            with self._local() if k < len(shares) else nullcontext():
+                step: Step = call(self.task, batch, phase, progress=progress)
+                self.manual_backward(step.loss if share == 1 else step.loss * share)
+            named = {"loss" if phase is None else f"{phase}_loss": step.loss, **step.metrics}
+            for name, value in named.items():
+                part = value.detach() * share if share != 1 else value.detach()
+                values[name] = values[name] + part if name in values else part
+        optimizer.step()
+        if phase is not None:
+            self.untoggle_optimizer(optimizer)
+        self.task.after_step(phase, progress)
+        return values
+
+    def _local(self) -> AbstractContextManager:
+        """Where gradients stay on their device until the step's last batch."""
+        return getattr(self.trainer.strategy.model, "no_sync", nullcontext)()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        if self.clip is not None:
+            self.clip_gradients(
+                optimizer, gradient_clip_val=self.clip, gradient_clip_algorithm="norm"
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Lightning's own idea of progress would make it skip batches of a stream that already
@@ -119,6 +172,12 @@ class Pretraining(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.start = checkpoint["pretexto"]["done"]
         self.window.load(checkpoint["pretexto"]["window"])
+
+
+def _shares(batches: list[Batch]) -> list[float]:
+    """Of each batch in its step: as if the loss were the mean over all their examples."""
+    sizes = [len(batch["index"]) for batch in batches]
+    return [size / sum(sizes) for size in sizes]
 
 
 def step_seed(seed: int, rank: int, number: int) -> int:

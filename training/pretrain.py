@@ -1,5 +1,6 @@
 """pretrain(task, source, folder): from media to an encoder on disk."""
 
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -9,16 +10,18 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from ..datasets.source import Source, Subset
+from ..encoders.store import check_storable
 from ..progress import Display
 from ..tasks.task import Task
 from .args import TrainerArgs, lightning_arguments, total_steps
 from .batches import Stream, Unreadable
-from .data import Examples, Lost, Schedule, make_loader
+from .data import Examples, Lost, make_loader
 from .distributed import Team, first_process
 from .loggers import Checkpoints, Journal, Rows
 from .module import Pretraining
 from .optim import OptimizerArgs
 from .run_dir import RunFolder, describe, export
+from .sampler import Schedule
 from .sanity_check import (
     in_words,
     look,
@@ -71,6 +74,8 @@ def pretrain(
     chief = first_process()
     display = Display(trainer.workers_per_device)
     total_steps(trainer, 1)  # a missing length is refused before anything is read
+    for encoder in task.encoders.values():
+        check_storable(encoder)
     record = describe(task, trainer, optimizer, seed, config)
     if chief:
         folder.claim()
@@ -141,7 +146,11 @@ class _Run:
     def train(self) -> None:
         """Fits, then exports. Raises KeyboardInterrupt after an interruption was made safe."""
         module = Pretraining(
-            self.task, self.optimizer, seed=self.seed, open_stream=self._open_stream
+            self.task,
+            self.optimizer,
+            seed=self.seed,
+            clip=self.trainer.clip,
+            open_stream=self._open_stream,
         )
         self.examples = Examples(self.source, self.task, self.seed)
         self.rows = Rows(self.folder, None, None, self.trainer.log_every)
@@ -194,17 +203,18 @@ class _Run:
         # Only the first rank has looked at the media when all of them start together.
         used = team.gather(self.folder.used() if team.rank == 0 else None)[0]
         self.examples.source = Subset(self.source, used)
-        per_epoch = Schedule(len(used), self.trainer.batch_size, 0).per_epoch
-        module.total = total_steps(self.trainer, per_epoch)
         schedule = Schedule(
             len(used),
             self.trainer.batch_size,
-            module.total,
-            self.seed,
-            start,
-            team.rank,
-            team.size,
+            total=0,
+            seed=self.seed,
+            start=start,
+            rank=team.rank,
+            ranks=team.size,
+            accumulate=self.trainer.accumulate,
         )
+        module.total = total_steps(self.trainer, schedule.per_epoch)
+        schedule = replace(schedule, total=module.total)
         loader = make_loader(
             self.examples,
             schedule,

@@ -9,8 +9,8 @@ from ..datasets.source import Source
 from ..errors import InputError
 from ..modalities import rng as draw
 from ..modalities.media import MediaError
-from ..tasks.task import Task
-from .data import Lost
+from ..tasks.task import START, Task
+from .data import Lost, call
 
 Found = Lost | tuple[bool, bool, bool]  # why an example is lost, or what is odd about it
 
@@ -54,7 +54,7 @@ def look(
     def judge(i: int) -> Found:
         try:
             info = source.info(i)
-            plan = task.plan(info, draw.generator(seed, 0, i))
+            plan = call(task.plan, info, draw.generator(seed, 0, i), progress=START)
         except MediaError as error:
             return Lost(i, source.name(i), error.stage, error.reason)
         narrow = bool(plan.audio) and info.audio_rate < plan.audio[0].rate

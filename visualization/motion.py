@@ -8,7 +8,7 @@ import numpy as np
 
 from ..datasets.folder import ARCHIVES
 from ..errors import InputError
-from ..modalities.decode.analyze import Survey, survey
+from ..modalities.decode.analyze import Analysis, analyze
 from ..modalities.decode.reader import read
 from ..modalities.media import MediaInfo, Plan
 from ..modalities.motion import UNITS
@@ -38,16 +38,18 @@ def draw_motion(path: str | Path, task: Task, out: Path, *, seed: int = 0) -> No
     """
     if Path(path).suffix.lower() in ARCHIVES:
         raise InputError(f"{path}: an archive; unpack it and name one of its videos")
-    found = survey(path)
+    found = analyze(path)
     if not found.info.has_video:
         raise InputError(f"{path}: motion is measured in videos, and this is none")
+    if found.motion is None:
+        raise InputError(f"{path}: {found.unmeasured}")
     plans = [task.plan(found.info, generator(seed, 0, k)) for k in range(_DRAWS)]
     if not plans[0].times:
         raise InputError(f"{type(task).__name__} looks at no frames, so it chooses no windows")
     _draw(Path(path), found, [np.array(p.times) for p in plans], type(task).__name__, out)
 
 
-def _draw(path: Path, found: Survey, chosen: list[np.ndarray], task: str, out: Path) -> None:
+def _draw(path: Path, found: Analysis, chosen: list[np.ndarray], task: str, out: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -75,7 +77,7 @@ def _draw(path: Path, found: Survey, chosen: list[np.ndarray], task: str, out: P
     figure.savefig(out)
 
 
-def _draw_motion(axes, found: Survey) -> None:
+def _draw_motion(axes, found: Analysis) -> None:
     """The index's value of each second, and the speed from each frame to the next."""
     assert found.motion is not None
     seconds = np.append(np.arange(len(found.info.motion)), found.info.duration)

@@ -13,7 +13,8 @@ from torch import Tensor
 from ..datasets.source import Source
 from ..errors import InputError
 from ..tasks.task import Batch, Picture, Task
-from ..training.data import Examples, Lost, Request, collate
+from ..training.data import Examples, Lost, collate
+from ..training.sampler import Request
 
 # Inches at 100 dots each: a sheet is read on a screen.
 _DPI, _CELL, _GAP, _MARGIN = 100, 1.7, 0.12, 0.25
@@ -60,7 +61,7 @@ def _batch(task: Task, source: Source, wanted: int, seed: int) -> Batch:
     stride = max(1, len(source) // wanted)
     order = sorted(range(len(source)), key=lambda i: (i % stride, i))
     for index in order:
-        item = examples[Request(0, 0, index)]
+        item = examples[Request(0, 1, 0, index)]
         (lost if isinstance(item[1], Lost) else made).append(item)
         # Contrastive tasks need others in the batch, but not at any price in time.
         if len(made) == wanted or len(lost) == 4 * wanted:

@@ -96,14 +96,14 @@ def scan(
 
 def scan_job(path: str, old_hash: str | None) -> Reply:
     """One file's row, made in a child process: its hash, and a full decode if that is new."""
-    from ...modalities.decode.analyze import survey
+    from ...modalities.decode.analyze import analyze
 
     digest = content_hash(path)
     if digest == old_hash:
         return {"same": True}, []
     row: dict[str, Any] = {"sha256": digest, "status": "ok", "reason": None}
     try:
-        found = survey(path)
+        found = analyze(path)
     except MediaError as error:
         row.update(status="unreadable", reason=f"{error.stage}: {error.reason}")
         return row, []

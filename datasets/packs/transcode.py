@@ -106,9 +106,10 @@ def _times(path: str, info: MediaInfo, fps: float | None) -> list[float]:
         return [0.0]
     if fps is None or fps >= info.fps:
         from ...modalities.decode.frames import start_seconds
+        from ...modalities.decode.origin import origin_of
         from ...modalities.decode.packet_index import cached, identity
 
-        known = cached(identity(path, None, None))
+        known = cached(identity(origin_of(path), None, None))
         assert known is not None
         track = known.video
         assert track is not None

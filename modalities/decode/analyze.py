@@ -1,18 +1,21 @@
 """One full decode of a file: what it is, what is wrong with it, how much it moves and sounds."""
 
-import os
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..image import damage, is_picture, read_picture
+from ..image import Picture, still_picture
 from ..media import MediaInfo
 from ..motion import Motion
-from . import packet_index as timing
-from .demuxer import Medium, failing
+from . import packet_index, stored_timeline
+from .audio import to_packed_floats
+from .demuxer import Medium
+from .failures import failing
 from .ffmpeg_log import complaints
+from .origin import Readable, origin_of
 from .reader import probe
 
 _RATE = 8000  # Hz at which loudness is measured
@@ -21,7 +24,7 @@ _FLOOR = -120.0  # dB, stands for digital silence
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Analysis:
     """What a full decode found.
 
     Attributes:
@@ -33,7 +36,10 @@ class Survey:
             -120 for digital silence, None without sound.
         silence: share of the sound's tenths of a second that lie below -60 dB, None likewise.
         ends_early: where the file ends against what its container promises, empty if it is whole.
-        motion: from frame to frame; None of pictures.
+        motion: from frame to frame; None of pictures, and where it could not be measured.
+        unmeasured: what could not be measured and why, empty if all could. The file may be read
+            all the same.
+        timeline: as `stored_timeline.pack` gives it; empty of pictures.
     """
 
     info: MediaInfo
@@ -44,38 +50,87 @@ class Survey:
     silence: float | None = None
     ends_early: str = ""
     motion: Motion | None = None
+    unmeasured: str = ""
+    timeline: bytes = b""
 
 
-def survey(path: str | os.PathLike) -> Survey:
-    """Decodes all of a file once.
+def analyze(medium: Readable) -> Analysis:
+    """Decodes all of a medium once.
 
     Raises:
         MediaError: it cannot be read at all.
     """
-    path = os.fspath(path)
-    info = probe(path)
-    if is_picture(path):
-        read_picture(path)
-        reason = damage(path)
-        return Survey(info, frames=1, errors=(f"jpeg: {reason}",) if reason else ())
-    motion, sound = Motion(), Loudness()
-    corrupt = 0
-    with complaints() as said, Medium(path) as medium, failing(path, "decode"):
-        for packet in medium.packets():
-            for frame in medium.decode(packet):
+    origin = origin_of(medium)
+    with still_picture(origin) as picture:
+        if picture:
+            return _of_picture(picture)
+    info = probe(medium)
+    motion, sound = _Guarded("motion", Motion()), _Guarded("loudness", Loudness())
+    frames = corrupt = 0
+    with complaints() as said, Medium(origin) as opened, failing(origin.name, "decode"):
+        for packet in opened.packets():
+            for frame in opened.decode(packet):
                 if hasattr(frame, "is_corrupt") and hasattr(frame, "height"):
+                    frames += 1
                     corrupt += frame.is_corrupt
                     motion.add(frame)
                 else:
                     sound.add(frame)
-    said += medium.errors
-    facts: dict[str, Any] = {n: getattr(info, n) for n in MediaInfo.__slots__}
-    facts["motion"] = motion.per_second(info.duration) if info.has_video else ()
-    errors = tuple(dict.fromkeys(said))
-    known = timing.cached(timing.identity(path, None, None))
-    early = known.ends_early if known else ""
-    loudness = sound.result()
-    return Survey(MediaInfo(**facts), motion.count, corrupt, errors, *loudness, early, motion)
+    said += opened.errors
+    speeds = motion.result(lambda m: m.per_second(info.duration)) if info.has_video else ()
+    loudness, silence = sound.result(Loudness.result) or (None, None)
+    known = packet_index.cached(packet_index.identity(origin, None, None))
+    return Analysis(
+        replace(info, motion=speeds or ()),
+        frames,
+        corrupt,
+        tuple(dict.fromkeys(said)),
+        loudness,
+        silence,
+        known.ends_early if known else "",
+        motion.what if not motion.failure else None,
+        "; ".join(filter(None, (motion.failure, sound.failure))),
+        stored_timeline.pack(known, origin.size) if known else b"",
+    )
+
+
+def _of_picture(picture: Picture) -> Analysis:
+    info = picture.info()
+    picture.read()
+    reason = picture.damage()
+    return Analysis(info, frames=1, errors=(f"jpeg: {reason}",) if reason else ())
+
+
+class _Measure(Protocol):
+    def add(self, frame: Any) -> None: ...
+
+
+M = TypeVar("M", bound=_Measure)
+R = TypeVar("R")
+
+
+class _Guarded(Generic[M]):
+    """A measure that, if it fails, says so instead of making the file look unreadable."""
+
+    def __init__(self, name: str, what: M):
+        self.name, self.what, self.failure = name, what, ""
+
+    def add(self, frame: Any) -> None:
+        """Measures one more frame, unless an earlier one could not be."""
+        if not self.failure:
+            self._tried(lambda what: what.add(frame))
+
+    def result(self, of: Callable[[M], R]) -> R | None:
+        """What `of` makes of the measure, None if that failed now or before."""
+        return None if self.failure else self._tried(of)
+
+    def _tried(self, act: Callable[[M], R]) -> R | None:
+        try:
+            return act(self.what)
+        except Exception as error:  # libraries throw all sorts
+            reason = " ".join(str(error).split())[:200]
+            self.failure = f"{self.name}: {type(error).__name__}: {reason}"
+            return None
 
 
 @dataclass(slots=True)
@@ -89,16 +144,14 @@ class Loudness:
 
     def add(self, frame) -> None:
         """Takes the next decoded frame of sound."""
-        from av import AudioResampler
-
         frame.pts = None
         if self._resampler is None:
             self._layout = frame.layout
-            self._resampler = AudioResampler("flt", self._layout.name, _RATE)
+            self._resampler = to_packed_floats(self._layout.name, _RATE)
         try:
             parts = self._resampler.resample(frame)
         except ValueError:  # the stream changed its rate or layout
-            self._resampler = AudioResampler("flt", self._layout.name, _RATE)
+            self._resampler = to_packed_floats(self._layout.name, _RATE)
             parts = self._resampler.resample(frame)
         # Encoders hear the mean of all channels; FFmpeg's mono weighs them.
         channels = self._layout.nb_channels

@@ -5,10 +5,13 @@ frames of program streams. So it is asked for numbers, and believed only where i
 frames as the packets do and returns those that start when they should.
 """
 
+import os
+
 import numpy as np
 
 from ..media import MediaError
-from .demuxer import Medium, failing
+from .demuxer import Medium
+from .failures import failing
 from .packet_index import Timeline
 from .pixels import Pixels, is_plain, resized
 
@@ -23,7 +26,7 @@ def torchcodec_frames(
     Raises:
         MediaError: stage "open", if torchcodec is missing or might give other frames.
     """
-    path, track = medium.path, found.video
+    path, track = medium.name, found.video
     if track is None or medium.video is None or not len(track.keys):
         raise _torchcodec_refuses(path, "its times cannot be checked")
     if track.turns or track.mirror:
@@ -39,7 +42,9 @@ def torchcodec_frames(
             path, "torchcodec, or the FFmpeg it needs, is not here"
         ) from error
     with failing(path, "open"):
-        decoder = VideoDecoder(path, stream_index=medium.video.index, num_ffmpeg_threads=1)
+        decoder = VideoDecoder(
+            _file(medium, "torchcodec"), stream_index=medium.video.index, num_ffmpeg_threads=1
+        )
         if len(decoder) != len(track.pts):
             raise _torchcodec_refuses(path, "it counts other frames than the file has")
         batch = decoder.get_frames_at(numbers)
@@ -64,7 +69,7 @@ def decord_frames(
     Raises:
         MediaError: stage "open", if decord is missing or might give other frames.
     """
-    path, track = medium.path, found.video
+    path, track = medium.name, found.video
     if track is None or not len(track.keys) or track.turns or track.mirror:
         raise _decord_refuses(path, "its times cannot be checked, or it is rotated")
     if medium.video is None or medium.video != medium.container.streams.best("video"):
@@ -76,7 +81,7 @@ def decord_frames(
     except ImportError as error:
         raise _decord_refuses(path, "decord is not installed here") from error
     with failing(path, "open"):
-        reader = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
+        reader = decord.VideoReader(_file(medium, "decord"), ctx=decord.cpu(0), num_threads=1)
         starts = reader.get_frame_timestamp(range(len(reader)))[:, 0]
         expected = (track.pts - track.pts[0]) * float(track.base)
         if (
@@ -92,3 +97,11 @@ def decord_frames(
 
 def _decord_refuses(path: str, reason: str) -> MediaError:
     return MediaError(path, "open", f"unsupported by decord ({reason}); use the backend av")
+
+
+def _file(medium: Medium, backend: str) -> str:
+    """The path, such that no colon in it is taken for a URL's."""
+    if medium.origin.path is None:
+        reason = f"unsupported by {backend} (it reads files only); use the backend av"
+        raise MediaError(medium.name, "open", reason)
+    return os.path.abspath(medium.origin.path)

@@ -1,12 +1,13 @@
 """Opening media files with PyAV: streams chosen, packets replayed, failures made MediaErrors."""
 
-import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..media import MediaError
+from .failures import failing
+from .origin import Origin
 
 if TYPE_CHECKING:
     from av import Packet
@@ -16,22 +17,6 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 1 << 27  # a larger picture is an attack or an accident
 _KEPT_BYTES = 32 << 20
-
-
-class Missed(Exception):  # noqa: N818  (caught by the reader, never seen by a user)
-    """What the decoder gave is not what the packets' times promised."""
-
-
-@contextmanager
-def failing(path: str, stage: str) -> Iterator[None]:
-    """Whatever goes wrong inside is a MediaError of this stage: libraries throw all sorts."""
-    try:
-        yield
-    except (MediaError, Missed):
-        raise
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise MediaError(path, stage, " ".join(reason.split())[:200]) from error
 
 
 class Kind(NamedTuple):
@@ -47,7 +32,7 @@ class Medium:
     """One open file and the streams to read from it; a context manager, closed whatever happens.
 
     Args:
-        path: the file.
+        origin: where its bytes are.
         video: number among the file's video streams, None: its best one.
         audio: likewise.
         keep: hold the packets of the first pass in memory, if they are few, for another pass.
@@ -66,14 +51,14 @@ class Medium:
 
     def __init__(
         self,
-        path: str,
+        origin: Origin,
         *,
         video: int | None = None,
         audio: int | None = None,
         keep: bool = False,
         known: Kind | None = None,
     ):
-        self.path = path
+        self.origin, self.name = origin, origin.name
         self.errors: list[str] = []
         self._choice, self._keep, self._known = (video, audio), keep, known
         self._kept: list[Packet] | None = None
@@ -90,26 +75,27 @@ class Medium:
 
     def close(self) -> None:
         self._kept = None
+        self._shut()
+
+    def _shut(self) -> None:
         self.container.close()
+        self._close_file()
 
     def rest(self) -> None:
         """Nobody reads for a while: lets go of packets held in memory."""
         self._kept, self._keep = None, False
 
     def _open(self) -> None:
-        import av
-
-        with failing(self.path, "open"):
+        with failing(self.name, "open"):
             # Only local files: a playlist inside a file must not make us fetch anything.
             options = {"protocol_whitelist": "file"}
             known = self._known or Kind(None, None, None, None)
             if known.pixels:
                 options["pixel_format"] = known.pixels
-            self.container = av.open(
-                self.path, format=known.format, metadata_errors="replace", options=options
-            )
+            self._file: Any = self.origin.for_ffmpeg()
+            self.container = self._opened(known.format, options)
         try:
-            with failing(self.path, "open"):
+            with failing(self.name, "open"):
                 self.video, self.audio = self._chosen()
                 if self.video is None and self.audio is None:
                     raise ValueError("holds no video or sound that can be decoded")
@@ -119,8 +105,23 @@ class Medium:
                     # One thread: parallelism comes from the loader's workers.
                     stream.codec_context.thread_count = 1
         except BaseException:
-            self.container.close()
+            self._shut()
             raise
+
+    def _opened(self, format_name: str | None, options: dict[str, str]) -> "InputContainer":
+        import av
+
+        try:
+            return av.open(  # pyright: ignore[reportReturnType]
+                self._file, format=format_name, metadata_errors="replace", options=options
+            )
+        except BaseException:
+            self._close_file()
+            raise
+
+    def _close_file(self) -> None:
+        if not isinstance(self._file, str):
+            self._file.close()
 
     def _chosen(self) -> "tuple[VideoStream | None, AudioStream | None]":
         streams: Any = self.container.streams
@@ -129,8 +130,8 @@ class Medium:
             return tuple(None if n is None else streams[n] for n in numbers)  # type: ignore
         video, audio = self._choice
         return (
-            _choose(self.container, "video", video, self.path),
-            _choose(self.container, "audio", audio, self.path),
+            _choose(self.container, "video", video, self.name),
+            _choose(self.container, "audio", audio, self.name),
         )
 
     @property
@@ -169,7 +170,7 @@ class Medium:
             yield from self._kept
             return
         if not self.fresh:
-            self.container.close()
+            self._shut()
             self.errors.clear()
             self._known = None
             self._open()
@@ -210,8 +211,7 @@ class Medium:
 
     def _ends_within_a_packet(self) -> bool:
         """Transport streams do not tell their length, but are made of packets of equal size."""
-        size = os.path.getsize(self.path)
-        return self.format == "mpegts" and all(size % n for n in (188, 192, 204))
+        return self.format == "mpegts" and all(self.origin.size % n for n in (188, 192, 204))
 
     def decode(self, packet: "Packet") -> list:
         """The frames that come out when a packet goes in; what fails is noted in `errors`."""
@@ -233,7 +233,7 @@ class Medium:
 
 
 def _choose(
-    container: "InputContainer", kind: Literal["video", "audio"], index: int | None, path: str
+    container: "InputContainer", kind: Literal["video", "audio"], index: int | None, name: str
 ) -> Any:
     """Stream number `index` of its kind, else the container's best, None where there is none."""
     streams = list(getattr(container.streams, kind))
@@ -241,9 +241,12 @@ def _choose(
     if index is not None:
         if not 0 <= index < len(streams) or streams[index] not in usable:
             reason = f"no readable {kind} stream {index}, of {len(usable)} that are readable"
-            raise MediaError(path, "open", reason)
+            raise MediaError(name, "open", reason)
         return streams[index]
     best = container.streams.best(kind)
+    if kind == "video" and container.metadata.get("major_brand") == "avis":
+        # Beside its moving picture such a file holds a still one, for those who show no others.
+        best = max(usable, key=lambda stream: stream.frames, default=None)
     return best if best in usable else next(iter(usable), None)
 
 

@@ -1,13 +1,14 @@
 """Frames at exact times: those whose presentation interval contains the time asked for."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
-from .demuxer import Missed
+from .failures import Missed
 from .packet_index import Stamps, VideoTrack
 from .pixels import Pixels, to_rgb, turned
-from .seeking import Stretch, direct, plain
+from .seeking import PacketRun, direct, plain
 
 _SLACK = 1_000_000  # a time less than a 1/_SLACK of a second before a frame means its start
 
@@ -77,6 +78,7 @@ class Frames:
         self._route = (direct if self._short else plain)(track, self.numbers)
         self._inside = False  # between the first and the last packet of self._route[0]
         self._entered = 0
+        self._fed: int | None = None  # ticks of the packet that came last
         self._stamp = Stamps(track.step)
         self._last: int | None = None
 
@@ -90,25 +92,41 @@ class Frames:
         return not self._open
 
     @property
-    def ahead(self) -> Stretch | None:
-        """The stretch of packets to which one may seek now, None while one is being decoded."""
+    def gap(self) -> int:
+        """Number of the video's packets that can be skipped from here on."""
+        run = self.ahead
+        if run is None or self._fed is None:
+            return 0
+        return run.number - int((self.track.order == self._fed).argmax()) - 1
+
+    def landing(self) -> tuple[int, Fraction] | None:
+        """Number of packets not needed, and the seconds at which they end; None: none of them."""
+        run = self.ahead
+        if run is None or run.first is None:
+            return None
+        return run.before, self.track.base * run.first
+
+    @property
+    def ahead(self) -> PacketRun | None:
+        """The run of packets to which one may seek now, None while one is being decoded."""
         return None if self._inside or not self._route else self._route[0]
 
     def feed(self, medium, packet) -> None:
         """Decodes a packet. Raises Missed if the track's times turn out wrong."""
-        pts, stretch = packet.pts, self._route[0]
+        pts, run = packet.pts, self._route[0]
+        self._fed = pts if len(self.track.order) else None
         if not self._inside:
-            if stretch.first is not None and pts != stretch.first:
+            if run.first is not None and pts != run.first:
                 return
             self._enter(packet.stream)
-        if stretch.needed is not None and pts not in stretch.needed:
+        if run.needed is not None and pts not in run.needed:
             return
         for frame in medium.decode(packet):
             self._take(frame)
         if self._short and medium.errors:
             raise Missed
-        if stretch.last is not None and pts == stretch.last:
-            self._leave(medium, packet.stream, stretch)
+        if run.last is not None and pts == run.last:
+            self._leave(medium, packet.stream, run)
 
     def _enter(self, stream) -> None:
         if self._entered:
@@ -117,12 +135,12 @@ class Frames:
         self._inside = True
         self._entered += 1
 
-    def _leave(self, medium, stream, stretch: Stretch) -> None:
+    def _leave(self, medium, stream, run: PacketRun) -> None:
         """Every packet that is needed is in: what the decoder still holds must be the rest."""
-        if not self._open.keys().isdisjoint(stretch.wanted):
+        if not self._open.keys().isdisjoint(run.wanted):
             for frame in medium.drain(stream):
                 self._take(frame)
-            if not self._open.keys().isdisjoint(stretch.wanted):
+            if not self._open.keys().isdisjoint(run.wanted):
                 raise Missed
         self._inside = False
         self._route.pop(0)

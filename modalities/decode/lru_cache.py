@@ -26,8 +26,9 @@ class Recent(Generic[V]):
         self._values: OrderedDict[tuple, V] = OrderedDict()
         self._total = 0
         self._lock = threading.Lock()
-        # A thread of the parent may hold the lock while another one forks.
-        os.register_at_fork(after_in_child=self._renew)
+        if hasattr(os, "register_at_fork"):
+            # A thread of the parent may hold the lock while another one forks.
+            os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
         self._lock = threading.Lock()

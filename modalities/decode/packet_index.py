@@ -4,7 +4,6 @@ Headers miscount and mean frame rates mislead, so times come from the packets th
 a full decode where a container's packets cannot be trusted.
 """
 
-import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -13,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..media import MediaError, MediaInfo
-from .demuxer import Kind, Medium, failing
+from . import sound_file
+from .demuxer import Kind, Medium
 from .disposable import spare_test
+from .failures import failing
 from .lru_cache import Recent
+from .origin import Origin
 from .pixels import display_size, orientation
 from .truncation import missing_bytes
 
@@ -78,6 +80,7 @@ class AudioTrack:
         anchor: number of the packet that gave the first samples.
         head: number of samples it gave.
         block: samples in every later packet, 0 where that varies.
+        sought: libsndfile gives the samples at any position; no packets are listed.
     """
 
     start: Fraction
@@ -90,6 +93,7 @@ class AudioTrack:
     anchor: int
     head: int
     block: int
+    sought: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +116,22 @@ def _weight(found: Timeline) -> int:
 _cache: Recent[Timeline] = Recent(_weight, _CACHED_TIMES, least=1)
 
 
-def timeline(medium: Medium, key: tuple) -> Timeline:
+def timeline(medium: Medium, key: tuple, *, packets: bool = False) -> Timeline:
     """The file's timeline, from the cache or from one pass over the medium, open and fresh.
+
+    Args:
+        medium: the file.
+        key: its `identity`.
+        packets: look at the packets also of sound files whose header says enough.
 
     Raises:
         MediaError: nothing in the file can be decoded.
     """
     if held := _cache.get(key):
         return held
-    with failing(medium.path, "probe"):
-        found = _scan(medium)
-    return _remember(key, found)
+    with failing(medium.name, "probe"):
+        found = (None if packets else _from_header(medium)) or _scan(medium)
+    return remember(key, found)
 
 
 def recounted(medium: Medium, key: tuple, found: Timeline) -> Timeline:
@@ -131,17 +140,18 @@ def recounted(medium: Medium, key: tuple, found: Timeline) -> Timeline:
     For files whose packets promised other frames than the decoder gives.
     """
     assert found.video is not None
-    with failing(medium.path, "decode"):
+    with failing(medium.name, "decode"):
         times, _ = _decoded(medium, found.video.step)
     times = times[times >= found.video.pts[0]]
     if not len(times):
-        raise MediaError(medium.path, "decode", _nothing("video", medium))
+        raise MediaError(medium.name, "decode", _nothing("video", medium))
     video = replace(found.video, pts=times, **_decoding([], times))
     info = replace(found.info, frames=len(times), fps=len(times) / found.info.duration)
-    return _remember(key, replace(found, video=video, info=info))
+    return remember(key, replace(found, video=video, info=info))
 
 
-def _remember(key: tuple, found: Timeline) -> Timeline:
+def remember(key: tuple, found: Timeline) -> Timeline:
+    """Keeps a timeline in the cache; returns it."""
     _cache.put(key, found)
     return found
 
@@ -151,11 +161,9 @@ def indexed(medium: Medium) -> bool:
     return medium.format in _INDEXED
 
 
-def identity(path: str, *choice: int | None) -> tuple:
-    """A cache key that changes when the file does. Raises MediaError if it is not there."""
-    with failing(path, "open"):
-        status = os.stat(path)
-    return path, status.st_mtime_ns, status.st_size, *choice
+def identity(origin: Origin, *choice: int | None) -> tuple:
+    """A cache key of these streams of a medium, which changes when the medium does."""
+    return *origin.key, *choice
 
 
 def cached(key: tuple) -> Timeline | None:
@@ -178,6 +186,24 @@ class _Row:
     spare: bool
 
 
+def _from_header(medium: Medium) -> Timeline | None:
+    """The timeline of a sound file that libsndfile seeks exactly and FFmpeg says the same of."""
+    stream = medium.audio
+    if medium.video or stream is None or medium.format not in sound_file.FORMATS:
+        return None
+    length, base = sound_file.length(medium.origin), Fraction(stream.time_base or 1)
+    context = stream.codec_context
+    if length is None or (context.channels, context.sample_rate) != length[1:]:
+        return None
+    seconds = Fraction(length.samples, length.rate)
+    if stream.start_time or stream.duration is None or stream.duration * base != seconds:
+        return None
+    none, layout = np.empty(0, np.int64), context.layout.name
+    where = (Fraction(0), seconds, base, length.rate, length.channels, layout)
+    found = _timeline(medium, None, AudioTrack(*where, none, 0, 0, 0, sought=True))
+    return None if found.ends_early else found
+
+
 def _scan(medium: Medium) -> Timeline:
     video, audio = medium.video, medium.audio
     context = video.codec_context if video else None
@@ -194,14 +220,14 @@ def _scan(medium: Medium) -> Timeline:
             spare = not key and bool(mine and mine(bytes(packet)))
             rows[stream].append(_Row(packet.pts, packet.duration or 0, key, hidden, number, spare))
     if video and video.index not in first:
-        raise MediaError(medium.path, "decode", _nothing("video", medium))
+        raise MediaError(medium.name, "decode", _nothing("video", medium))
     sound = picture = None
     if audio and audio.index in first:
         sound = _audio(medium, rows[audio.index], *first[audio.index])
     if video:
         picture = _video(medium, rows[video.index], first[video.index][0])
     if not picture and not sound:
-        raise MediaError(medium.path, "decode", _nothing("sound", medium))
+        raise MediaError(medium.name, "decode", _nothing("sound", medium))
     return _timeline(medium, picture, sound)
 
 
@@ -343,13 +369,13 @@ def _timeline(medium: Medium, video: VideoTrack | None, audio: AudioTrack | None
             rotation=90 * video.turns,
             codec=medium.video.codec_context.name,
         )
-    info = MediaInfo(medium.path, "video" if video else "audio", **facts)
+    info = MediaInfo(medium.name, "video" if video else "audio", **facts)
     ends_early = _ends_early(medium, facts["duration"])
     return Timeline(info, video, audio, zero, medium.kind, ends_early)
 
 
 def _ends_early(medium: Medium, seconds: float) -> str:
-    missing = missing_bytes(medium.path)
+    missing = missing_bytes(medium.origin)
     if not missing:
         return ""
     promised = (medium.container.duration or 0) / 1e6

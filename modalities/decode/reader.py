@@ -1,24 +1,25 @@
 """Reading media by time: one open and one pass for everything that a plan asks of a file."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from ..image import damage, is_picture, picture_info, read_picture, resize
-from ..media import AudioSpan, MediaError, MediaInfo, Plan, Sample
-from . import packet_index as timing
-from .audio import Sound
+from ..image import Picture, resize, still_picture
+from ..media import MediaError, MediaInfo, Plan, Sample
+from . import packet_index
+from .audio import Excerpt, Sound
 from .backends import decord_frames, torchcodec_frames
-from .demuxer import Medium, Missed, failing
-from .file_pool import opened
+from .demuxer import Medium
+from .failures import Missed, failing
+from .file_pool import FilePool
 from .frames import Frames, frames_at, start_seconds
+from .origin import Origin, Readable, origin_of
 from .packet_index import Timeline, VideoTrack
+from .sound_file import close_sound_files, read_ranges
+from .stored_timeline import prime
 
 if TYPE_CHECKING:
     from av import Packet
@@ -26,33 +27,42 @@ if TYPE_CHECKING:
 Backend = Literal["auto", "av", "decord", "torchcodec"]
 _OTHERS = {"decord": decord_frames, "torchcodec": torchcodec_frames}
 _FAR = 12  # packets that are cheaper to read past than to seek over
+_FILES = 32
+_PIXELS = 1 << 22  # of all open files' pictures; a decoder may hold twenty of its own
+_pool: FilePool[Medium] = FilePool(lambda medium: medium.pixels, _PIXELS, _FILES)
 
 
-def probe(
-    path: str | os.PathLike, *, video: int | None = None, audio: int | None = None
-) -> MediaInfo:
-    """What is known of a file, from one pass over its packets.
+def close_files() -> None:
+    """Closes the files that this process has left open."""
+    _pool.clear()
+    close_sound_files()
+
+
+def probe(medium: Readable, *, video: int | None = None, audio: int | None = None) -> MediaInfo:
+    """What is known of a medium, from one pass over its packets or from its header.
 
     Args:
-        path: a video, a sound or a picture.
+        medium: a video, a sound or a picture: its path, its bytes, a binary file object, or a URL
+            that fsspec understands.
         video: number of the video stream, None: the file's default one.
         audio: number of the audio stream, likewise.
 
     Raises:
         MediaError: the file holds nothing that can be decoded.
     """
-    path = os.fspath(path)
-    if is_picture(path):
-        return picture_info(path)
-    key = timing.identity(path, video, audio)
-    if known := timing.cached(key):
+    origin = origin_of(medium)
+    key = packet_index.identity(origin, video, audio)
+    if known := packet_index.cached(key):
         return known.info
-    with Medium(path, video=video, audio=audio, keep=True) as medium:
-        return timing.timeline(medium, key).info
+    with still_picture(origin) as picture:
+        if picture:
+            return picture.info()
+    with Medium(origin, video=video, audio=audio, keep=True) as opened:
+        return packet_index.timeline(opened, key).info
 
 
 def read(
-    path: str | os.PathLike,
+    medium: Readable,
     plan: Plan,
     backend: Backend = "auto",
     info: MediaInfo | None = None,
@@ -60,52 +70,71 @@ def read(
     video: int | None = None,
     audio: int | None = None,
     strict: bool = False,
+    timeline: bytes | None = None,
 ) -> Sample:
-    """What a plan asks of a file.
+    """What a plan asks of a medium.
 
     The frame returned for a time is the one whose presentation interval contains it; a time
     less than a microsecond before a frame counts as its start. Sound is placed by its packets'
     times, exact to one sample, and silent where the file has none.
 
     Args:
-        path: a video, a sound or a picture.
+        medium: a video, a sound or a picture: its path, its bytes, a binary file object, or a URL
+            that fsspec understands.
         plan: times on the file's own clock (see `media`).
         backend: "av"; "decord" or "torchcodec", which give the same frames or refuse the file, as
             "unsupported"; "auto" is "av", which is the fastest and reads them all.
-        info: what is known of the file, if it is: spares a look at its first bytes.
+        info: what is known of the medium, if it is: spares a look at its first bytes.
         video: number of the video stream, None: the file's default one.
         audio: number of the audio stream, likewise.
         strict: refuse what decodes only with errors, is flagged as corrupt or ends early.
+        timeline: of its default streams, as `stored_timeline.pack` gave it: spares the pass over
+            all packets that the first reading takes; left aside if it is not this medium's.
 
     Raises:
         MediaError: the file cannot be read as asked.
     """
-    path = os.fspath(path)
+    origin = origin_of(medium)
     if backend not in get_args(Backend):
         names = ", ".join(get_args(Backend))
-        raise MediaError(path, "open", f"no such backend as {backend!r}: {names}")
+        raise MediaError(origin.name, "open", f"no such backend as {backend!r}: {names}")
     if strict and backend not in ("auto", "av"):
         reason = f"unsupported by {backend} (its complaints are not heard); use the backend av"
-        raise MediaError(path, "open", f"strict reading is {reason}")
+        raise MediaError(origin.name, "open", f"strict reading is {reason}")
     # Strict reading has a timeline of its own, whose making was listened to as well.
-    key = timing.identity(path, video, audio, *(1,) * strict)
-    if not timing.cached(key) and (info.kind == "image" if info else is_picture(path)):
-        return _read_picture(path, plan, strict)
-    with _strictly(path, key) if strict else nullcontext([]) as faults:
-        how = (key, (video, audio), backend, faults)
-        sample = _read_av(path, replace(plan, audio=plan.audio[:1]), *how)
-        further = [_read_av(path, _alone(plan, span), *how).audio for span in plan.audio[1:]]
-    sounds = [x for x in (sample.audio, *further) if x is not None]
-    return replace(sample, audio=torch.cat(sounds, 1), note=plan.note) if further else sample
+    key = packet_index.identity(origin, video, audio, *(1,) * strict)
+    if timeline and key[-2:] == (None, None):
+        prime(origin, timeline)
+    if not packet_index.cached(key) and not (info and info.kind != "image"):
+        with still_picture(origin) as picture:
+            if picture:
+                return _read_picture(picture, plan, strict)
+    with _strictly(origin.name, key) if strict else nullcontext([]) as faults:
+        if not strict and (sound := _read_sound_file(origin, key, plan)):
+            return sound
+        return _read_av(origin, plan, key, (video, audio), backend, faults, packets=strict)
 
 
-def _alone(plan: Plan, span: AudioSpan) -> Plan:
-    """The same plan for one span of sound and nothing else."""
-    return Plan(audio=(span,), past_end=plan.past_end)
+def _read_sound_file(origin: Origin, key: tuple, plan: Plan) -> Sample | None:
+    """The plan's spans of a file that libsndfile seeks; None: it has to be read otherwise."""
+    found = packet_index.cached(key)
+    if not found or not found.audio or not found.audio.sought or plan.times or plan.flow:
+        return None
+    excerpts = _excerpts(origin.name, found, plan)
+    inside = [(max(e.low, 0), min(e.high, round(found.audio.end * e.rate))) for e in excerpts]
+    ranges = [(low, max(low, high)) for low, high in inside]
+    try:
+        blocks = read_ranges(origin, ranges)
+    except MediaError:  # damaged within: FFmpeg reads on behind it
+        packet_index.forget(key)
+        return None
+    for excerpt, (first, _), block in zip(excerpts, ranges, blocks, strict=True):
+        excerpt.put(first, block)
+    return Sample(**_joined(excerpts), note=plan.note)
 
 
 @contextmanager
-def _strictly(path: str, key: tuple) -> Iterator[list[str]]:
+def _strictly(name: str, key: tuple) -> Iterator[list[str]]:
     """Raises MediaError if faults were noted inside or FFmpeg complained."""
     from .ffmpeg_log import complaints
 
@@ -113,16 +142,16 @@ def _strictly(path: str, key: tuple) -> Iterator[list[str]]:
     with complaints() as said:
         yield faults
     if faults or said:
-        timing.forget(key)
-        raise MediaError(path, "decode", f"damaged: {(faults + said)[0]}")
+        packet_index.forget(key)
+        raise MediaError(name, "decode", f"damaged: {(faults + said)[0]}")
 
 
-def _read_picture(path: str, plan: Plan, strict: bool) -> Sample:
+def _read_picture(source: Picture, plan: Plan, strict: bool) -> Sample:
     if plan.audio:
-        raise MediaError(path, "plan", "a picture has no sound")
-    picture = read_picture(path)
-    if strict and (reason := damage(path)):
-        raise MediaError(path, "decode", f"damaged: {reason}")
+        raise MediaError(source.name, "plan", "a picture has no sound")
+    picture = source.read()
+    if strict and (reason := source.damage()):
+        raise MediaError(source.name, "decode", f"damaged: {reason}")
     if plan.short_side:
         picture = resize(picture, plan.short_side)
     count = len(plan.times)
@@ -134,24 +163,61 @@ def _read_picture(path: str, plan: Plan, strict: bool) -> Sample:
 
 
 def _read_av(
-    path: str,
+    origin: Origin,
     plan: Plan,
     key: tuple,
     choice: tuple[int | None, int | None],
     backend: Backend,
     faults: list[str],
+    *,
+    packets: bool,
 ) -> Sample:
     # Sound is counted from the file's start, where decoders drop what they were primed with.
-    with opened(path, key, choice, reuse=not plan.audio) as medium:
-        found = timing.timeline(medium, key)
+    with _opened(origin, key, choice, reuse=not plan.audio) as medium:
+        found = packet_index.timeline(medium, key, packets=packets)
+        if found.audio and found.audio.sought:
+            if sample := _read_sound_file(origin, key, plan):
+                return sample
+            found = packet_index.timeline(medium, key, packets=True)
         faults += [found.ends_early] * bool(found.ends_early) + medium.errors
         for short in (True, False):
-            with suppress(Missed), failing(path, "decode"):
+            with suppress(Missed), failing(medium.name, "decode"):
                 return _execute(medium, found, plan, short=short, backend=backend, faults=faults)
-        found = timing.recounted(medium, key, found)
-        with suppress(Missed), failing(path, "decode"):
+        found = packet_index.recounted(medium, key, found)
+        with suppress(Missed), failing(medium.name, "decode"):
             return _execute(medium, found, plan, short=False, backend=backend, faults=faults)
-    raise MediaError(path, "decode", "gives other frames every time")
+    raise MediaError(origin.name, "decode", "gives other frames every time")
+
+
+@contextmanager
+def _opened(
+    origin: Origin, key: tuple, choice: tuple[int | None, int | None], reuse: bool
+) -> Iterator[Medium]:
+    """The medium, open: from the pool if `reuse` allows it; it goes back there if all went well.
+
+    Args:
+        origin: where its bytes are.
+        key: its `packet_index.identity`.
+        choice: numbers of the video and the audio stream.
+        reuse: whether the reader starts at a seek, so that it need not be fresh.
+    """
+    known = packet_index.cached(key)
+    kind = known.kind if known else None
+    reuse = reuse and origin.path is not None
+    medium = _pool.take(key) if reuse and kind else None
+    if medium is None:
+        keep = kind is None
+        medium = Medium(origin, video=choice[0], audio=choice[1], keep=keep, known=kind)
+    try:
+        yield medium
+    except BaseException:
+        medium.close()
+        raise
+    if reuse and not medium.errors and packet_index.indexed(medium):
+        medium.rest()
+        _pool.put(key, medium)
+    else:
+        medium.close()
 
 
 def _execute(
@@ -164,8 +230,9 @@ def _execute(
     faults: list[str],
 ) -> Sample:
     times = plan.times + tuple(t for pair in plan.flow for t in pair)
-    frames, numbers = _frames(medium.path, found, plan, times, short)
-    sound = _sound(medium.path, found, plan)
+    frames, numbers = _frames(medium.name, found, plan, times, short)
+    excerpts = _excerpts(medium.name, found, plan)
+    sound = Sound(found.audio, found.zero, excerpts) if found.audio and excerpts else None
     if frames and backend in _OTHERS:
         height, width = frames.pixels.shape[1:3]
         frames.fill(_OTHERS[backend](medium, found, frames.numbers, (height, width)))
@@ -175,24 +242,22 @@ def _execute(
     if frames and found.video:
         faults += ["a frame is flagged as corrupt"] * bool(frames.corrupt)
         sample = _pictures(found.video, frames, numbers, plan)
-    if sound and plan.audio:
-        sample.update(audio=sound.result(), audio_rate=plan.audio[0].rate)
-    return Sample(**sample, note=plan.note)
+    return Sample(**sample, **_joined(excerpts), note=plan.note)
 
 
 def _frames(
-    path: str, found: Timeline, plan: Plan, times: Sequence[float], short: bool
+    name: str, found: Timeline, plan: Plan, times: Sequence[float], short: bool
 ) -> tuple[Frames | None, list[int]]:
     if not times:
         return None, []
     if not found.video:
-        raise MediaError(path, "plan", "frames are asked of a file without video")
-    inside = [_inside(t, found.info.duration, plan.past_end, path) for t in times]
+        raise MediaError(name, "plan", "frames are asked of a file without video")
+    inside = [_inside(t, found.info.duration, plan.past_end, name) for t in times]
     numbers = frames_at(found.video, inside)
     return Frames(found.video, numbers, plan.short_side, short), numbers
 
 
-def _inside(time: float, duration: float, past_end: str, path: str) -> float:
+def _inside(time: float, duration: float, past_end: str, name: str) -> float:
     """The time within [0, duration) that stands for the one asked for."""
     if -1e-6 <= time < duration:
         return max(time, 0.0)
@@ -200,53 +265,60 @@ def _inside(time: float, duration: float, past_end: str, path: str) -> float:
         return time % duration
     if past_end == "repeat":
         return min(max(time, 0.0), duration)
-    raise MediaError(path, "plan", f"a frame is asked at {time:.3f} s of {duration:.3f} s")
+    raise MediaError(name, "plan", f"a frame is asked at {time:.3f} s of {duration:.3f} s")
 
 
-def _sound(path: str, found: Timeline, plan: Plan) -> Sound | None:
+def _excerpts(name: str, found: Timeline, plan: Plan) -> list[Excerpt]:
     if not plan.audio:
-        return None
+        return []
     if not found.audio:
-        raise MediaError(path, "plan", "sound is asked of a file without sound")
-    duration = found.info.duration
-    return Sound(found.audio, found.zero, duration, plan.audio[0], plan.past_end, path)
+        raise MediaError(name, "plan", "sound is asked of a file without sound")
+    about = (found.audio.rate, found.audio.channels, found.info.duration)
+    return [Excerpt(*about, span, plan.past_end, name) for span in plan.audio]
+
+
+def _joined(excerpts: list[Excerpt]) -> dict[str, Any]:
+    """The sample's sound: one span after another."""
+    if not excerpts:
+        return {}
+    sound = torch.cat([excerpt.result() for excerpt in excerpts], 1)
+    return {"audio": sound, "audio_rate": excerpts[0].span.rate}
 
 
 def _pass(
     medium: Medium, found: Timeline, frames: Frames | None, sound: Sound | None, seek: bool
 ) -> None:
-    """Feeds packets until nothing more is wanted."""
+    """Feeds packets until nothing more is wanted, seeking over those that nobody needs."""
     sinks: dict[int, Frames | Sound] = {}
     if frames and medium.video and not frames.done:
         sinks[medium.video.index] = frames
-    if sound and medium.audio:
+    if sound and medium.audio and not sound.done:
         sinks[medium.audio.index] = sound
     if not sinks:
         return
-    packets, sought = _packets(medium, found, frames, sound, seek), None
+    packets = _packets(medium, list(sinks.values()), seek)
     # An empty packet counts as false, and is the one that ends a stream.
     while (packet := next(packets, None)) is not None:
         sink = sinks.get(packet.stream.index)
         if sink is None:
             continue
+        before = sink.ahead
         sink.feed(medium, packet)
         if sink.done:
             del sinks[packet.stream.index]
             if not sinks:
                 return
-        far = frames.ahead if frames and sink is frames and len(sinks) == 1 else None
-        if far and far.gap >= _FAR and far is not sought:
-            sought = far
-            packets = _packets(medium, found, frames, None, seek, packets)
+        elif sink.ahead is before:
+            continue
+        if min(waiting.gap for waiting in sinks.values()) >= _FAR:
+            packets = _packets(medium, list(sinks.values()), seek, packets)
     if frames and not frames.done:
         raise Missed
 
 
 def _packets(
     medium: Medium,
-    found: Timeline,
-    frames: Frames | None,
-    sound: Sound | None,
+    sinks: list[Frames | Sound],
     seek: bool,
     going: "Iterator[Packet] | None" = None,
 ) -> "Iterator[Packet]":
@@ -254,31 +326,15 @@ def _packets(
 
     `going` are packets that are being read already; without a seek they go on.
     """
-    landing = _landing(found, frames, sound) if seek and timing.indexed(medium) else None
-    near = medium.in_memory or (medium.fresh and landing and landing[0] < _FAR)
-    if landing is None or near:
+    ends = [sink.landing() for sink in sinks] if seek and packet_index.indexed(medium) else [None]
+    known = [end for end in ends if end is not None]
+    if len(known) < len(ends):  # somebody needs the file from its start
+        return going or medium.packets()
+    before, begins = (min(column) for column in zip(*known, strict=True))
+    if medium.in_memory or (medium.fresh and before < _FAR):
         return going or medium.packets()
     stream = medium.streams[0]
-    return medium.packets_from(int(landing[1] // stream.time_base), stream)
-
-
-def _landing(
-    found: Timeline, frames: Frames | None, sound: Sound | None
-) -> tuple[int, Fraction] | None:
-    """Number of packets that nobody needs and the seconds at which they end.
-
-    None: somebody needs the file from its start.
-    """
-    ends = []
-    if frames and found.video and not frames.done:
-        if not frames.ahead or frames.ahead.first is None:
-            return None
-        ends.append((frames.ahead.before, found.video.base * frames.ahead.first))
-    if sound:
-        if not sound.skips:
-            return None
-        ends.append((sound.before, sound.begins))
-    return min(end[0] for end in ends), min(end[1] for end in ends)
+    return medium.packets_from(int(begins // stream.time_base), stream)
 
 
 def _pictures(track: VideoTrack, frames: Frames, numbers: list[int], plan: Plan) -> dict:

@@ -7,13 +7,13 @@ from .packet_index import VideoTrack
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class PacketRun:
     """Packets that are decoded one after another, from a key frame on.
 
     Attributes:
         first: ticks of the first one, None: the file's first.
         before: number of packets in the file before it.
-        gap: number of the video's packets between the stretch before this one and this.
+        number: of the video's packets before it.
         last: ticks of the last one, None: until all wanted frames have come.
         needed: ticks of those that must be decoded, None: all.
         wanted: ticks of the frames for whose sake they are.
@@ -21,13 +21,13 @@ class Stretch:
 
     first: int | None
     before: int
-    gap: int
+    number: int
     last: int | None
     needed: frozenset[int] | None
     wanted: tuple[int, ...]
 
 
-def direct(track: VideoTrack, frames: Sequence[int]) -> list[Stretch]:
+def direct(track: VideoTrack, frames: Sequence[int]) -> list[PacketRun]:
     """The fewest packets, in order of decoding; the track must have keys.
 
     Args:
@@ -50,24 +50,21 @@ def direct(track: VideoTrack, frames: Sequence[int]) -> list[Stretch]:
         else:
             here[1] = max(here[1], span[1])
             here[3] += span[3]
-    ends = [merged[0][0] - 1, *(span[1] for span in merged[:-1])]
-    return [_stretch(track, end, *span) for end, span in zip(ends, merged, strict=True)]
+    return [_run(track, *span) for span in merged]
 
 
-def _stretch(
-    track: VideoTrack, end: int, first: int, last: int, key: int | None, wanted: list[int]
-) -> Stretch:
+def _run(track: VideoTrack, first: int, last: int, key: int | None, wanted: list[int]) -> PacketRun:
     here = slice(first, last + 1)
     spare = track.order[here][track.spare[here]].tolist()
     needed = frozenset(track.order[here].tolist()).difference(set(spare).difference(wanted))
     start, before = _start(track, key)
-    return Stretch(start, before, first - end - 1, int(track.order[last]), needed, tuple(wanted))
+    return PacketRun(start, before, first, int(track.order[last]), needed, tuple(wanted))
 
 
-def plain(track: VideoTrack, frames: Sequence[int]) -> list[Stretch]:
+def plain(track: VideoTrack, frames: Sequence[int]) -> list[PacketRun]:
     """Everything from the key frame before the first of these frames on."""
     start, before = _start(track, starting_keys(track, frames[:1])[0])
-    return [Stretch(start, before, 0, None, None, ())]
+    return [PacketRun(start, before, 0, None, None, ())]
 
 
 def _start(track: VideoTrack, key: int | None) -> tuple[int | None, int]:

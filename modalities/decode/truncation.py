@@ -4,8 +4,9 @@ Only sizes that a container must get right count, those of its outermost parts. 
 and durations are written before the frames are, and healthy files overstate them.
 """
 
-import os
 from typing import BinaryIO
+
+from .origin import Origin
 
 _UNKNOWN = (0, 0xFFFFFFFF)  # sizes that a recorder leaves in RIFF until it is done
 _BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"sidx")
@@ -13,14 +14,14 @@ _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 _PAGE = 65_307  # bytes in the longest page of Ogg
 
 
-def missing_bytes(path: str) -> int:
+def missing_bytes(origin: Origin) -> int:
     """Bytes that RIFF, MP4, Matroska or Ogg promises past the file's end, 0 where it says nothing.
 
     Raises:
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    size = origin.size
+    with origin.open() as file:
         head = file.read(12)
         if head.startswith((b"RIFF", b"RF64")):
             end = _riff_end(file, size)

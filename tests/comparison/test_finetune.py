@@ -149,7 +149,11 @@ def test_the_config_of_a_comparison_says_how_to_tune():
     schema = {"tuning": command.schema()["tuning"]}
     found = build({"tuning": {"epochs": 4, "lr": 0.01, "batch_size": 4}}, schema, "c")
     assert found["tuning"] == Tuning(epochs=4, lr=0.01, batch_size=4)
-    with pytest.raises(InputError, match=r"c: tuning: Tuning has no 'epoch'; did you mean epochs"):
+    found = build({"tuning": {"lr": [0.01, 0.001]}}, schema, "c")
+    assert found["tuning"].rates == (0.001, 0.01)
+    with pytest.raises(
+        InputError, match=r"c: tuning.epoch: Tuning has no 'epoch'; did you mean epochs"
+    ):
         build({"tuning": {"epoch": 4}}, schema, "c")
     with pytest.raises(InputError, match="at least 1 epoch"):
         build({"tuning": {"epochs": 0}}, schema, "c")

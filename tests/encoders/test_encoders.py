@@ -1,18 +1,16 @@
 """What every encoder promises, checked for each one found; then what single ones add."""
 
 import copy
-import functools
-import importlib
 import inspect
 import math
-import pkgutil
 import re
 
 import pytest
+import timm
 import torch
+from encoder_kit import CASES, case_name, found, fresh, inputs
 from torch import Tensor, nn
 
-import pretexto.encoders
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.encoder import Encoder
 from pretexto.encoders.image import L3Image, TimmImage, TinyImage, TorchvisionImage
@@ -20,63 +18,17 @@ from pretexto.encoders.video import TinyVideo, TorchvisionVideo
 from pretexto.errors import InputError
 
 
-def found() -> list[type[Encoder]]:
-    """Every final encoder of the package."""
-    kinds = set()
-    for entry in pkgutil.iter_modules(pretexto.encoders.__path__):
-        module = importlib.import_module(f"pretexto.encoders.{entry.name}")
-        kinds |= {k for _, k in inspect.getmembers(module, inspect.isclass) if _is_final(k)}
-    return sorted(kinds, key=lambda kind: kind.__name__)
-
-
-def _is_final(kind: type) -> bool:
-    own = kind.__module__.startswith("pretexto.encoders")
-    return own and issubclass(kind, Encoder) and not inspect.isabstract(kind)
-
-
-# Arguments that keep a large network small, and variants that take other paths through the code.
-ARGUMENTS: dict[str, list[dict[str, object]]] = {
-    "AudioResNet": [{}, {"front": "mfcc"}],
-    "L3Image": [{"width": 4}],
-    "SpectrogramCNN": [{"width": 4}],
-    "TinyAudio": [{}, {"front": "mfcc"}],
-    "TimmImage": [{"name": "test_resnet"}, {"name": "test_vit", "size": 32}],
-    "TorchvisionImage": [{}, {"small_input": True}],
-    "TorchvisionVideo": [{"name": "r2plus1d_18"}, {"name": "s3d"}, {"name": "swin3d_t"}],
-}
-CASES = [(kind, options) for kind in found() for options in ARGUMENTS.get(kind.__name__, [{}])]
-# 8 frames: on 5, torch 2.11 corrupts memory in s3d's backward pass on CPUs with AVX-512.
-SHAPES = {"image": (3, 32, 32), "video": (3, 8, 20, 20), "flow": (2, 32, 32)}
-AXES = {"image": 4, "video": 5, "audio": 4, "flow": 4}
-
-
-@pytest.fixture(
-    params=CASES, ids=lambda case: "-".join((case[0].__name__, *map(str, case[1].values())))
-)
+@pytest.fixture(params=CASES, ids=case_name)
 def encoder(request: pytest.FixtureRequest) -> Encoder:
-    return copy.deepcopy(built(CASES.index(request.param)))
-
-
-@functools.cache
-def built(case: int) -> Encoder:
-    """Large networks take longer to build than to copy."""
-    kind, options = CASES[case]
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return kind(**options)
-
-
-def inputs(encoder: Encoder, batch: int = 2, seed: int = 0) -> Tensor:
-    rng = torch.Generator().manual_seed(seed)
-    if encoder.modality == "audio":
-        return torch.rand(batch, 1, encoder.rate // 4, generator=rng) * 2 - 1
-    return torch.rand(batch, *SHAPES[encoder.modality], generator=rng)
+    return fresh(request.param)
 
 
 def test_every_encoder_of_the_design_is_found():
     names = {kind.__name__ for kind in found()}
     assert names >= {"TinyImage", "TinyVideo", "TinyAudio", "TorchvisionImage", "TimmImage"}
     assert names >= {"TorchvisionVideo", "SpectrogramCNN", "AudioResNet", "L3Image"}
+    assert names >= {"SlowOnly", "X3D", "VideoTransformer", "InflatedVideo"}
+    assert names >= {"CNN14", "TimmAudio", "AudioTransformer", "TinyFlow", "FlowResNet"}
 
 
 @torch.no_grad()
@@ -89,7 +41,6 @@ def test_vectors_and_maps_have_the_promised_shapes(encoder: Encoder):
     sizes = [m[0, 0].numel() for m in maps.values()]
     assert sizes == sorted(sizes, reverse=True), "levels run from shallow to deep"
     for level, features in maps.items():
-        assert features.ndim == AXES[encoder.modality], level
         assert features.shape[0] == 2, level
         assert features.isfinite().all(), level
 
@@ -195,6 +146,7 @@ def test_channels_last_gives_the_same_vectors(encoder: Encoder):
 def test_wrong_inputs_are_refused_with_the_right_shape(encoder: Encoder):
     x = inputs(encoder)
     form = {"image": "[B, 3, H, W]", "video": "[B, 3, T, H, W]", "audio": "[B, 1, N]"}
+    form["flow"] = "[B, 2, H, W]"
     for wrong in (x[0], x[:, :0], torch.cat([x, x], 1), x[None, None], (x * 9).byte()):
         with pytest.raises(InputError, match=re.escape(form[encoder.modality])) as error:
             encoder.maps(wrong)
@@ -241,18 +193,18 @@ def test_s3d_is_that_of_torchvision():
 
 
 @torch.no_grad()
-@pytest.mark.slow
-def test_mvit_is_that_of_torchvision():
-    x = torch.rand(1, 3, 16, 224, 224, generator=torch.Generator().manual_seed(0))
-    encoder = TorchvisionVideo(name="mvit_v2_s").eval()
-    tokens = []
-    encoder.net.get_submodule("norm").register_forward_hook(lambda *args: tokens.append(args[2]))
+def test_mvit_is_that_of_torchvision_on_the_grid_of_the_clip():
+    encoder, tokens = TorchvisionVideo(name="mvit_v2_s").eval(), []
+    x = torch.rand(1, 3, 5, 50, 70, generator=torch.Generator().manual_seed(0))
     vectors, maps = encoder(x), encoder.maps(x)
-    assert [m.shape[1] for m in maps.values()] == [96, 192, 384, 768]
+    # torchvision's own forward is the oracle, once it is told the grid that ours reads off.
+    positions = encoder.net.get_submodule("pos_encoding")
+    assert (positions.temporal_size, positions.spatial_size) == (8, (56, 56)), "left as it was"
+    positions.temporal_size, positions.spatial_size = 3, (13, 18)
+    encoder.net.get_submodule("norm").register_forward_hook(lambda *a: tokens.append(a[2]))
+    torch.testing.assert_close(vectors, encoder.net(encoder.normalize(x)))
     torch.testing.assert_close(vectors, tokens[0][:, 0])
     torch.testing.assert_close(maps["layer4"].flatten(2).transpose(1, 2), tokens[0][:, 1:])
-    with pytest.raises(InputError, match=r"\[B, 3, 16, 224, 224\]"):
-        encoder(x[:, :, :8])
 
 
 @torch.no_grad()
@@ -282,25 +234,26 @@ def test_unknown_names_are_refused_with_the_nearest(kind: type, name: str, near:
 def test_timm_takes_a_size_only_where_it_means_something():
     with pytest.raises(InputError, match="takes no size"):
         TimmImage(name="test_resnet", size=64)
-    with pytest.raises(InputError, match="give size=64"):
-        TimmImage(name="vit_tiny_patch16_224")(torch.rand(1, 3, 64, 64))
+    with pytest.raises(InputError, match="takes pictures of 160×160 pixels.*give size=64"):
+        TimmImage(name="test_vit_relpos")(torch.rand(1, 3, 64, 64))
+    coatnet = TimmImage(name="test_coatnet").eval()
+    for run in (coatnet, coatnet.maps):
+        with pytest.raises(InputError, match="published for inputs of 160×160 .* take 64×64"):
+            run(torch.rand(1, 3, 64, 64))
+    with pytest.raises(InputError, match="multiples of its patch of 16×16, got 64×70"):
+        TimmImage(name="test_vit")(torch.rand(1, 3, 64, 70))
 
 
-def test_timm_starts_from_local_weights(tmp_path):
-    from safetensors.torch import save_file
-
-    first, second = TimmImage(name="test_resnet"), TimmImage(name="test_resnet")
-    path = tmp_path / "net.safetensors"
-    save_file(first.net.state_dict(), path)
-    loaded = TimmImage(name="test_resnet", weights=str(path))
-    states = [e.net.state_dict() for e in (first, second, loaded)]
-    assert all(torch.equal(states[0][k], states[2][k]) for k in states[0])
-    assert not all(torch.equal(states[0][k], states[1][k]) for k in states[0])
-    assert loaded.arguments["weights"] is None, "a card must not need the file again"
-    with pytest.raises(InputError, match="local .safetensors"):
-        TimmImage(weights=str(tmp_path / "net.pth"))
-    with pytest.raises(InputError, match="not the weights of"):
-        TimmImage(name="test_vit", weights=str(path))
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["test_vit", "swin_tiny_patch4_window7_224"])
+def test_timms_transformers_take_other_sizes_and_stay_what_they_are_at_their_own(name: str):
+    encoder = TimmImage(name=name).eval()
+    side = encoder.net.patch_embed.img_size[0]
+    own = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    plain = timm.create_model(name, num_classes=0).eval()
+    plain.load_state_dict(encoder.net.state_dict())
+    torch.testing.assert_close(encoder(own), plain(encoder.normalize(own)), atol=1e-4, rtol=1e-4)
+    assert encoder(torch.rand(1, 3, 96, 128)).shape == (1, encoder.dim)
 
 
 @pytest.mark.parametrize("kind", [TinyImage, TinyVideo, TinyAudio, L3Image])

@@ -1,14 +1,23 @@
 """Encoders on disk: what is loaded is what was saved, and damage is told apart from it."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from encoder_kit import CASES, fresh
 
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.image import TimmImage, TinyImage, TorchvisionImage
-from pretexto.encoders.store import load_encoder, read_card, save_encoder
+from pretexto.encoders.store import (
+    check_storable,
+    encoders_of,
+    load_encoder,
+    read_card,
+    run_tree,
+    save_encoder,
+)
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
 from pretexto.modalities.input_spec import InputSpec
@@ -64,7 +73,11 @@ def test_card_holds_what_was_said_and_what_is_known(run: Path):
     card = read_card(run)
     assert CARD.items() <= card.items()
     assert card["class_path"] == "pretexto.encoders.image.TinyImage"
-    assert (card["modality"], card["dim"], card["arguments"]) == ("image", 32, {"width": 4})
+    assert (card["modality"], card["dim"], card["arguments"]) == (
+        "image",
+        32,
+        {"width": 4, "weights": None},
+    )
     assert InputSpec(**card["view"]) == IMAGE
     assert InputSpec(**read_card(run, "audio")["view"]) == AUDIO
 
@@ -145,8 +158,9 @@ def test_card_without_its_fields_is_refused(run: Path, content: str):
         (".relative.Encoder", "no dotted name"),
         ("TinyImage", "no dotted name"),
         ("pretexto.encoders.image.TinyImage\n", "no dotted name"),
-        ("nowhere.at.All", "cannot import"),
-        ("pretexto.encoders.image.Nothing", "cannot import"),
+        ("nowhere.at.All", "code of the package 'nowhere'.*PRETEXTO_ENCODERS=nowhere"),
+        ("pretexto.nowhere.All", "cannot import pretexto.nowhere"),
+        ("pretexto.encoders.image.Nothing", "no encoder"),
         ("os.system", "no encoder"),
         ("torch.nn.Linear", "no encoder"),
         ("pretexto.encoders.encoder.Encoder", "no encoder"),
@@ -167,6 +181,112 @@ def test_bad_names_are_refused_before_any_import(run: Path, monkeypatch: pytest.
     edit(run, class_path="os.path;print.x")
     with pytest.raises(InputError, match="no dotted name"):
         load_encoder(run)
+
+
+HOSTILE = """
+from pathlib import Path
+from pretexto.encoders.image import TinyImage
+Path(__file__).with_name("was_here").touch()
+class Net(TinyImage): pass
+"""
+
+
+@pytest.fixture
+def hostile(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run whose card names a module that leaves a file behind when it is imported."""
+    (tmp_path / "left_behind.py").write_text(HOSTILE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "left_behind", raising=False)
+    edit(run, class_path="left_behind.Net")
+    return tmp_path / "was_here"
+
+
+@pytest.mark.parametrize("load", [load_encoder, run_tree])
+def test_a_card_cannot_have_foreign_code_imported(run: Path, hostile: Path, load):
+    with pytest.raises(InputError, match="if you trust that, import left_behind first or set"):
+        load(run)
+    assert not hostile.exists()
+    assert "left_behind" not in sys.modules
+
+
+def test_a_package_that_the_user_names_or_has_imported_may_define_encoders(
+    run: Path, hostile: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PRETEXTO_ENCODERS", "other,left_behind")
+    assert type(load_encoder(run)).__name__ == "Net"
+    assert hostile.exists()
+    monkeypatch.delenv("PRETEXTO_ENCODERS")
+    assert type(load_encoder(run)).__name__ == "Net", "it is imported by now"
+
+
+class AnyArguments(TinyImage):
+    def __init__(self, **options):
+        super().__init__(**options)
+
+
+class ByPosition(TinyImage):
+    def __init__(self, width=4, /):
+        super().__init__(width=width)
+
+
+class TakesObject(TinyImage):
+    def __init__(self, *, extra=None):
+        super().__init__(width=2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AnyArguments(width=4), "AnyArguments takes 'options' as variadic keyword"),
+        (lambda: ByPosition(4), "ByPosition takes 'width' as positional-only"),
+        (lambda: TakesObject(extra=torch.zeros(2)), r"extra=tensor\(\[0., 0.\]\) is no JSON value"),
+        (lambda: TakesObject(extra=float("nan")), "extra=nan is no JSON value"),
+        (lambda: TakesObject(extra={1: 2}), "no JSON value"),
+        (lambda: TakesObject(extra=[{"a": {3}}]), "no JSON value"),
+        (lambda: TakesObject(extra=Path("x")), "extra=x is no JSON value"),
+    ],
+)
+def test_what_could_not_be_built_again_is_refused(make, message: str, tmp_path: Path):
+    encoder = make()
+    for refuse in (check_storable, lambda e: save_encoder(tmp_path / "run", e, IMAGE, CARD)):
+        with pytest.raises(InputError, match=message) as error:
+            refuse(encoder)
+        assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_class_inside_a_function_is_refused():
+    class Local(TinyImage):
+        pass
+
+    with pytest.raises(InputError, match="defined inside a function or class"):
+        check_storable(Local())
+
+
+@pytest.mark.parametrize("extra", [None, True, 3, 0.5, "x", (1, [2.0, "y"]), {"a": {"b": None}}])
+def test_plain_arguments_are_storable_and_come_back(extra, tmp_path: Path):
+    check_storable(TakesObject(extra=extra))
+    save_encoder(tmp_path, TakesObject(extra=extra), IMAGE, CARD)
+    back = load_encoder(tmp_path).arguments["extra"]
+    assert back == json.loads(json.dumps(extra))
+
+
+def test_every_encoder_of_the_package_is_storable():
+    for case in CASES:
+        check_storable(fresh(case))
+
+
+def test_a_run_is_a_start_that_a_config_can_name(run: Path):
+    tree = run_tree(run)
+    assert tree["class_path"] == "pretexto.encoders.image.TinyImage"
+    again = TinyImage(**tree["init_args"])
+    assert torch.equal(
+        again.stages["stem"][0][0].weight, load_encoder(run).stages["stem"][0][0].weight
+    )
+    assert list(encoders_of(run)) == ["audio", "image"]
+    (run / "encoder.safetensors").write_bytes(b"other")
+    with pytest.raises(InputError, match="checksums differ"):
+        run_tree(run)
 
 
 def test_arguments_must_fit_class_and_weights(run: Path):

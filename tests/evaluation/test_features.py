@@ -13,7 +13,7 @@ import pretexto.progress as progress_module
 from pretexto.errors import InputError
 from pretexto.evaluation.baselines import random_init
 from pretexto.evaluation.clip_dataset import clip_starts, crop_squares
-from pretexto.evaluation.features import extract
+from pretexto.evaluation.features import autocast, default_batch, extract, precision
 from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import MediaInfo
 from pretexto.progress import progress
@@ -221,20 +221,57 @@ def test_a_cache_answers_without_reading_and_only_for_the_same_question(tmp_path
     assert [p.suffix for p in tmp_path.iterdir()] == [".safetensors"]
 
     def files_after(**change) -> int:
-        asked = {"encoder": encoder, "source": source, "view": IMAGE, "cache": tmp_path}
+        asked = {"encoder": encoder, "source": source, "spec": IMAGE, "cache": tmp_path}
         extract(**{**asked, **change})
         return len(list(tmp_path.iterdir()))
 
-    assert files_after(levels=False) == 2
-    assert files_after(clips=2) == 3
-    assert files_after(crops=3) == 4
-    assert files_after(view=InputSpec(modality="image", size=4, frames=1)) == 5
+    assert files_after(clips=2) == 2
+    assert files_after(crops=3) == 3
+    assert files_after(spec=InputSpec(modality="image", size=4, frames=1)) == 4
     repainted = fakes.Coloured(colours(40).flip(0), [0, 1] * 20)
-    assert files_after(source=repainted) == 6, "same names, other content"
-    assert files_after(source=fakes.Coloured(colours(40), [1, 0] * 20)) == 7
+    assert files_after(source=repainted) == 5, "same names, other content"
+    assert files_after(source=fakes.Coloured(colours(40), [1, 0] * 20)) == 6
     with torch.no_grad():
         encoder.scale[0] += 1
-    assert files_after() == 8
+    assert files_after() == 7
+
+
+def test_a_set_has_one_copy_of_its_features_that_answers_for_less(tmp_path):
+    source, encoder = fakes.Coloured(colours(40), [0, 1] * 20), fakes.MeanColour()
+
+    def passes(**asked) -> int:
+        """How many passes over the media this takes; what is asked for is there, and no more."""
+        source.plans.clear()
+        found = extract(encoder, source, IMAGE, cache=tmp_path, **asked)
+        assert len(found.vectors) == (2 if asked.get("levels") else 1)
+        assert (found.tokens is not None) == asked.get("tokens", False)
+        assert len(list(tmp_path.iterdir())) == 1
+        return len(source.plans) // 40
+
+    assert passes() == 1
+    assert passes(levels=True) == 1, "the file has no levels yet"
+    assert passes() == passes(levels=True) == 0
+    assert passes(tokens=True) == 1
+    assert passes() == passes(levels=True) == passes(tokens=True, levels=True) == 0
+
+
+def test_results_are_brought_to_the_host_in_portions_without_a_change(monkeypatch):
+    source, encoder = fakes.Coloured(colours(9), [0, 1, 2] * 3), fakes.MeanColour()
+    whole = extract(encoder, source, IMAGE, batch_size=2, levels=True)
+    monkeypatch.setattr("pretexto.evaluation.features.HELD", 1)
+    parts = extract(encoder, source, IMAGE, batch_size=2, levels=True)
+    assert all(torch.equal(parts.vectors[k], x) for k, x in whole.vectors.items())
+
+
+def test_a_gpu_takes_large_batches_and_mixed_precision():
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    picture, clip = InputSpec("image", size=224, frames=1), InputSpec("video", size=224, frames=16)
+    assert (default_batch(picture, gpu), default_batch(picture, cpu)) == (445, 32)
+    assert default_batch(clip, gpu) == 27
+    assert default_batch(InputSpec("audio", seconds=5.0, rate=16000), gpu) == 838
+    assert (precision(gpu), precision(cpu)) == ("bf16", "32")
+    with autocast(cpu):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
 def test_a_file_that_was_repaired_is_read_although_the_cache_lacks_it(tmp_path):
@@ -257,8 +294,8 @@ def test_a_damaged_cache_file_is_made_anew(tmp_path):
 @pytest.mark.parametrize(
     ("encoder", "view", "options", "message"),
     [
-        (fakes.MeanColour(), VIDEO, {}, "the encoder is for image, the view for video"),
-        (fakes.MeanWave(rate=50), SOUND, {}, "expects 50 Hz, the view gives 100 Hz"),
+        (fakes.MeanColour(), VIDEO, {}, "the encoder is for image, the input asked for is video"),
+        (fakes.MeanWave(rate=50), SOUND, {}, "expects 50 Hz, the input spec gives 100 Hz"),
         (fakes.MeanWave(), SOUND, {"crops": 3}, "sound has no crops"),
         (fakes.MeanColour(), IMAGE, {"crops": 2}, "take 1"),
         (fakes.MeanColour(), IMAGE, {"clips": 0}, "at least one clip"),

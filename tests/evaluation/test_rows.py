@@ -13,9 +13,10 @@ from pretexto.errors import InputError
 from pretexto.evaluation.evaluate import METHODS, evaluate, print_rows, read_rows, write_rows
 from pretexto.evaluation.features import extract
 from pretexto.evaluation.linear import tune
+from pretexto.evaluation.metrics import Outcome, by_group
 from pretexto.evaluation.results import best_levels, mean_outcomes
 from pretexto.evaluation.splits import splits
-from pretexto.evaluation.stamp import Protocol, Row, comparable
+from pretexto.evaluation.stamp import MEAN, Protocol, Row, comparable
 from pretexto.evaluation.statistics import interval, wilson
 
 
@@ -32,7 +33,8 @@ def halves(n: int = 36) -> list[str]:
 
 
 ENCODER = fakes.MeanColour()
-FROZEN = [name for name in METHODS if name != "finetune"]
+# The attentive probe has tests of its own, and takes longer than all others together.
+FROZEN = [name for name in METHODS if name not in ("finetune", "attentive")]
 
 
 @pytest.fixture(scope="module")
@@ -177,13 +179,25 @@ def test_the_seed_of_low_shot_draws_other_examples_for_the_same_column():
     assert [r.seed for r in one + two] == [0] * len(one) + [1] * len(two)
 
 
-def test_test_files_that_pretraining_saw_are_counted(tmp_path):
+def test_test_files_that_pretraining_saw_are_counted_and_said(tmp_path, capsys):
     source = easy(names=halves())
     seen = [json.dumps({"name": source.name(i)}) for i in range(20, 30)]
     others = ['{"name": "elsewhere.mp4"}', '{"name": "0031.mp4", "left_out": "damaged"}']
     (tmp_path / "data.jsonl").write_text("\n".join([*seen, *others]) + "\n")
     (row, *_) = evaluate("knn", ENCODER, source, IMAGE, run=tmp_path)
     assert row.seen_in_pretraining == 6
+    print_rows(
+        [
+            row,
+            replace(row, seen_in_pretraining=2),
+            replace(row, task="b.Clean", seen_in_pretraining=0),
+        ]
+    )
+    text = capsys.readouterr().out.splitlines()
+    assert [line for line in text if line.startswith("caution")] == [
+        "caution: random-init saw 6 test files of Coloured in pretraining: its numbers are not "
+        "those on unseen media"
+    ]
     (row, *_) = evaluate("knn", ENCODER, source, IMAGE, run=tmp_path / "none")
     assert row.seen_in_pretraining is None
     (tmp_path / "data.jsonl").write_text('{"path": 1}\n')

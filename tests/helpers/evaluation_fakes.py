@@ -5,7 +5,7 @@ from helpers import audio_times
 from torch import Tensor, nn
 
 from pretexto.datasets.source import Source
-from pretexto.encoders.encoder import Encoder
+from pretexto.encoders.encoder import Encoder, Level
 from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
 
@@ -107,6 +107,7 @@ class MeanColour(Encoder):
     def __init__(self, *, gain: float = 1.0, pretrained: bool = False):
         super().__init__()
         self.dim = 3
+        self.levels = {"pixels": Level(3, (1, 1)), "half": Level(3, (2, 2))}
         self.gain, self.pretrained = gain, pretrained
         self.scale = nn.Parameter(torch.ones(3))
         self.noise = nn.Parameter(torch.randn(3))
@@ -138,7 +139,7 @@ class MeanWave(Encoder):
 
     def __init__(self, *, rate: int = 100):
         super().__init__()
-        self.rate, self.dim = rate, 1
+        self.rate, self.dim, self.levels = rate, 1, {"wave": Level(1, (1,))}
         self.anchor = nn.Parameter(torch.zeros(1))
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:

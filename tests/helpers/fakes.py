@@ -5,11 +5,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretexto.datasets.source import Source
-from pretexto.encoders.encoder import Encoder
+from pretexto.encoders.encoder import Encoder, Level
 from pretexto.modalities import rng as draw
 from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
-from pretexto.tasks.task import Batch, Step, Task
+from pretexto.tasks.task import START, Batch, Phase, Step, Task
 
 SIZE = 8
 
@@ -70,7 +70,7 @@ class FakeEncoder(Encoder):
 
     def __init__(self, *, dim: int = 6, dropout: float = 0.2, norm: bool = False):
         super().__init__()
-        self.dim = dim
+        self.dim, self.levels = dim, {"only": Level(dim, (SIZE // 2, SIZE // 2))}
         self.layer = nn.Conv2d(3, dim, SIZE // 2, SIZE // 2)
         self.norm = nn.BatchNorm2d(dim) if norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)
@@ -125,14 +125,14 @@ class FakeTask(Task):
         right = (scores.argmax(1) == batch["target"]).float().mean()
         return Step(loss, {"accuracy": right})
 
-    def after_step(self):
+    def after_step(self, phase=None, progress=START):
         self.get_buffer("steps_taken").add_(1)
 
 
 class TwoPhases(Task):
     """An encoder that hides from a critic which class a frame shows, as in domain confusion."""
 
-    phases = ("critic", "encoder")
+    phases = (Phase("critic"), Phase("encoder"))
 
     def __init__(self, encoder: Encoder):
         super().__init__()
@@ -157,8 +157,8 @@ class TwoPhases(Task):
         loss = F.cross_entropy(scores, batch["label"])
         return Step(loss if phase == "critic" else -loss, {f"{phase}_seen": loss.detach()})
 
-    def parameters_of(self, phase):
-        return list((self.critic if phase == "critic" else self.encoder).parameters())
+    def param_groups(self, phase=None):
+        return [{"params": (self.critic if phase == "critic" else self.encoder).parameters()}]
 
 
 def fake_task(seed: int = 0, *, norm: bool = False, dropout: float = 0.2, **arguments) -> FakeTask:

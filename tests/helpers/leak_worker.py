@@ -16,10 +16,12 @@ from fakes import FakeTask, fake_task
 
 from pretexto.datasets.folder import Folder
 from pretexto.modalities import rng as draw
-from pretexto.modalities.decode import packet_index as timing
+from pretexto.modalities.decode import packet_index
+from pretexto.modalities.decode.origin import origin_of
 from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
-from pretexto.training.data import Examples, Schedule, make_loader
+from pretexto.training.data import Examples, make_loader
+from pretexto.training.sampler import Schedule
 
 BATCH = 5
 
@@ -32,7 +34,7 @@ class ClipTask(FakeTask):
     def plan(self, info, rng):
         start = draw.uniform(rng, 0.0, max(info.duration - 0.2, 0.01))
         times = tuple(start + k / 20 for k in range(4))
-        span = AudioSpan(start, 0.2, 16_000) if info.has_audio else None
+        span = AudioSpan(start, 0.2, 16_000) if info.has_audio else ()
         return Plan(times, span, short_side=32, past_end="repeat")
 
     def example(self, sample, rng):
@@ -58,12 +60,12 @@ def opens(files: list[str], count: int) -> Iterator[list[tuple[float, int]]]:
     me = psutil.Process()
     for k in range(count):
         path = files[k % len(files)]
-        timing.forget(timing.identity(path, None, None))
+        packet_index.forget(packet_index.identity(origin_of(path), None, None))
         try:
             info = probe(path)
             start = draw.uniform(draw.generator(0, 0, k), 0.0, info.duration)
             times = (start, start + 0.1) if info.has_video else ()
-            span = AudioSpan(start, 0.3, 16_000) if info.has_audio else None
+            span = AudioSpan(start, 0.3, 16_000) if info.has_audio else ()
             read(path, Plan(times, span, past_end="repeat"))
         except MediaError:
             pass

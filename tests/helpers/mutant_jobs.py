@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pretexto.modalities.decode.analyze import survey
+from pretexto.modalities.decode.analyze import analyze
 from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.decode.sandbox import Reply
 from pretexto.modalities.image import resize
@@ -27,7 +27,7 @@ def judge(path: str, clean: str) -> Reply:
     times, frames = _clean(clean)
     try:
         info = probe(path)
-        found = survey(path)
+        found = analyze(path)
         said = found.corrupt + len(found.errors) + bool(found.ends_early)
         answer: dict[str, Any] = {"kind": info.kind, "said": said, "worst": 0.0}
         if info.has_audio:

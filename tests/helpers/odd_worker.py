@@ -9,6 +9,7 @@ import sys
 import av
 import numpy as np
 
+from pretexto.datasets.index.build import scan_job
 from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
 
@@ -18,6 +19,7 @@ def outcome(path: str) -> dict:
     try:
         info = probe(path)
         result = {"kind": info.kind, "frames": info.frames, "channels": info.audio_channels}
+        result["scan"] = scan_job(path, None)[0]["status"]
         if info.has_video:
             result["worst"] = compare(path, info)
         if info.has_audio:

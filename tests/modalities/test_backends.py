@@ -109,6 +109,7 @@ def test_refusals_say_so(backend, tmp_path):
 
 
 def test_an_unknown_backend_is_named(tmp_path):
+    (tmp_path / "x.mp4").touch()
     with pytest.raises(
         MediaError, match="no such backend as 'magic': auto, av, decord, torchcodec"
     ):

@@ -19,7 +19,8 @@ from pretexto.modalities.decode import sandbox as child
 from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.decode.sandbox import Child, IsolatedReader, Limits
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
-from pretexto.training.data import Examples, Schedule, make_loader
+from pretexto.training.data import Examples, make_loader
+from pretexto.training.sampler import Schedule
 
 LIMITS = Limits(30, 1024)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pretexto.modalities.decode.analyze import survey
+from pretexto.modalities.decode.analyze import analyze
 from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.image import resize
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
@@ -127,7 +127,7 @@ def test_a_complaint_is_heard_of_every_file_that_gives_it(tmp_path):
     data = clip(tmp_path, noise, "x.mkv", 20, codec="ffv1", options={}).read_bytes()
     for name in ("a.mkv", "b.mkv"):
         (tmp_path / name).write_bytes(data[: len(data) // 2])
-    first, second = (survey(tmp_path / name).errors for name in ("a.mkv", "b.mkv"))
+    first, second = (analyze(tmp_path / name).errors for name in ("a.mkv", "b.mkv"))
     assert first == second != ()
 
 
@@ -174,14 +174,14 @@ def test_damage_that_pillow_passes_over_is_told(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     for mode in ("RGB", "L", "CMYK"):
         Image.fromarray(noise).convert(mode).save(path, quality=90, progressive=mode == "L")
-        assert survey(path).errors == ()
+        assert analyze(path).errors == ()
         read(path, Plan(times=(0.0,)), strict=True)
     Image.fromarray(noise).save(path, quality=90)
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 40] = b"\xff\xd3" * 20  # restarts that were not agreed
     path.write_bytes(data)
     read(path, Plan(times=(0.0,)))
-    assert "Corrupt JPEG" in survey(path).errors[0]
+    assert "Corrupt JPEG" in analyze(path).errors[0]
     with pytest.raises(MediaError, match="damaged: Corrupt JPEG"):
         read(path, Plan(times=(0.0,)), strict=True)
 

@@ -9,7 +9,7 @@ import pytest
 
 from pretexto.datasets.synthetic.source import Synthetic
 from pretexto.modalities import motion
-from pretexto.modalities.decode.analyze import survey
+from pretexto.modalities.decode.analyze import analyze
 from pretexto.modalities.motion import Motion, motion_kind
 
 
@@ -79,7 +79,7 @@ def test_without_opencv_grey_differences_stand_in_and_are_named(tmp_path, monkey
     flicker, noise = flickering(still, 25), noisy(still, 0)
     by_flow = measured(flicker, 25)[0] / measured(moving, 25)[0]
     film = media.write(tmp_path / "x.mp4", moving, times(25).tolist())
-    assert survey(film).motion.kind == motion_kind() == "flow"
+    assert analyze(film).motion.kind == motion_kind() == "flow"
     motion_kind.cache_clear()
 
     def absent():
@@ -87,7 +87,7 @@ def test_without_opencv_grey_differences_stand_in_and_are_named(tmp_path, monkey
 
     monkeypatch.setattr(motion, "opencv", absent)
     try:
-        assert survey(film).motion.kind == motion_kind() == "grey"
+        assert analyze(film).motion.kind == motion_kind() == "grey"
         # Differences of grey take flicker for motion: 0.8 … 1.2 of this texture's, over 6 of them.
         assert measured(flicker, 25)[0] / measured(moving, 25)[0] > 0.7 > 10 * by_flow
         assert measured(noise, 25)[0] > 50
@@ -113,7 +113,7 @@ def test_the_synthetic_world_s_motion_is_its_figures(tmp_path, monkeypatch):
             assert np.mean(known) == pytest.approx(100 * covered * ways, rel=0.05)
     still = Synthetic("test", train_scenes=2, test_scenes=1, moving=False)
     assert still.info(0).motion == (0.0, 0.0)
-    seen = [sum(survey(source.info(i).path).info.motion) for i in range(len(source))]
+    seen = [sum(analyze(source.info(i).path).info.motion) for i in range(len(source))]
     known = [sum(source.info(i).motion) for i in range(len(source))]
     # The flow of the files has the camera's shake in it; six worlds gave 0.46 … 0.67.
     assert np.corrcoef(known, seen)[0, 1] > 0.3

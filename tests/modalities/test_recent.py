@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import media_factory as make
 import pytest
 
-from pretexto.modalities.decode import file_pool as shelf
-from pretexto.modalities.decode import packet_index as timing
+from pretexto.modalities.decode import packet_index, reader
 from pretexto.modalities.decode.lru_cache import Recent
 from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import Plan
@@ -88,8 +87,8 @@ def films(tmp_path_factory):
 
 def test_threads_read_side_by_side(films, monkeypatch):
     """With room for three timelines and two open files, so that threads crowd each other out."""
-    monkeypatch.setattr(timing._cache, "_most", 3 * 150)
-    monkeypatch.setattr(shelf._shelf._media, "_count", 2)
+    monkeypatch.setattr(packet_index._cache, "_most", 3 * 150)
+    monkeypatch.setattr(reader._pool._media, "_count", 2)
 
     def toil(k: int) -> tuple[int, int]:
         probe(films[k % 6])

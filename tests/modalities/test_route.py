@@ -7,11 +7,11 @@ import media_factory as make
 import numpy as np
 import pytest
 
-from pretexto.modalities.decode import file_pool as shelf
-from pretexto.modalities.decode import packet_index as timing
+from pretexto.modalities.decode import packet_index, reader
 from pretexto.modalities.decode.demuxer import Medium
 from pretexto.modalities.decode.disposable import spare_test
 from pretexto.modalities.decode.frames import Frames
+from pretexto.modalities.decode.origin import origin_of
 from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.decode.seeking import direct
 from pretexto.modalities.media import AudioSpan, Plan
@@ -98,7 +98,7 @@ def test_shortcuts_never_fail_on_sound_files(film, monkeypatch):
 def test_frames_that_nothing_needs_are_left_out(film, monkeypatch):
     kind, path, _ = film
     probe(path)
-    track = timing.cached(timing.identity(str(path), None, None)).video
+    track = packet_index.cached(packet_index.identity(origin_of(path), None, None)).video
     counter = Counter(monkeypatch)
     read(path, Plan(times=tuple((n + 0.5) / 30 for n in range(0, 64, 4))))
     if kind == "plain":  # no frame is spare
@@ -119,7 +119,7 @@ def test_far_frames_are_sought(film, monkeypatch):
     monkeypatch.setattr(
         Medium, "packets_from", lambda m, t, s: [sought.append(t), real(m, t, s)][1]
     )
-    shelf.close_files()
+    reader.close_files()
     frames = read(path, Plan(times=(0.01, 3.9))).frames
     assert len(sought) == 1
     assert np.array_equal(frames[1].permute(1, 2, 0).numpy(), pictures[117])
@@ -128,14 +128,14 @@ def test_far_frames_are_sought(film, monkeypatch):
 def test_a_route_keeps_to_the_order_of_decoding(film):
     _, path, _ = film
     probe(path)
-    track = timing.cached(timing.identity(str(path), None, None)).video
+    track = packet_index.cached(packet_index.identity(origin_of(path), None, None)).video
     for wanted in ([0], [119], [0, 119], [30, 31, 32], list(range(0, 120, 9))):
         route = direct(track, wanted)
-        ticks = [tick for stretch in route for tick in stretch.wanted]
+        ticks = [tick for run in route for tick in run.wanted]
         assert sorted(ticks) == track.pts[wanted].tolist()
-        assert all(set(stretch.wanted) <= stretch.needed for stretch in route)
-        assert all(stretch.first in track.keys for stretch in route)
-        assert all(stretch.gap >= 0 for stretch in route)
+        assert all(set(run.wanted) <= run.needed for run in route)
+        assert all(run.first in track.keys for run in route)
+        assert all(run.gap >= 0 for run in route)
 
 
 def test_spare_packets_are_told_from_their_syntax():
@@ -155,13 +155,13 @@ def test_spare_packets_are_told_from_their_syntax():
 
 
 def test_files_stay_open_within_a_bound(tmp_path):
-    shelf.close_files()
+    reader.close_files()
     before = len(os.listdir("/proc/self/fd"))
-    paths = [tmp_path / f"{k}.mp4" for k in range(shelf._FILES + 4)]
+    paths = [tmp_path / f"{k}.mp4" for k in range(reader._FILES + 4)]
     for path in paths:
         make.write(path, [make.card(k) for k in range(4)], [k / 10 for k in range(4)])
         read(path, Plan(times=(0.1,)))
-    assert len(os.listdir("/proc/self/fd")) - before == shelf._FILES
+    assert len(os.listdir("/proc/self/fd")) - before == reader._FILES
     big = tmp_path / "big.mp4"
     black = np.zeros((2304, 2304, 3), np.uint8)  # more pixels than all together may have
     make.write(big, [black] * 2, [0.0, 0.1])
@@ -179,11 +179,11 @@ def test_a_file_on_the_shelf_gives_the_same_again(film):
 def test_a_forked_process_starts_with_an_empty_shelf(tmp_path):
     path = make.write(tmp_path / "x.mp4", [make.card(k) for k in range(4)], [0.0, 0.1, 0.2, 0.3])
     read(path, Plan(times=(0.1,)))
-    key = timing.identity(str(path), None, None)
+    key = packet_index.identity(origin_of(path), None, None)
     if not (child := os.fork()):
-        os._exit(0 if shelf._shelf.take(key) is None else 1)
+        os._exit(0 if reader._pool.take(key) is None else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert shelf._shelf.take(key) is not None
+    assert reader._pool.take(key) is not None
 
 
 def test_sound_is_read_from_a_file_of_its_own(tmp_path):

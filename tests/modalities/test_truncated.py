@@ -8,7 +8,8 @@ from helpers import shared_data
 
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.index.source import Index
-from pretexto.modalities.decode.analyze import survey
+from pretexto.modalities.decode.analyze import analyze
+from pretexto.modalities.decode.origin import origin_of
 from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.decode.truncation import missing_bytes
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
@@ -55,10 +56,10 @@ def cut(path, share: float):
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_a_cut_off_file_is_named_and_strictly_refused(tmp_path, name, share):
     good = whole(tmp_path, name)
-    assert missing_bytes(str(good)) == 0
-    assert survey(good).ends_early == ""
+    assert missing_bytes(origin_of(good)) == 0
+    assert analyze(good).ends_early == ""
     bad, missing = cut(good, share)
-    found = missing_bytes(str(bad))
+    found = missing_bytes(origin_of(bad))
     # Ogg tells of the page that is cut, not of those that are gone.
     assert 0 < found <= missing if name == "x.opus" else found == missing
     plan = Plan(times=(0.1,)) if name in VIDEOS else Plan(audio=AudioSpan(0.0, 0.2, 8000))
@@ -66,12 +67,12 @@ def test_a_cut_off_file_is_named_and_strictly_refused(tmp_path, name, share):
     read(bad, plan)
     with pytest.raises(MediaError, match="damaged: ends early: at .* bytes are missing"):
         read(bad, plan, strict=True)
-    assert survey(bad).ends_early.startswith(f"ends early: at {probe(bad).duration:.2f}")
+    assert analyze(bad).ends_early.startswith(f"ends early: at {probe(bad).duration:.2f}")
 
 
 def test_the_reason_says_where_it_ends_of_what(tmp_path):
     bad, missing = cut(whole(tmp_path, "x.mkv"), 0.5)
-    reason = survey(bad).ends_early
+    reason = analyze(bad).ends_early
     assert reason.endswith(
         (f"of 1.99 s, {missing} bytes are missing", f"of 2.00 s, {missing} bytes are missing")
     )
@@ -98,10 +99,10 @@ def test_headers_that_overstate_are_no_damage(tmp_path):
     for path in files:
         with av.open(str(path)) as container:
             assert container.streams.video[0].frames > probe(path).frames
-        assert survey(path).ends_early == ""
+        assert analyze(path).ends_early == ""
         read(path, Plan(times=(0.1,)), strict=True)
     bad, _ = cut_copy(files[0], tmp_path)
-    assert "ends early" in survey(bad).ends_early
+    assert "ends early" in analyze(bad).ends_early
 
 
 def cut_copy(path, folder):
@@ -112,7 +113,7 @@ def cut_copy(path, folder):
 def test_no_whole_file_is_accused():
     for folder in ("av/grid", "av/talkers", "av/mixed", "audio/esc10"):
         for path in shared_data(folder).rglob("*.*"):
-            assert missing_bytes(str(path)) == 0
+            assert missing_bytes(origin_of(path)) == 0
 
 
 @pytest.mark.parametrize(
@@ -123,4 +124,4 @@ def test_no_whole_file_is_accused():
 def test_what_says_nothing_misses_nothing(tmp_path, data):
     path = tmp_path / "x"
     path.write_bytes(data)
-    assert missing_bytes(str(path)) == 0
+    assert missing_bytes(origin_of(path)) == 0

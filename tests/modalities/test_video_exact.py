@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import shared_data
 
-from pretexto.modalities.decode import packet_index as timing
+from pretexto.modalities.decode import packet_index
 from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import MediaError, Plan
 
@@ -109,12 +109,12 @@ def test_far_seeks_in_a_long_file_land_on_the_frame(tmp_path):
 def test_packets_without_frames_are_noticed(tmp_path, monkeypatch):
     """A decoder that skips a frame which the packets promise: the frame before it stays."""
     path = cards(tmp_path, EVEN, options={"g": "12", "bf": "0", "crf": "12"})
-    real = timing.Medium.decode
+    real = packet_index.Medium.decode
 
     def lossy(medium, packet):
         return [f for f in real(medium, packet) if round(f.time * 25) != 30]
 
-    monkeypatch.setattr(timing.Medium, "decode", lossy)
+    monkeypatch.setattr(packet_index.Medium, "decode", lossy)
     assert numbers(read(path, Plan(times=(1.21, 1.25)))) == [29, 31]
 
 

@@ -1,5 +1,6 @@
 """The report in headless Chromium: no errors, no network, tables that sort, pictures that load."""
 
+import csv
 import json
 import math
 import re
@@ -7,6 +8,7 @@ import re
 import pytest
 from report_fakes import MEANS, contrast, fill, luminance, opened
 
+from pretexto import cli
 from pretexto.comparison.grid import Run, runs_of
 from pretexto.comparison.history import read_history
 from pretexto.comparison.rows import collect, save_failure
@@ -125,7 +127,9 @@ def test_marks_stand_where_their_numbers_are(page):
 
 def test_the_page_names_no_other_address_and_escapes_what_users_named(folder):
     text = (folder / "report.html").read_text()
-    assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']*""", text)
+    # Links lead to the runs' folders beside the page, and nothing is loaded.
+    assert not re.findall(r"""src=["'](?!data:)[^"']*""", text)
+    assert not re.findall(r"""href=["'](?!data:|runs/)[^"']*""", text)
     assert "http://" not in text
     assert "https://" not in text
     assert "url(" not in text
@@ -140,8 +144,8 @@ def test_the_table_as_text(folder):
     (alpha,) = [line for line in lines if line.startswith("| alpha")]
     cells = [cell.strip() for cell in alpha.strip("|").split("|")]
     # Deviation 0.01 over three seeds: 4.30265 · 0.01 / √3 = 0.0248. The differences 0.28, 0.31 and
-    # 0.31 have a variance of 3e-4, 1e-4 for their mean. The two other tasks have the same one, taken as
-    # a median: 1e-4 · 2 / 1.3863 = 1.4427e-4, which weighs twice as much: 1.295e-4, with 2 + 4
+    # 0.31 have a variance of 3e-4, 1e-4 for their mean. The two other tasks have the same, as a
+    # median 1e-4 · 2 / 1.3863 = 1.4427e-4, which weighs twice as much: 1.295e-4, with 2 + 4
     # degrees of freedom: 2.44691 · √1.295e-4 = 0.0278.
     assert cells[1:3] == ["60.0 ± 2.5", "+30.0 ± 2.8"]
     # 1 step at 25 per second with 5 per step, and so on: 40 · 5 / 25 seconds, 200 examples.
@@ -158,6 +162,58 @@ def test_the_table_as_numbers(folder):
     assert cell["more than untrained"]["p"] == pytest.approx(6e-7, rel=0.1)
     assert entries["alpha"]["examples"] == 200
     assert "more than untrained" not in str(entries["random-init"])
+
+
+def test_the_table_for_spreadsheets_and_for_papers(folder):
+    lines = list(csv.DictReader((folder / "results.csv").read_text().splitlines()))
+    (alpha,) = [x for x in lines if (x["entry"], x["protocol"]) == ("alpha", "Linear probe")]
+    assert [alpha[k] for k in ("mean", "half", "seeds", "gain", "gain_half")] == [
+        "60.00", "2.48", "3", "30.00", "2.78"]  # fmt: skip
+    assert float(alpha["p"]) < 0.05
+    (control,) = [x for x in lines if x["entry"] == "random-init" and x["protocol"] == "kNN"]
+    assert (control["kind"], control["gain"]) == ("random", "")
+    tex = (folder / "results.tex").read_text()
+    assert "alpha & \\textbf{60.0} $\\pm$ 2.5 & 40.0 $\\pm$ 2.5 \\\\" in tex
+    assert "random-init & 30.0 $\\pm$ 2.5 &" in tex
+
+
+def test_the_table_can_be_downloaded_from_the_page(page, folder, tmp_path):
+    with page.expect_download() as found:
+        page.locator("a[download]").click()
+    found.value.save_as(tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text() == (folder / "results.csv").read_text()
+
+
+def test_the_report_is_made_anew_by_its_command(tmp_path, capsys):
+    out = fill(tmp_path)
+    assert cli.main(["report", str(out)]) == 0
+    assert (out / "report.html").exists()
+    assert "report.html" in capsys.readouterr().out
+    (Run("alpha", "test", 0).folder(out) / "rows.json").unlink()
+    assert cli.main(["report", str(out)]) == 0
+    assert "1 run has not been done yet" in (out / "report.html").read_text()
+    assert cli.main(["report", str(tmp_path / "none")]) == 2
+
+
+def test_pairs_of_tasks_stand_against_each_other(page):
+    cells = page.locator("table.pairs tbody tr").first.locator("td").all_inner_texts()
+    # alpha against alpha, beta and gamma; all seeds differ alike, so nothing is known of luck.
+    assert [cell.split("\n")[0] for cell in cells] == ["·", "+20.0", "+10.0"]
+
+
+def test_encoders_that_saw_the_test_files_are_named(tmp_path):
+    out = fill(tmp_path)
+    for run in [Run("beta", "test", seed) for seed in range(3)]:
+        path = run.folder(out) / "rows.json"
+        rows = [{**row, "seen_in_pretraining": 4} for row in json.loads(path.read_text())]
+        path.write_text(json.dumps(rows))
+    assert cli.main(["report", str(out)]) == 0
+    said = "Pretraining has seen test files, without their labels: beta (12 times)"
+    assert said in (out / "report.html").read_text()
+    assert said in (out / "results.md").read_text()
+    assert (
+        json.loads((out / "table.json").read_text())["entries"]["beta"]["seen in pretraining"] == 12
+    )
 
 
 def test_a_folder_without_a_comparison_is_refused(tmp_path):

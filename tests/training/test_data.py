@@ -10,7 +10,8 @@ from fakes import FakeSource, fake_task
 
 from pretexto.errors import InputError
 from pretexto.modalities import rng as draw
-from pretexto.training.data import Examples, Schedule, collate, make_loader
+from pretexto.training.data import Examples, collate, make_loader
+from pretexto.training.sampler import Schedule
 
 
 def batches(source, schedule, *, workers=0, seed=5):
@@ -28,7 +29,7 @@ def test_batches_do_not_depend_on_workers(workers):
     schedule = Schedule(24, 6, 10, seed=3)
     alone = batches(FakeSource(), schedule)
     shared = batches(FakeSource(), schedule, workers=workers)
-    assert [b.number for b in shared] == list(range(10))
+    assert [b.step for b in shared] == list(range(10))
     assert all(same(a.batch, b.batch) for a, b in zip(alone, shared, strict=True))
 
 
@@ -165,7 +166,7 @@ def test_collating_keeps_order():
     source = Examples(FakeSource(), fake_task(), 0)
     items = [(3, source.example(0, i)) for i in (5, 1, 8)]
     loaded = collate(items)  # type: ignore[arg-type]
-    assert loaded.number == 3
+    assert loaded.step == 3
     assert loaded.batch is not None
     assert loaded.batch["index"].tolist() == [5, 1, 8]
 

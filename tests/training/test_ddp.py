@@ -10,8 +10,8 @@ import torch
 from fakes import FakeEncoder, FakeSource, TwoPhases, fake_task
 
 from pretexto.encoders.store import load_encoder, read_card
-from pretexto.training.data import Schedule
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
+from pretexto.training.sampler import Schedule
 
 
 def ordinary():

@@ -12,7 +12,6 @@ import torch
 from fakes import FakeEncoder, FakeSource, TwoPhases, fake_task
 
 from pretexto.errors import InputError
-from pretexto.training.data import Loaded
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
 
 STEPS = 24
@@ -166,4 +165,3 @@ def test_the_checkpoint_knows_batches_not_what_workers_fetched_ahead(tmp_path):
     call(ordinary, tmp_path, workers=2, steps=7)
     held = torch.load(tmp_path / "checkpoints" / "previous.ckpt", weights_only=True)
     assert held["pretexto"]["done"] == 5
-    assert Loaded._fields[0] == "number"

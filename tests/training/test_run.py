@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 import yaml
-from fakes import FakeSource, TwoPhases, fake_task
+from fakes import FakeEncoder, FakeSource, FakeTask, TwoPhases, fake_task
 
 from pretexto.encoders.store import load_encoder, read_card
 from pretexto.errors import InputError
@@ -240,19 +240,20 @@ def test_phases_move_only_their_own_parameters(tmp_path):
 
 def replay_by_hand(task, *, steps, lr, total):
     """Two-phase SGD with Nesterov momentum 0.9 and decay 1e-4 on weights, written out."""
-    from pretexto.training.data import Examples, Schedule, make_loader
+    from pretexto.training.data import Examples, make_loader
     from pretexto.training.optim import rate
+    from pretexto.training.sampler import Schedule
 
     velocity = {}
     loader = make_loader(Examples(FakeSource(), task, 0), Schedule(24, 6, steps))
     for loaded in loader:
         for phase in task.phases:
             task.zero_grad()
-            task(loaded.batch, phase).loss.backward()
-            for p in task.parameters_of(phase):
+            task(loaded.batch, phase.name).loss.backward()
+            for p in task.param_groups(phase.name)[0]["params"]:
                 g = p.grad + (1e-4 * p.detach() if p.ndim > 1 else 0)
                 velocity[p] = 0.9 * velocity[p] + g if p in velocity else g
-                p.data -= rate(OptimizerArgs(lr=lr), loaded.number, total) * (g + 0.9 * velocity[p])
+                p.data -= rate(OptimizerArgs(lr=lr), loaded.step, total) * (g + 0.9 * velocity[p])
 
 
 @pytest.mark.parametrize(
@@ -280,3 +281,15 @@ def test_epochs_count_whole_passes(tmp_path):
 def test_empty_data_is_refused(tmp_path):
     with pytest.raises(InputError, match="no example"):
         pretrain(fake_task(), FakeSource(0), tmp_path, trainer=args())
+
+
+class Unstorable(FakeEncoder):
+    def __init__(self, **options):
+        super().__init__(**options)
+
+
+def test_an_encoder_that_could_not_be_stored_is_refused_before_the_first_step(tmp_path):
+    task = FakeTask(Unstorable(dim=4))
+    with pytest.raises(InputError, match="Unstorable takes 'options' as variadic keyword"):
+        pretrain(task, FakeSource(), tmp_path / "run", trainer=args())
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,63 @@
+"""Bars along the borders of a film, letterbox or pillarbox: found and cut away."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+BLACK = 24  # levels of 255: the most of a bar that may lie at one end alone, if it is thin
+_THIN = 0.06  # of the side
+_FLAT = 8.0  # levels by which a bar's line may differ from its colour, by noise and ringing
+_PARTS = 8  # of each line, whose means are looked at: noise of single pixels averages out
+_RINGING = 6  # lines at a bar's end that compression and resizing blend with the picture
+_MOST = 0.4  # of the side: the longest bar
+
+
+def without_letterbox(frames: Tensor) -> Tensor:
+    """Cuts off borders of one colour that end in a straight edge, in all frames.
+
+    The colour may be any, and another in each frame, as in a fade; but bars must lie at both ends,
+    in the same colour, or lawns, skies and shade would be taken for bars. Only a thin black one
+    may lie at one end alone, as where a digitised picture was not filled. The lines beside a bar,
+    in which bar and picture are blended, are cut off with it. Nothing is cut where less than a
+    quarter of a side would be left, nor off pictures as flat as bars.
+
+    Args:
+        frames: uint8 [N, 3, H, W].
+
+    Returns:
+        a view of them, [N, 3, H', W'].
+    """
+    for _ in range(2):  # bars beside bars hide their edge
+        frames = frames[:, :, _picture(frames)]
+        frames = frames[..., _picture(frames.transpose(2, 3))]
+    return frames
+
+
+def _picture(frames: Tensor) -> slice:
+    """The lines of [N, 3, H, W] that belong to no bar."""
+    height = frames.shape[2]
+    lines = F.adaptive_avg_pool2d(frames.float(), (height, _PARTS))
+    ends = [lines, lines.flip(2)]
+    colours = [end[:, :, 0].median(2).values for end in ends]
+    bars = [_bar(end, colour) for end, colour in zip(ends, colours, strict=True)]
+    paired = min(bars) > 0 and float((colours[0] - colours[1]).abs().max()) <= 2 * _FLAT
+    first, last = (
+        bar if paired or (bar <= _THIN * height + 1 and float(colour.max()) <= BLACK) else 0
+        for bar, colour in zip(bars, colours, strict=True)
+    )
+    return slice(first, height - last) if height - first - last >= height / 4 else slice(0, height)
+
+
+def _bar(lines: Tensor, colour: Tensor) -> int:
+    """How many of the first lines [N, 3, H, parts] are a bar's of this colour [N, 3]."""
+    height = lines.shape[2]
+    difference = lines - colour[:, :, None, None]
+    apart = difference.square().mean(3).sqrt().amax((0, 1))  # [H], in the frame that shows it most
+    inside = float(apart[height // 4 : height - height // 4].median())
+    flat = int((apart > max(_FLAT, inside / 5)).int().argmax())
+    if flat == 0 or flat > _MOST * height or inside < 2 * _FLAT:
+        return 0
+    end = flat
+    while end < min(flat + _RINGING, height - 1) and apart[end] < inside / 2:
+        end += 1
+    step = (lines[:, :, end : end + 3] - lines[:, :, flat - 1 : flat]).abs() > 2 * _FLAT
+    return end + 1 if step.flatten(0, 2).any(0).float().mean() > 0.5 else 0

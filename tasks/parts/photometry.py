@@ -1,0 +1,238 @@
+"""Light, noise and focus that drift with time: told apart from motion, and hidden.
+
+Two counter-measures for tasks that ask about the order of time. `photometric_change` tells how
+far two moments differ beyond what light, focus and noise can do; where nothing else changes there
+is nothing to ask. `match_photometry` and `jitter_photometry` take away what is left of such a
+drift where things do move: the first gives all moments of a tuple the same light and spectrum,
+the second changes each by a little, drawn at random, since no match is exact.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+GRID = 16  # cells per side in which moments are compared: noise and focus hardly reach that far
+_WINDOW = 3  # cells per side of the parts that are judged one by one
+_LEVEL = (0.5 / 255) ** 2  # variance that is rounding's alone
+
+
+def photometric_change(moments: Tensor) -> Tensor:
+    """How much of each moment another does not explain by light, focus or noise.
+
+    Each moment is predicted from each other, per channel, by least squares: with a gain and an
+    offset that vary over the picture as quadratic surfaces do, a cubic tone curve, other
+    sharpness, and a share of the other channels. What remains is measured as a share of the
+    picture's own detail, in that window of 3 by 3 of 16 by 16 cells where the share is largest.
+
+    Args:
+        moments: uint8 [N, 3, T, S, S].
+
+    Returns:
+        float32 [N, N], symmetric, 0 on the diagonal. Of still pictures under drifting light
+        nearly always below 0.1; about 1 where a part of the picture shows something else.
+    """
+    pooled = F.adaptive_avg_pool2d(moments.flatten(1, 2).float(), GRID) / 255
+    cells = pooled.unflatten(1, moments.shape[1:3]).mean(2)
+    target, given = _centred(cells), _predictors(cells)
+    gram = given @ given.transpose(-1, -2)
+    gram = gram + 0.025 * torch.eye(gram.shape[-1])
+    paired = torch.einsum("icrg,jcg->icrj", given, target)
+    predicted = given.transpose(-1, -2) @ torch.linalg.solve(gram, paired)  # [N, 3, cells, N]
+    left = (target.permute(1, 2, 0) - predicted).square().sum(1)
+    detail = _detail(target).square().sum(1)
+    share = _windows(left.transpose(1, 2)) / (
+        _windows(detail) + 0.2 * detail.mean(1)[:, None, None] + _LEVEL
+    )
+    found = share.amax((2, 3))
+    # A sharp picture explains a blurred one, not the other way round.
+    return torch.minimum(found, found.T).fill_diagonal_(0)
+
+
+def _predictors(cells: Tensor) -> Tensor:
+    """What a moment [N, 3, g, g] can be turned into by light, focus and tone: [N, 3, R, g · g]."""
+    own = _unit(cells)
+    once = _box(cells, 3)
+    twice = _box(once, 3)
+    surfaces = _surfaces(cells.shape[-1])
+    found = [
+        surfaces.expand(*own.shape[:2], -1, -1),
+        surfaces * own[:, :, None],
+        _unit(cells - once)[:, :, None],
+        _unit(once - twice)[:, :, None],
+        torch.stack([own.square(), own**3, own.roll(1, 1), own.roll(2, 1)], 2),
+    ]
+    return torch.cat(found, 2)
+
+
+def _unit(cells: Tensor) -> Tensor:
+    flat = _centred(cells)
+    return flat / (flat.std(2, keepdim=True) + 1e-3)
+
+
+def _centred(cells: Tensor) -> Tensor:
+    return cells.flatten(2) - cells.mean((2, 3))[..., None]
+
+
+def _surfaces(side: int) -> Tensor:
+    """The six monomials of up to second degree in the place, [6, side · side]."""
+    at = torch.linspace(-1, 1, side)
+    powers = [(a, b) for a in range(3) for b in range(3 - a)]
+    return torch.stack([torch.outer(at**a, at**b).flatten() for a, b in powers])
+
+
+def _detail(flat: Tensor) -> Tensor:
+    """[N, 3, g · g] without its quadratic surface."""
+    basis = torch.linalg.qr(_surfaces(math.isqrt(flat.shape[-1])).T).Q
+    return flat - flat @ basis @ basis.T
+
+
+def _box(maps: Tensor, side: int) -> Tensor:
+    return F.avg_pool2d(maps, side, 1, side // 2, count_include_pad=False)
+
+
+def _windows(flat: Tensor) -> Tensor:
+    """Means of [..., g · g] about every cell: [..., g, g]."""
+    maps = flat.unflatten(-1, (GRID, GRID))
+    return _box(maps.reshape(-1, 1, GRID, GRID), _WINDOW).view(maps.shape)
+
+
+LOWEST = 2.5  # cosine waves per two sides: slower ones are light rather than things
+_CELLS = 4  # per side, of the local contrast
+_MOST = 6.0  # most by which contrast is raised or lowered
+
+
+def match_photometry(frames: Tensor) -> Tensor:
+    """Gives all frames of a tuple the same light, local contrast and spectrum.
+
+    Means and deviations in each sixteenth of the picture become the tuple's; then, in the cosine
+    transform, the slowest waves become the tuple's mean, and in every ring of frequencies the
+    others get the tuple's energy: mean, deviation, edges and fine noise are then nearly the same
+    in all. Where things are is kept.
+
+    Args:
+        frames: float [B, M, C, H, W] in [0, 1]; M frames of one tuple, each matched on its own.
+
+    Returns:
+        the same shape and range.
+    """
+    with torch.autocast(frames.device.type, enabled=False):
+        return _match_spectrum(_match_locally(frames.float())).clamp(0, 1)
+
+
+def _match_locally(frames: Tensor) -> Tensor:
+    size = list(frames.shape[-2:])
+    mean = _pooled(frames)
+    rest = frames - _spread(mean, size)
+    deviation = (_pooled(rest.square()) + 1e-5).sqrt()
+    gain = (_common(deviation) / deviation).clamp(1 / _MOST, _MOST)
+    return rest * _spread(gain, size) + _spread(mean.mean(1, keepdim=True), size)
+
+
+def _pooled(frames: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(frames.flatten(0, 1), _CELLS).unflatten(0, frames.shape[:2])
+
+
+def _spread(cells: Tensor, size: list[int]) -> Tensor:
+    large = F.interpolate(cells.flatten(0, 1), size, mode="bilinear", align_corners=False)
+    return large.unflatten(0, cells.shape[:2])
+
+
+def _common(deviation: Tensor) -> Tensor:
+    """Root mean square over the moments [B, M, …]: [B, 1, …]."""
+    return deviation.square().mean(1, keepdim=True).sqrt()
+
+
+def _match_spectrum(frames: Tensor) -> Tensor:
+    height, width = frames.shape[-2:]
+    down, across = _cosines(height, frames), _cosines(width, frames)
+    waves = down @ frames @ across.T
+    distance = _frequencies(height, width, frames.device)
+    ring = distance.round().long().flatten()
+    member = F.one_hot(ring).to(frames.dtype)
+    energy = waves.square().flatten(3) @ member / member.sum(0)
+    amplitude = (energy + 4e-6).sqrt()
+    gain = (_common(amplitude) / amplitude).clamp(1 / _MOST, _MOST)
+    matched = waves * gain[..., ring].view_as(waves)
+    slow = (distance < LOWEST).to(frames.dtype)
+    waves = torch.lerp(matched, waves.mean(1, keepdim=True).expand_as(waves), slow)
+    return down.T @ waves @ across
+
+
+def _cosines(n: int, like: Tensor) -> Tensor:
+    """The orthonormal cosine transform of n values (type II): [n, n]."""
+    at = torch.arange(n, device=like.device, dtype=like.dtype)
+    basis = torch.cos(math.pi * at[:, None] * (at + 0.5) / n) * math.sqrt(2 / n)
+    basis[0] *= math.sqrt(0.5)
+    return basis
+
+
+def _frequencies(height: int, width: int, device: torch.device) -> Tensor:
+    """Length of each wave vector, in half waves per longer side: [height, width]."""
+    longer = max(height, width)
+    down, across = (torch.arange(n, device=device) * (longer / n) for n in (height, width))
+    return (down[:, None].square() + across.square()).sqrt()
+
+
+_FIELD = 3  # cells per side of the random light
+_TILE = 128  # pixels per side of the grain that all noise is cut from
+_AMOUNTS = 5 + _FIELD**2
+
+
+def draw_photometry(rng: Generator, count: int) -> Tensor:
+    """What `jitter_photometry` does to each of `count` moments: float32 [count, 3, 14] in [-1, 1].
+
+    Per channel: gain, tone, the noise's place (2), and 9 of local light; from the first channel
+    alone also sharpness, and from the last the amount of noise.
+    """
+    return 2 * torch.rand(count, 3, _AMOUNTS, generator=rng) - 1
+
+
+def jitter_photometry(frames: Tensor, drawn: Tensor, strength: float = 1.0) -> Tensor:
+    """Changes light, tone, sharpness and noise of each moment on its own.
+
+    At strength 1: gain by up to 15 % and tone by an exponent of up to 1.16, sharpness between
+    half a 3 × 3 blur and as much sharpening, light by up to 0.04 in nine places, and noise with a
+    deviation of up to 0.02.
+
+    Args:
+        frames: float [B, N, C, T, H, W] in [0, 1], 3 channels or 1.
+        drawn: [B, N, 3, 14] from `draw_photometry`.
+        strength: of all changes.
+
+    Returns:
+        the same shape and range.
+    """
+    with torch.autocast(frames.device.type, enabled=False):
+        return _jitter(frames.float(), drawn.to(frames.device), strength)
+
+
+def _jitter(frames: Tensor, drawn: Tensor, strength: float) -> Tensor:
+    channels, size = frames.shape[2], list(frames.shape[-2:])
+    own, shared = strength * drawn[:, :, :channels, :, None, None, None], drawn[:, :, -1, -1]
+    x = torch.lerp(frames, _blurred(frames), 0.5 * own[:, :, :1, 4])
+    x = x.clamp(1e-3, 1) ** torch.exp(0.15 * own[:, :, :, 1])
+    x = x * (1 + 0.15 * own[:, :, :1, 0]) * (1 + 0.05 * own[:, :, :, 0])
+    field = drawn[:, :, :channels, 5:].unflatten(3, (_FIELD, _FIELD))
+    x = x + 0.04 * strength * _spread(field, size).unsqueeze(3)
+    amount = 0.01 * strength * (1 + shared)[:, :, None, None, None, None]
+    return (x + amount * _grain(drawn[:, :, :channels, 2:4], size).unsqueeze(3)).clamp(0, 1)
+
+
+def _blurred(frames: Tensor) -> Tensor:
+    """Each picture of [..., H, W] under the 3 × 3 binomial filter, borders repeated."""
+    x = F.pad(frames.flatten(0, 2), (1, 1, 1, 1, 0, 0), mode="replicate")
+    x = 0.5 * x[..., 1:-1, :] + 0.25 * (x[..., :-2, :] + x[..., 2:, :])
+    x = 0.5 * x[..., 1:-1] + 0.25 * (x[..., :-2] + x[..., 2:])
+    return x.view_as(frames)
+
+
+def _grain(place: Tensor, size: list[int]) -> Tensor:
+    """Noise of deviation 1 from a fixed tile, at places [..., 2] from -1 to 1: [..., H, W]."""
+    tile = torch.randn(_TILE, _TILE, generator=torch.Generator().manual_seed(0)).to(place)
+    start = ((place + 1) / 2 * _TILE).long()
+    rows, columns = (
+        (start[..., k, None] + torch.arange(size[k], device=place.device)) % _TILE for k in (0, 1)
+    )
+    return tile[rows[..., :, None], columns[..., None, :]]

@@ -1,0 +1,86 @@
+"""Finds every encoder, builds it small, and makes inputs for it."""
+
+import copy
+import functools
+import importlib
+import inspect
+import pkgutil
+
+import torch
+from torch import Tensor
+
+import pretexto.encoders
+from pretexto.encoders.encoder import Encoder
+
+Case = tuple[type[Encoder], dict[str, object]]
+
+
+def found() -> list[type[Encoder]]:
+    """Every final encoder of the package."""
+    kinds = set()
+    for entry in pkgutil.iter_modules(pretexto.encoders.__path__):
+        module = importlib.import_module(f"pretexto.encoders.{entry.name}")
+        kinds |= {k for _, k in inspect.getmembers(module, inspect.isclass) if _is_final(k)}
+    return sorted(kinds, key=lambda kind: kind.__name__)
+
+
+def _is_final(kind: type) -> bool:
+    own = kind.__module__.startswith("pretexto.encoders")
+    return own and issubclass(kind, Encoder) and not inspect.isabstract(kind)
+
+
+_VIT = {"width": 24, "depth": 2, "heads": 2}
+# Arguments that keep a large network small, and variants that take other paths through the code.
+ARGUMENTS: dict[str, list[dict[str, object]]] = {
+    "AudioResNet": [{}, {"front": "mfcc"}],
+    "AudioTransformer": [_VIT],
+    "CNN14": [{"width": 2, "rate": 16000}],
+    "L3Image": [{"width": 4}],
+    "SlowOnly": [{"width": 4, "depth": (1, 2, 1, 1)}],
+    "SpectrogramCNN": [{"width": 4}],
+    "TinyAudio": [{}, {"front": "mfcc"}],
+    "TimmAudio": [{"name": "test_efficientnet"}, {"name": "test_vit"}],
+    "TimmImage": [
+        {"name": "test_resnet"},
+        {"name": "test_vit", "size": 32},
+        {"name": "test_efficientnet"},
+        {"name": "test_convnext"},
+    ],
+    "TorchvisionImage": [{}, {"small_input": True}],
+    "TorchvisionVideo": [{"name": "r2plus1d_18"}, {"name": "s3d"}, {"name": "swin3d_t"}],
+    "VideoTransformer": [{**_VIT, "patch": 8}],
+    "X3D": [{"width": 8, "depth": (1, 2, 1, 1)}],
+}
+CASES: list[Case] = [
+    (kind, options) for kind in found() for options in ARGUMENTS.get(kind.__name__, [{}])
+]
+# 8 frames: on 5, torch 2.11 corrupts memory in s3d's backward pass on CPUs with AVX-512.
+SHAPES = {"image": (3, 32, 32), "video": (3, 8, 20, 20), "flow": (2, 32, 32)}
+
+
+def case_name(case: Case) -> str:
+    return "-".join((case[0].__name__, *map(str, case[1].values())))
+
+
+def fresh(case: Case) -> Encoder:
+    """The case's encoder; large ones take longer to build than to copy."""
+    return copy.deepcopy(_built(CASES.index(case)))
+
+
+@functools.cache
+def _built(index: int) -> Encoder:
+    kind, options = CASES[index]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return kind(**options)
+
+
+def inputs(
+    encoder: Encoder, batch: int = 2, seed: int = 0, size: tuple[int, ...] | None = None
+) -> Tensor:
+    """Random inputs; `size` is that of all axes behind the channels."""
+    rng = torch.Generator().manual_seed(seed)
+    if encoder.modality == "audio":
+        return torch.rand(batch, 1, *(size or (encoder.rate // 4,)), generator=rng) * 2 - 1
+    channels, *usual = SHAPES[encoder.modality]
+    return torch.rand(batch, channels, *(size or usual), generator=rng)
