@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from numpy.random import default_rng as generator
+from simulated_comparisons import WORLDS, rates
 
 from pretexto.comparison.aggregate import columns, first_columns, main_columns
 from pretexto.comparison.significance import Estimate, Sample, family, holm
@@ -263,3 +265,25 @@ def test_the_headline_leaves_open_which_of_two_is_better():
 
 def test_the_headline_without_any_row():
     assert "No task has finished" in finding(None, ["a"], {"a": "random-init"})[0]
+
+
+# The error rates
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_a_few_families_without_effect_make_hardly_any_claim(seeds):
+    found = rates(seeds=seeds, world="typical", families=40, effect=0.0, rng=generator(seeds))
+    assert found["false"] <= 0.15
+    assert found["t over seeds"] > found["false"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("world", list(WORLDS))
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_of_families_without_effect_at_most_one_in_twenty_claims_one(seeds, world):
+    found = rates(seeds=seeds, world=world, families=1000, effect=0.0, rng=generator(1))
+    # 0.05 and two standard errors of a share of 1,000.
+    assert found["false"] <= 0.064
+    strong = rates(seeds=seeds, world="typical", families=100, effect=0.8, rng=generator(2))
+    assert strong["power"] > 0.5
