@@ -3,13 +3,13 @@
     python benchmarks/esc10.py --encoder cola=runs/cola --encoder l3=runs/audio_visual
     python benchmarks/esc10.py --encoder cola=runs/cola-0 --encoder cola=runs/cola-1 --steps 2000
 
-Every encoder is judged by the same linear probe and the same neighbours on `--clips` stretches of
+Every encoder is judged by the same linear probe and the same neighbours on `--clips` segments of
 each sound, as long as those that it was trained on; class probabilities are averaged. Beside it
 stand the same network untrained, the same network trained on the labels of each fold's training
 part for `--steps` steps, and the log-mel floor; the floor also over each sound as a whole. A name
 given several times has several seeds. Finished controls are kept in `--work` and not trained again.
 The table goes to benchmarks/results/esc10.json (esc10_controls.json without any --encoder). Rows
-of one "stamp" can be compared; "seen" counts the test sounds that pretraining has heard, without
+of one "stamp" can be compared; "seen" counts the test sounds that pretraining has seen, without
 their labels.
 """
 
@@ -39,6 +39,7 @@ from pretexto.evaluation.splits import Fold, splits
 from pretexto.evaluation.stamp import MEAN, Row, environment
 from pretexto.evaluation.statistics import interval, wilson
 from pretexto.modalities.input_spec import InputSpec
+from pretexto.tasks.parts.audio_input import AudioInput
 from pretexto.tasks.supervised import Supervised
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
@@ -55,7 +56,7 @@ class Setting:
 
     Attributes:
         source: sounds with named folds.
-        clips: stretches per sound.
+        clips: segments per sound.
         seeds: of each control.
         steps, batch_size: of the supervised control.
         work: folder of features and of trained controls.
@@ -84,9 +85,9 @@ def measure(setting: Setting, runs: list[tuple[str, Path]]) -> Found:
     for encoder, view in networks.values():
         found |= _controls(setting, encoder, view, suffix=len(networks) > 1)
     for rate, seconds in {(view.rate, view.seconds) for _, view in networks.values()}:
-        heard = f"{FLOOR}, {seconds:g} s at {rate} Hz"
+        name = f"{FLOOR}, {seconds:g} s at {rate} Hz"
         view = InputSpec("audio", seconds=seconds, rate=rate)
-        found[heard] = judged(setting, LogMelFloor(rate=rate), view, card={"task": FLOOR})
+        found[name] = judged(setting, LogMelFloor(rate=rate), view, card={"task": FLOOR})
     whole = InputSpec("audio", seconds=5.0, rate=16000)
     alone = replace(setting, clips=1)
     found[f"{FLOOR}, whole"] = judged(alone, LogMelFloor(), whole, card={"task": FLOOR})
@@ -142,7 +143,8 @@ def _supervised(setting: Setting, encoder: Encoder, view: InputSpec, seed: int) 
 
 
 def _task(encoder: Encoder, classes: int, view: InputSpec) -> Supervised:
-    return Supervised(type(encoder)(**encoder.arguments), classes, seconds=view.seconds)
+    fresh = type(encoder)(**encoder.arguments)
+    return Supervised(AudioInput(fresh, seconds=view.seconds), classes)
 
 
 def table(found: Found) -> Iterator[dict]:
@@ -197,7 +199,7 @@ def main() -> None:
     shared = Path(os.environ.get("PRETEXTO_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
     parser.add_argument("--data", default=f"esc10:{shared / 'audio' / 'esc10'}")
     parser.add_argument("--encoder", type=_named, action="append", default=[], metavar="NAME=RUN")
-    parser.add_argument("--clips", type=int, default=10, help="stretches per sound")
+    parser.add_argument("--clips", type=int, default=10, help="segments per sound")
     parser.add_argument("--seeds", type=int, default=3, help="of the controls")
     parser.add_argument("--steps", type=int, default=600, help="of the supervised control")
     parser.add_argument("--batch-size", type=int, default=32, help="likewise")

@@ -35,6 +35,9 @@ from pretexto.evaluation.statistics import interval
 from pretexto.modalities.image import resize
 from pretexto.modalities.media import Plan, Sample
 from pretexto.modalities.rng import generator
+from pretexto.tasks.parts.audio_input import AudioInput
+from pretexto.tasks.parts.clip_input import ClipInput
+from pretexto.tasks.parts.transforms import Crop
 from pretexto.tasks.synchrony import Synchrony
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
@@ -67,13 +70,11 @@ class Faces(Subset):
 
 def task(args: argparse.Namespace) -> Synchrony:
     return Synchrony(
-        TinyVideo(),
-        TinyAudio(),
-        size=args.size,
-        frames=16,
-        step=0.08,
-        shift=(0.4, 1.6),
-        scale=(0.7, 1.0),
+        ClipInput(TinyVideo(), size=args.size, frames=16, frame_interval=0.08),
+        AudioInput(TinyAudio(), seconds=1.28),
+        shift_min=0.4,
+        shift_max=1.6,
+        crop=Crop(scale=(0.7, 1.0)),
     )
 
 

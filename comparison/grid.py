@@ -13,6 +13,8 @@ from ..encoders.store import load_encoder
 from ..errors import InputError
 from ..evaluation.baselines import LogMelFloor
 from ..modalities.input_spec import InputSpec
+from ..tasks.parts.audio_input import AudioInput
+from ..tasks.parts.clip_input import ClipInput
 from ..tasks.supervised import Supervised
 from ..tasks.task import Task
 from ..training.args import TrainerArgs
@@ -176,8 +178,9 @@ def _control(
 
 def _supervised(encoder: Encoder, classes: int, *, view: InputSpec) -> Task:
     if view.modality == "audio":
-        return Supervised(encoder, classes, seconds=view.seconds)
-    return Supervised(encoder, classes, size=view.size, frames=view.frames, step=view.step)
+        return Supervised(AudioInput(encoder, seconds=view.seconds), classes)
+    clip = {"size": view.size, "frames": view.frames, "frame_interval": view.frame_interval}
+    return Supervised(ClipInput(encoder, **clip), classes)
 
 
 @dataclass(frozen=True, slots=True)

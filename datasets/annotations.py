@@ -1,96 +1,192 @@
-"""The CSV table beside a folder of media: labels, groups, splits and folds by path."""
+"""Lists of media as people have them: CSV, TSV, text and JSON lines, with or without a header."""
 
-import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from ..errors import InputError, some
+from .delimited import Cells, Row, rows_of_any
+from .paths import leaves_folder
 from .source import Entry
+from .suffixes import ends_as_medium
 
-PATHS = ("path", "file", "filename")
-LABELS = ("class", "label")
+LISTS = (".csv", ".tsv", ".txt", ".jsonl")
+PATHS = tuple(
+    "path file filename file_name filepath file_path video video_path audio image clip".split()
+)
+LABELS = ("class", "label", "label_name", "category")
+SEVERAL = ("labels", "classes")
 GROUPS = ("source_group", "group")
+STARTS = ("start", "time_start", "start_time", "start_seconds", "start_timestamp")
+ENDS = ("end", "time_end", "end_time", "end_seconds", "stop_timestamp")
+CAPTIONS = ("caption", "text", "narration", "sentence")
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validate": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+_COLUMNS = frozenset((*PATHS, *LABELS, *SEVERAL, *GROUPS, *CAPTIONS))
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of a CSV file by the path they speak of.
+    """What a list says.
 
     Attributes:
-        file: the CSV file.
-        columns: its columns, in lower case.
-        rows: cells by column, by path relative to the folder, in the file's order.
+        file: the list.
+        columns: its columns, in lower case; of a list without header as they are understood.
+        entries: its rows, paths as they are written.
+        bare: without a header, as lists for training code are: labels are then numbers.
     """
 
     file: Path
     columns: tuple[str, ...]
-    rows: dict[str, dict[str, str]]
-
-    def first(self, names: tuple[str, ...]) -> str | None:
-        """The first of these columns that the table has."""
-        return next((name for name in names if name in self.columns), None)
-
-    def split_column(self, fold: str | None) -> str | None:
-        """The column that splits the examples: `fold` if given, else "split", else "fold…".
-
-        Raises:
-            InputError: the table has no column of the name given.
-        """
-        if fold is None:
-            folds = (name for name in self.columns if name.startswith("fold"))
-            return "split" if "split" in self.columns else next(folds, None)
-        if fold.lower() not in self.columns:
-            raise InputError(
-                f"{self.file}: no column {fold!r} for the folds; "
-                f"the table has {', '.join(self.columns)}"
-            )
-        return fold.lower()
+    entries: tuple[Entry, ...]
+    bare: bool = False
 
 
-def read_table(file: Path) -> Table:
-    """Reads a table.
+def read_table(file: Path, fold: str | None = None) -> Table:
+    """Reads a list of media.
+
+    With a header, the columns `path` (or `file`, `filename`, `video` …), `class` or `label`,
+    `labels` (several, with ";" or "|" between them), `source_group` or `group`, `split` or
+    `fold…`, `start` and `end` in seconds or as hours:minutes:seconds, and `caption` are taken.
+    Without one, each line is a path and its labels, with spaces, tabs or commas between them.
+
+    Args:
+        file: .csv, .tsv, .txt or .jsonl, in UTF-8.
+        fold: the column that splits the examples; else "split", or the first "fold…".
 
     Raises:
-        InputError: a file that cannot be read as UTF-8 CSV, without rows, without a column of
-            paths, or with a path that is empty, named twice or leads out of the folder.
+        InputError: a file that cannot be read so, without rows, without paths, with a path or
+            segment named twice, or with an impossible segment.
     """
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, strict=True, restkey="", restval="")
-            columns = tuple((name or "").strip().lower() for name in reader.fieldnames or ())
-            cells = [(reader.line_num, list(row.values())) for row in reader]
-    except OSError as error:
-        raise InputError(f"{file}: the table cannot be read ({error.strerror})") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not a CSV table in UTF-8: {error}") from error
-    column = next((name for name in PATHS if name in columns), None)
-    if column is None:
-        raise InputError(
-            f'{file}: the table needs a column "path"; it has {", ".join(columns) or "none"}'
-        )
-    rows: dict[str, dict[str, str]] = {}
-    for line, values in cells:
-        row = dict(zip(columns, (str(value).strip() for value in values), strict=False))
-        path = _inside(row[column], f"{file}, line {line}")
-        if path in rows:
-            raise InputError(f"{file}, line {line}: {path} is named twice; keep one row for it")
-        rows[path] = row
+    columns, rows = rows_of_any(file, _COLUMNS.__contains__)
+    bare = bool(rows) and not columns
+    if bare:
+        columns, rows = ("path", "label", "labels"), [_bare_entry(row, file) for row in rows]
+    elif not any(name in columns for name in PATHS):
+        has = ", ".join(columns) or "none"
+        raise InputError(f'{file}: the table needs a column "path"; it has {has}')
     if not rows:
         raise InputError(f"{file}: the table has no rows; list the media or remove it")
-    return Table(file, columns, rows)
+    names = _Names(columns, file, fold)
+    entries: dict[tuple, Entry] = {}
+    for line, cells in rows:
+        where = f"{file}, line {line}"
+        entry = _entry(cells, names, where)
+        if entries.setdefault((entry.path, entry.start, entry.end), entry) is not entry:
+            raise InputError(f"{where}: {entry.path} is named twice; keep one row for it")
+    return Table(file, columns, tuple(entries.values()), bare)
 
 
-def _inside(text: str, where: str) -> str:
-    """A path that stays in the folder, with "/" and without "." parts."""
-    path = PurePosixPath(text.replace("\\", "/"))
-    if not text:
+class _Names:
+    """Which of a table's columns say what; "" for those that it does not have."""
+
+    def __init__(self, columns: tuple[str, ...], file: Path, fold: str | None):
+        def first(names: Sequence[str]) -> str:
+            return next((name for name in names if name in columns), "")
+
+        self.path, self.label, self.labels = first(PATHS), first(LABELS), first(SEVERAL)
+        self.group, self.caption = first(GROUPS), first(CAPTIONS)
+        self.start, self.end = first(STARTS), first(ENDS)
+        self.split = first(("split", *(c for c in columns if c.startswith("fold"))))
+        if fold is not None:
+            self.split = fold.lower()
+            if self.split not in columns:
+                has = ", ".join(columns)
+                raise InputError(f"{file}: no column {fold!r} for the folds; the table has {has}")
+
+
+def _entry(cells: Cells, names: _Names, where: str) -> Entry:
+    path = cells[names.path].replace("\\", "/")
+    if not path:
         raise InputError(f"{where}: the path is empty")
-    if path.is_absolute() or PureWindowsPath(text).drive or ".." in path.parts:
+    below = path if not Path(path).is_absolute() else path.removeprefix(Path(path).anchor)
+    if leaves_folder(below):
         raise InputError(
-            f"{where}: {text} leads out of the folder; paths in the table start at the folder"
+            f"{where}: {path} leads out of the folder; paths in the table start at the folder"
         )
-    return path.as_posix()
+    several = tuple(filter(None, re.split(r"\s*[;|]\s*", cells.get(names.labels, ""))))
+    label = cells.get(names.label, "")
+    if len(several) == 1:
+        label, several = label or several[0], ()
+    start, end = segment_cells(cells, names.start, names.end, where)
+    part = cells.get(names.split, "")
+    return Entry(
+        Path(path).as_posix(),
+        label,
+        cells.get(names.group, ""),
+        SPLITS.get(part.lower(), part),
+        start,
+        end,
+        several,
+        cells.get(names.caption, ""),
+    )
+
+
+def segment_cells(
+    cells: Cells, first: str, last: str, where: str
+) -> tuple[float | None, float | None]:
+    """Start and end in seconds out of a row's cells, None where it means the whole file.
+
+    Args:
+        first, last: the columns; "" where the list has none.
+        where: file and line, for messages.
+
+    Raises:
+        InputError: no numbers, one cell without the other, or an end that is not after the start.
+    """
+    texts = cells.get(first, ""), cells.get(last, "")
+    if not any(texts):
+        return None, None
+    for name, text, other in ((first, texts[0], last), (last, texts[1], first)):
+        if name and not text:
+            raise InputError(
+                f"{where}: {other} without {name}; give both, or neither for all of it"
+            )
+    start, end = (seconds(text, where) if text else None for text in texts)
+    if end is not None and end <= (start or 0.0):
+        raise InputError(f"{where}: the segment ends at {end:g} s, before it starts")
+    return start, end
+
+
+def seconds(text: str, where: str) -> float:
+    """Seconds of "12.5" or "1:02:03.5". Raises InputError."""
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = [-1.0]
+    total = sum(part * 60**k for k, part in enumerate(reversed(parts)))
+    if not all(0 <= part < float("inf") for part in parts) or len(parts) > 3:
+        raise InputError(f"{where}: {text!r} is no time; give seconds or hours:minutes:seconds")
+    return total
+
+
+def _bare_entry(row: Row, file: Path) -> Row:
+    """A line of a path and labels, as cells by column."""
+    number, cells = row
+    path, labels = cells["path"], [cell for key, cell in cells.items() if key != "path" and cell]
+    where = f"{file}, line {number}"
+    if len(labels) > 1 and not all(label.isdecimal() for label in labels):
+        raise InputError(
+            f"{where}: {len(labels) + 1} cells and no header; write one, as path,label,start,end"
+        )
+    if len(labels) == 2 and not ends_as_medium(path):
+        raise InputError(
+            f"{where}: {path} is no medium by its suffix; lists of folders of frames (folder, "
+            "frames, label) cannot be read, list the videos themselves"
+        )
+    one = labels[0] if len(labels) == 1 else ""
+    return number, {"path": path, "label": one, "labels": ";".join(labels) if not one else ""}
 
 
 def only_below(root: Path, names: Sequence[str], what: str) -> Path:
@@ -101,50 +197,12 @@ def only_below(root: Path, names: Sequence[str], what: str) -> Path:
     raise InputError(f"{root}: {what} are not there; expected the folder {names[0]}")
 
 
-def lines_of(file: Path) -> list[str]:
-    """The lines that are not empty. Raises InputError if the file cannot be read as text."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: the list cannot be read: {error}") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def table_of(file: Path, columns: Sequence[str], what: str) -> list[dict[str, str]]:
-    """The rows of a CSV list, columns in lower case.
-
-    Raises:
-        InputError: the file cannot be read, lacks one of these columns, or a cell of them is empty.
-    """
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, restval="")
-            reader.fieldnames = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-            rows = [
-                {k: (v or "").strip() for k, v in row.items() if k in columns} for row in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file}: the list of {what} cannot be read: {error}") from error
-    for number, row in enumerate(rows, 2):
-        missing = [name for name in columns if not row.get(name)]
-        if missing:
-            raise InputError(f"{file}, line {number}: no {missing[0]}; a list of {what} has it")
-    if not rows:
-        raise InputError(f"{file}: the list of {what} is empty")
-    return rows
-
-
-def inside(root: Path, file: Path) -> str:
-    """The path relative to the root, with forward slashes."""
-    return file.relative_to(root).as_posix()
-
-
 def check_present(root: Path, entries: Sequence[Entry], what: str) -> None:
     """Raises InputError if listed files are missing, or if a list leads out of the folder."""
     for entry in entries:
-        if ".." in Path(entry.name).parts or Path(entry.name).is_absolute():
-            raise InputError(f"{root}: a list of {what} leads out of the folder: {entry.name}")
-    missing = [entry.name for entry in entries if not (root / entry.name).is_file()]
+        if leaves_folder(entry.path):
+            raise InputError(f"{root}: a list of {what} leads out of the folder: {entry.path}")
+    missing = [entry.path for entry in entries if not (root / entry.path).is_file()]
     if missing:
         raise InputError(
             f"{root}: {len(missing)} of the {len(entries)} files that {what} lists are not there: "

@@ -2,45 +2,36 @@
 
 import difflib
 import logging
-import os
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
 from ..errors import InputError, some
 from ..modalities.decode.sandbox import Limits
 from ..modalities.media import Kind
-from .annotations import GROUPS, LABELS, Table, read_table
+from .annotations import SPLITS, Table, read_table
+from .class_list import classes_of, name_classes
+from .lookup import find_media, located, of_kind
 from .source import Entry, Files
+from .suffixes import ARCHIVES, SUFFIXES, kind_of
 
 TABLE = "groups.csv"
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
 _log = logging.getLogger(__name__)
 
 
 class Folder(Files):
     """Media files below a folder, sorted by path. Hidden files are left out.
 
-    Without a table the class is the first-level sub-folder if all media lie in sub-folders (more
-    than one), else the media are unlabelled. Where all media lie in top folders named train,
-    val or test (also training, valid, validation, dev, testing), those are the splits, and the
-    classes are the folders below. A table lists the media that belong: columns `path` (relative
-    to the folder), `class` or `label`, `source_group` or `group`, and `split` or `fold…`; empty
-    cells mean unlabelled, a group of its own, no split. `groups.csv` in the folder is taken as
-    the table by itself.
+    Without a table the class is the first-level sub-folder, if there is more than one; media that
+    lie beside the class folders have no class, and a line says so. Where the media lie in top
+    folders named train, val or test (also training, valid, validation, dev, testing), those are
+    the splits, and the classes are the folders below. A table is a list of the media that
+    belong, see `annotations.read_table`; empty cells mean unlabelled, a group of its own, no
+    split. `groups.csv` in the folder is taken as the table by itself.
 
     Args:
         path: a folder, or one media file.
-        table: a CSV file, looked for as given and then in the folder.
+        table: a list, looked for as given and then in the folder.
         kind: "video", "audio" or "image": which files to take, where there are several kinds.
         fold: the table's column that names the splits; otherwise "split", or the first column
             whose name starts with "fold".
@@ -67,33 +58,35 @@ class Folder(Files):
         _check_there(root)
         if root.is_file():
             root, media = root.parent, _single(root)
-            found_table = _table(root, table) if table else None
+            file = table_file(root, table) if table else None
         else:
-            found_table = _table(root, table)
+            file = table_file(root, table)
             media = _of_folder(root)
+        found_table = read_table(file, fold) if file else None
         if found_table is None and fold is not None:
             raise InputError(f"{root}: fold={fold!r} needs a table with that column")
-        if found_table is not None:
-            media = _listed(media, found_table, root)
-        names = _of_kind(media, kind, root)
         if found_table is None:
-            entries = from_folders(names, root)
+            entries, known = from_folders(list(media)), None
         else:
-            entries = from_table(names, found_table, fold)
-        classes = in_order({entry.label for entry in entries if entry.label})
-        super().__init__(root, entries, classes, isolated=isolated)
+            entries, known = from_table(media, found_table, root)
+        taken = set(of_kind({e.path: media[e.path] for e in entries}, kind, root))
+        entries = [entry for entry in entries if entry.path in taken]
+        if found_table is None:
+            _tell_unlabelled(entries, root)
+        super().__init__(root, entries, known or classes_of(entries), isolated=isolated)
 
 
-def _table(root: Path, table: str | Path | None) -> Table | None:
+def table_file(root: Path, table: str | Path | None) -> Path | None:
+    """The table that is meant, or that lies in the folder by itself. Raises InputError."""
     if table is None:
         file = root / TABLE
         if not file.is_file():
             return None
         _log.info("%s: taken as the table of labels, groups and folds", file)
-        return read_table(file)
+        return file
     for file in (Path(table), root / table):
         if file.is_file():
-            return read_table(file)
+            return file
     raise InputError(f"{table}: no such table, neither there nor in {root}")
 
 
@@ -135,124 +128,71 @@ def _of_folder(path: Path) -> dict[str, Kind]:
     raise InputError(f"{path}: no media in the folder, found files {counts}; {remedy}")
 
 
-def _listed(media: dict[str, Kind], table: Table, root: Path) -> dict[str, Kind]:
-    """The media that the table names."""
-    missing = [name for name in table.rows if name not in media]
-    absent = [name for name in missing if not (root / name).is_file()]
-    if absent:
-        raise InputError(f"{table.file}: {len(absent)} files are not in {root}: {some(absent)}")
-    if missing:
-        raise InputError(f"{table.file}: {len(missing)} files are no media: {some(missing)}")
-    left_out = [name for name in media if name not in table.rows]
-    if left_out:
+def from_folders(names: list[str]) -> list[Entry]:
+    """Classes and splits of files by the folders in which they lie; see `Folder`."""
+    parts = {name: tuple(name.split("/")) for name in names}
+    inner = {name: part for name, part in parts.items() if len(part) > 1}
+    splits = dict.fromkeys(names, "")
+    if _rule(inner, names) and all(part[0].lower() in SPLITS for part in inner.values()):
+        splits.update({name: SPLITS[part[0].lower()] for name, part in inner.items()})
+        parts.update({name: part[1:] for name, part in inner.items()})
+        inner = {name: parts[name] for name in inner if len(parts[name]) > 1}
+    folders = {part[0] for part in inner.values()}
+    labelled = len(folders) > 1 and _rule(inner, names)
+    return [
+        Entry(name, parts[name][0] if labelled and name in inner else "", "", splits[name])
+        for name in names
+    ]
+
+
+def _rule(inner: dict[str, tuple[str, ...]], names: list[str]) -> bool:
+    """Whether the files in folders are the rule and those beside them the exception."""
+    return 2 * len(inner) > len(names)
+
+
+def _tell_unlabelled(entries: list[Entry], root: Path) -> None:
+    """Says why files have no class, where their folders look as if they had."""
+    without = [entry.path for entry in entries if not entry.label]
+    folders = {path.split("/")[0] for path in without if "/" in path}
+    if without and len(without) < len(entries):
+        text = "%s: %d media lie beside the folders of classes and have no class: %s"
+        _log.warning(text, root, len(without), some(without))
+        return
+    if not without:
+        return
+    if len(folders) > 1 and not folders <= SPLITS.keys():
         _log.warning(
-            "%s: %d media are not in the table and left out: %s",
-            table.file,
-            len(left_out),
-            some(left_out),
+            "%s: unlabelled, as most media lie in no sub-folder; move them into folders of classes",
+            root,
         )
-    return {name: kind for name, kind in media.items() if name in table.rows}
-
-
-def _of_kind(media: dict[str, Kind], kind: Kind | None, root: Path) -> list[str]:
-    counts = Counter(media.values())
-    held = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    if kind is None and len(counts) > 1:
-        raise InputError(f"{root}: media of several kinds ({held}); choose one with --kind")
-    if kind is not None and kind not in counts:
-        raise InputError(f"{root}: no {kind} files; it holds {held}")
-    if len(counts) > 1:
-        _log.info("%s: of %s, only %s files are taken", root, held, kind)
-    return [name for name, found in media.items() if kind in (None, found)]
-
-
-def from_folders(names: list[str], root: Path) -> list[Entry]:
-    parts = [tuple(name.split("/")) for name in names]
-    splits = [""] * len(names)
-    if all(len(part) > 1 and part[0].lower() in SPLITS for part in parts):
-        splits = [SPLITS[part[0].lower()] for part in parts]
-        parts = [part[1:] for part in parts]
-    folders = {part[0] for part in parts if len(part) > 1}
-    labelled = len(folders) > 1 and all(len(part) > 1 for part in parts)
-    if len(folders) == 1 and not labelled:
+    elif len(folders) == 1:
         _log.info(
             "%s: all media of a sub-folder lie in %s; one class says nothing, so: unlabelled",
             root,
             *folders,
         )
-    return [
-        Entry(name, label=part[0] if labelled else "", split=split)
-        for name, part, split in zip(names, parts, splits, strict=True)
-    ]
 
 
-def from_table(names: list[str], table: Table, fold: str | None) -> list[Entry]:
-    label, group, split = table.first(LABELS), table.first(GROUPS), table.split_column(fold)
-    entries = []
-    for name in names:
-        row = {"": ""} | table.rows[name]
-        part = row[split or ""]
-        part = SPLITS.get(part.lower(), part)
-        entries.append(Entry(name, row[label or ""], row[group or ""], part))
-    return entries
+def from_table(
+    media: Mapping[str, str], table: Table, root: Path, absent: list[str] | None = None
+) -> tuple[list[Entry], tuple[str, ...] | None]:
+    """The media that a table names, by path, and their classes.
 
-
-def in_order(labels: set[str]) -> tuple[str, ...]:
-    """Names in alphabetical order; numbers in the order of their values."""
-    if all(label.isdecimal() for label in labels):
-        return tuple(sorted(labels, key=lambda label: (int(label), label)))
-    return tuple(sorted(labels))
-
-
-SUFFIXES: dict[Kind, frozenset[str]] = {
-    "video": frozenset(
-        """.3g2 .3gp .asf .avi .dv .f4v .flv .gif .h264 .ivf .m1v .m2ts .m2v .m4s .m4v .mkv .mov
-        .mp4 .mpeg .mpg .mts .mxf .ogv .rm .rmvb .ts .vob .webm .wmv""".split()
-    ),
-    "audio": frozenset(
-        """.aac .ac3 .adts .aif .aiff .amr .caf .flac .m4a .mka .mp2 .mp3 .oga .ogg .opus .wav
-        .wma""".split()
-    ),
-    "image": frozenset(".avif .bmp .jpeg .jpg .png .tif .tiff .webp".split()),
-}
-ARCHIVES = frozenset(".7z .bz2 .gz .rar .tar .tgz .xz .zip .zst".split())
-
-
-def kind_of(name: str) -> Kind | None:
-    """What a file holds, going by its suffix; None if that names no medium."""
-    suffix = os.path.splitext(name)[1].lower()
-    return next((kind for kind, known in SUFFIXES.items() if suffix in known), None)
-
-
-def find_media(root: Path) -> tuple[dict[str, Kind], Counter[str]]:
-    """Media below a folder, and what else is there.
-
-    Returns:
-        kinds by relative path with "/", in order of path, and a count of the other files by
-        suffix. Hidden files and folders are left out; links are followed, each folder once.
+    Args:
+        media: kinds by name.
+        table: the list.
+        root: the folder.
+        absent: takes the names of files that are not there; None: they are a mistake.
 
     Raises:
-        InputError: a folder cannot be listed.
+        InputError: the table names files that are not there, or no media.
     """
-    media: dict[str, Kind] = {}
-    others: Counter[str] = Counter()
-    seen = set()
-    for folder, folders, files in os.walk(root, followlinks=True, onerror=_stop):
-        real = os.path.realpath(folder)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        inside = Path(folder).relative_to(root)
-        for file in sorted(name for name in files if not name.startswith(".")):
-            kind = kind_of(file)
-            if kind:
-                media[(inside / file).as_posix()] = kind
-            else:
-                others[os.path.splitext(file)[1].lower()] += 1
-    return dict(sorted(media.items())), others
-
-
-def _stop(error: OSError):
-    raise InputError(f"{error.filename}: cannot be listed ({error.strerror})")
+    entries = [entry for entry in located(table, root, absent=absent) if entry.path in media]
+    listed = {entry.path for entry in entries}
+    left_out = [name for name in media if name not in listed]
+    if left_out:
+        count = len(left_out)
+        text = "%s: %d media are not in the table and left out: %s"
+        _log.warning(text, table.file, count, some(left_out))
+    entries, classes = name_classes(entries, table, root)
+    return sorted(entries, key=lambda e: (e.path, e.start or 0, e.end or 0)), classes

@@ -2,11 +2,14 @@
 
 import difflib
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..modalities.decode.sandbox import Limits
 from ..modalities.media import Kind
 from .folder import Folder, nearest
+from .lists import is_list, open_list
+from .lookup import check_kinds
 from .packs.format import NAME as MANIFEST
 from .packs.storage import is_url
 from .public.by_name import is_published, open_published
@@ -29,46 +32,60 @@ def open_source(
 
     Args:
         spec: "synthetic", "synthetic:train", "synthetic:test", or a path: a folder of media, an
-            index (.parquet), a folder of packs, also as a URL such as s3://bucket/packs; or
-            a published data set, see `open_published`. A folder that is itself called so is
-            written "./synthetic".
+            index (.parquet), a list (.csv, .tsv, .txt, .jsonl), also as LIST:FOLDER, a folder of
+            packs, also as a URL such as s3://bucket/packs; or a published data set, see
+            `open_published`. A folder that is itself called so is written "./synthetic".
         split: take only the examples of this split or fold.
-        kind, table, fold: of a folder; see `Folder`.
-        isolated: decode the files of a folder or an index in a child process, under these limits.
+        kind: of a folder, a list or an index: which media to take, where there are several kinds.
+        table: of a folder; see `Folder`.
+        fold: of a folder or a list: the column that names the splits.
+        isolated: decode the files in a child process, under these limits.
 
     Raises:
         InputError: no such source or split, or an option that the source does not take.
     """
-    source = _open(spec, kind, table, fold, isolated)
+    options = {"kind": kind, "table": table, "fold": fold, "isolated": isolated}
+    source = _open(spec, {name: value for name, value in options.items() if value is not None})
     return source if split is None else only_split(source, split, spec)
 
 
-def _open(
-    spec: str, kind: Kind | None, table: str | None, fold: str | None, isolated: Limits | None
-) -> Source:
-    given = [name for name, value in (("kind", kind), ("table", table), ("fold", fold)) if value]
-    if given and (spec in SYNTHETIC or is_published(spec)):
-        raise InputError(f"{spec}: {given[0]} applies to folders only; leave it out")
+def _open(spec: str, options: dict[str, Any]) -> Source:
+    if spec in SYNTHETIC:
+        _check(spec, options, "the synthetic world")
+        return Synthetic(SYNTHETIC[spec])  # pyright: ignore[reportArgumentType]
     if is_published(spec):
-        return open_published(spec, isolated)
-    if spec not in SYNTHETIC:
-        path = Path(spec).expanduser()
-        if is_url(spec) or (path / MANIFEST).is_file():
-            return _packs(spec if is_url(spec) else path)
-        if not path.exists():
-            raise InputError(_unknown(spec, path))
-        if path.suffix == ".parquet":
-            from .index.source import Index
+        _check(spec, options, "a published data set", "isolated")
+        return open_published(spec, **options)
+    path = Path(spec).expanduser()
+    if is_url(spec) or (path / MANIFEST).is_file():
+        _check(spec, options, "packs")
+        from .packs.source import Packs
 
-            return Index(path, isolated=isolated)
-        return Folder(path, table, kind=kind, fold=fold, isolated=isolated)
-    return Synthetic(SYNTHETIC[spec])  # pyright: ignore[reportArgumentType]
+        return Packs(spec if is_url(spec) else path)
+    if is_list(spec):
+        _check(spec, options, "a list", "kind", "fold", "isolated")
+        return open_list(spec, **options)
+    if not path.exists():
+        raise InputError(_unknown(spec, path))
+    if path.suffix == ".parquet":
+        _check(spec, options, "an index", "kind", "isolated")
+        return _index(path, options)
+    return Folder(path, **options)
 
 
-def _packs(path: str | Path) -> Source:
-    from .packs.source import Packs
+def _check(spec: str, options: dict[str, Any], what: str, *taken: str) -> None:
+    """Raises InputError for options that this kind of source does not take."""
+    if strange := [name for name in options if name not in taken]:
+        raise InputError(f"{spec}: {strange[0]} does not apply to {what}; leave it out")
 
-    return Packs(path)
+
+def _index(path: Path, options: dict[str, Any]) -> Source:
+    from .index.source import Index
+
+    index = Index(path, **options)
+    if "kind" not in options or not len(index):
+        check_kinds(Index(path).kinds(), options.get("kind"), path)
+    return index
 
 
 def _unknown(spec: str, path: Path) -> str:
@@ -80,10 +97,10 @@ def _unknown(spec: str, path: Path) -> str:
 
 def only_split(source: Source, split: str, spec: str = "data") -> Source:
     """The examples of one split or fold. Raises InputError, naming those that exist."""
-    chosen = [i for i in range(len(source)) if source.split(i) == split]
-    if chosen:
+    chosen = source.rows_of_split(split)
+    if len(chosen):
         return Subset(source, chosen)
-    known = sorted({source.split(i) for i in range(len(source))} - {""})
+    known = sorted(set(source.splits()) - {""})
     has = f"it has {', '.join(known)}" if known else "it names no splits"
     close = difflib.get_close_matches(split, known, 1)
     hint = f"; did you mean {close[0]}?" if close else ""

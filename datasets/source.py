@@ -1,13 +1,20 @@
 """Source: what exists and where. It interprets no pixels and knows no task."""
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from ..modalities.decode.sandbox import IsolatedReader, Limits
 from ..modalities.media import MediaInfo, Plan, Sample
+from .fingerprint import Columns, fingerprint
+from .paths import nfc
+from .segment import Segment
+
+_TOGETHER = 65_536  # rows whose texts are held at a time
 
 
 class Source(ABC):
@@ -37,8 +44,16 @@ class Source(ABC):
         """What the plan asks of example i. Raises MediaError; never returns another example."""
 
     def label(self, i: int) -> int:
-        """Number of the class, -1 if unlabelled."""
+        """Number of the class, -1 if unlabelled or of several classes (see `label_set`)."""
         return -1
+
+    def label_set(self, i: int) -> tuple[int, ...]:
+        """Numbers of all classes of example i, in the order of its list."""
+        return (self.label(i),) if self.label(i) >= 0 else ()
+
+    def caption(self, i: int) -> str:
+        """A sentence about example i, "" where there is none."""
+        return ""
 
     def group(self, i: int) -> str:
         """What example i was cut from; examples of one group never stand in two splits."""
@@ -48,52 +63,145 @@ class Source(ABC):
         """ "train", "val" or "test", the name of a fold, or "" where the source names none."""
         return ""
 
+    def labels(self) -> NDArray[np.int64]:
+        """`label` of every example, [N]."""
+        return np.fromiter(map(self.label, range(len(self))), np.int64, len(self))
+
+    def groups(self) -> NDArray[np.object_]:
+        """`group` of every example, [N] texts."""
+        return texts([self.group(i) for i in range(len(self))])
+
+    def splits(self) -> NDArray[np.object_]:
+        """`split` of every example, [N] texts."""
+        return texts([self.split(i) for i in range(len(self))])
+
+    def rows_of_split(self, split: str) -> NDArray[np.int64]:
+        """Numbers of the examples of one split, in order."""
+        return np.flatnonzero(self.splits() == split)
+
+    def columns(self, rows: NDArray[np.int64] | None = None) -> Iterator[Columns]:
+        """Names, labels, groups and splits of these examples (None: of all), batch by batch."""
+        every = range(len(self)) if rows is None else rows
+        for start in range(0, len(every), _TOGETHER):
+            part = [int(i) for i in every[start : start + _TOGETHER]]
+            labels = np.fromiter(map(self.label, part), np.int64, len(part))
+            yield Columns(
+                [self.name(i) for i in part],
+                labels,
+                [self.group(i) for i in part],
+                [self.split(i) for i in part],
+            )
+
     def fingerprint(self) -> str:
         """A hash of names, labels, groups and splits: the stamp of a result row."""
-        digest = hashlib.sha256()
-        for i in range(len(self)):
-            line = (self.name(i), self.label(i), self.group(i), self.split(i))
-            digest.update(repr(line).encode())
-        return digest.hexdigest()[:16]
+        return fingerprint(self.columns())
+
+
+def texts(values: Sequence[str]) -> NDArray[np.object_]:
+    """An array [N] of texts, which are not copied."""
+    out = np.empty(len(values), object)
+    out[:] = values
+    return out
+
+
+def balanced_weights(labels: ArrayLike) -> NDArray[np.float64]:
+    """How often to draw each example so that every class is drawn equally often.
+
+    Args:
+        labels: int [N], numbers of the classes, as `Source.labels` gives them.
+
+    Returns:
+        [N], of sum 1: 0 for the unlabelled (-1); of no labelled example, the same for all.
+    """
+    labels = np.asarray(labels)
+    known = labels >= 0
+    counts = np.bincount(labels[known]) if known.any() else np.ones(1)
+    shares = np.where(known, 1.0 / np.maximum(counts[np.where(known, labels, 0)], 1), 0.0)
+    shares = shares if known.any() else np.ones(len(labels))
+    return shares / max(shares.sum(), 1e-300)
 
 
 class Subset(Source):
     """Some examples of another source, in the order of the given numbers."""
 
-    def __init__(self, source: Source, indices: Sequence[int]):
-        self.source, self.indices = source, tuple(indices)
+    def __init__(self, source: Source, indices: Sequence[int] | NDArray[np.integer]):
+        self.source, self.indices = source, np.asarray(indices, np.int64)
         self.classes, self.title = source.classes, source.title
 
     def __len__(self) -> int:
         return len(self.indices)
 
+    def _at(self, i: int) -> int:
+        return int(self.indices[i])
+
     def name(self, i: int) -> str:
-        return self.source.name(self.indices[i])
+        return self.source.name(self._at(i))
 
     def info(self, i: int) -> MediaInfo:
-        return self.source.info(self.indices[i])
+        return self.source.info(self._at(i))
 
     def read(self, i: int, plan: Plan) -> Sample:
-        return self.source.read(self.indices[i], plan)
+        return self.source.read(self._at(i), plan)
 
     def label(self, i: int) -> int:
-        return self.source.label(self.indices[i])
+        return self.source.label(self._at(i))
+
+    def label_set(self, i: int) -> tuple[int, ...]:
+        return self.source.label_set(self._at(i))
+
+    def caption(self, i: int) -> str:
+        return self.source.caption(self._at(i))
 
     def group(self, i: int) -> str:
-        return self.source.group(self.indices[i])
+        return self.source.group(self._at(i))
 
     def split(self, i: int) -> str:
-        return self.source.split(self.indices[i])
+        return self.source.split(self._at(i))
+
+    def labels(self) -> NDArray[np.int64]:
+        return self.source.labels()[self.indices]
+
+    def groups(self) -> NDArray[np.object_]:
+        return self.source.groups()[self.indices]
+
+    def splits(self) -> NDArray[np.object_]:
+        return self.source.splits()[self.indices]
+
+    def columns(self, rows: NDArray[np.int64] | None = None) -> Iterator[Columns]:
+        return self.source.columns(self.indices if rows is None else self.indices[rows])
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file: its path below the folder, and label, group and split, "" where there is none."""
+    """One row of a list; "" or None where it says nothing.
 
-    name: str
+    Attributes:
+        path: of the file, below the folder.
+        label: the class.
+        group: what it was cut from.
+        split: part or fold.
+        start, end: seconds of the segment that is meant.
+        labels: the classes, where there are several.
+        caption: a sentence about it.
+    """
+
+    path: str
     label: str = ""
     group: str = ""
     split: str = ""
+    start: float | None = None
+    end: float | None = None
+    labels: tuple[str, ...] = ()
+    caption: str = ""
+
+    @property
+    def segment(self) -> Segment | None:
+        return segment_of(self.start, self.end)
+
+
+def segment_of(start: float | None, end: float | None) -> Segment | None:
+    """The segment that a row's cells mean, None if they are empty."""
+    return None if start is None and end is None else Segment(start or 0.0, end)
 
 
 class Files(Source):
@@ -120,19 +228,30 @@ class Files(Source):
         self.path, self._entries, self.classes = path, entries, tuple(classes)
         self._numbers = {name: number for number, name in enumerate(classes)}
         self.title = title or path.resolve().name
-        self._infos: dict[int, MediaInfo] = {}
+        self._infos: dict[str, MediaInfo] = {}
         self._reader = IsolatedReader(isolated) if isolated else None
 
     def __len__(self) -> int:
         return len(self._entries)
 
+    def entry(self, i: int) -> Entry:
+        """The row of the list."""
+        return self._entries[i]
+
     def name(self, i: int) -> str:
-        return self._entries[i].name
+        entry = self._entries[i]
+        name = nfc(entry.path)
+        return name + entry.segment.fragment if entry.segment else name
 
     def info(self, i: int) -> MediaInfo:
-        if i not in self._infos:
-            self._infos[i] = self._probe(str(self.path / self.name(i)))
-        return self._infos[i]
+        entry = self._entries[i]
+        whole = self._whole(entry.path)
+        return entry.segment.info(whole) if entry.segment else whole
+
+    def _whole(self, name: str) -> MediaInfo:
+        if name not in self._infos:
+            self._infos[name] = self._probe(str(self.path / name))
+        return self._infos[name]
 
     def _probe(self, path: str) -> MediaInfo:
         if self._reader:
@@ -142,19 +261,35 @@ class Files(Source):
         return probe(path)
 
     def read(self, i: int, plan: Plan) -> Sample:
-        path = str(self.path / self.name(i))
+        entry = self._entries[i]
+        if entry.segment:
+            return entry.segment.read(self.info(i), plan, lambda p: self._read(entry.path, p))
+        return self._read(entry.path, plan)
+
+    def _read(self, name: str, plan: Plan) -> Sample:
+        path = str(self.path / name)
         if self._reader:
             return self._reader.read(path, plan)
         from ..modalities.decode.reader import read
 
-        return read(path, plan, info=self._infos.get(i))
+        return read(path, plan, info=self._infos.get(name))
 
     def label(self, i: int) -> int:
-        return self._numbers.get(self._entries[i].label, -1)
+        entry = self._entries[i]
+        return -1 if len(entry.labels) > 1 else self._numbers.get(entry.label, -1)
+
+    def label_set(self, i: int) -> tuple[int, ...]:
+        entry = self._entries[i]
+        names = entry.labels or ((entry.label,) if entry.label else ())
+        return tuple(self._numbers[name] for name in names if name in self._numbers)
+
+    def caption(self, i: int) -> str:
+        return self._entries[i].caption
 
     def group(self, i: int) -> str:
-        """The entry's group, else the example itself."""
-        return self._entries[i].group or self.name(i)
+        """The entry's group, else the file: its segments belong together."""
+        entry = self._entries[i]
+        return entry.group or nfc(entry.path)
 
     def split(self, i: int) -> str:
         return self._entries[i].split

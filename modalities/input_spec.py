@@ -20,7 +20,7 @@ class InputSpec:
         modality: of the encoder that will look at it.
         size: pixels, side of the square picture (0 for sound).
         frames: frames per clip (1 for pictures, 0 for sound).
-        step: seconds between the frames of a clip.
+        frame_interval: seconds between the frames of a clip.
         seconds: length of a stretch of sound.
         rate: Hz of the sound.
 
@@ -31,7 +31,7 @@ class InputSpec:
     modality: Modality
     size: int = 0
     frames: int = 0
-    step: float = 0.0
+    frame_interval: float = 0.0
     seconds: float = 0.0
     rate: int = 0
 
@@ -45,7 +45,11 @@ class InputSpec:
     @property
     def span(self) -> float:
         """Seconds from the first instant to the last one looked at."""
-        return self.seconds if self.modality == "audio" else self.step * max(self.frames - 1, 0)
+        return (
+            self.seconds
+            if self.modality == "audio"
+            else self.frame_interval * max(self.frames - 1, 0)
+        )
 
     def starts(self, info: MediaInfo, count: int) -> tuple[float, ...]:
         """`count` start times in seconds, evenly spread over the medium (the middle for one)."""
@@ -55,26 +59,26 @@ class InputSpec:
         return tuple(room * k / (count - 1) for k in range(count))
 
     def plan(self, start: float, short_side: int | None = None) -> Plan:
-        """Reads this view from `start` seconds on; short media are held at their end."""
+        """Reads this input from `start` seconds on; short media are held at their end."""
         if self.modality == "audio":
             return Plan(audio=(AudioSpan(start, self.seconds, self.rate),), past_end="repeat")
-        times = tuple(start + self.step * k for k in range(self.frames))
+        times = tuple(start + self.frame_interval * k for k in range(self.frames))
         return Plan(times=times, short_side=short_side or self.size, past_end="repeat")
 
 
-def encoder_input(view: InputSpec, sample: Sample) -> Tensor:
-    """The tensor an encoder of this view takes, without its batch axis, frames as they are.
+def encoder_input(spec: InputSpec, sample: Sample) -> Tensor:
+    """The tensor an encoder of this spec takes, without its batch axis, frames as they are.
 
     Returns:
-        uint8 [3, H, W] for image views of one frame, uint8 [3, T, H, W] for other pictures,
+        uint8 [3, H, W] for images of one frame, uint8 [3, T, H, W] for other pictures,
         float32 [1, N] mono for sound.
     """
-    if view.modality == "audio":
+    if spec.modality == "audio":
         assert sample.audio is not None
         return sample.audio.mean(0, keepdim=True)
     assert sample.frames is not None
     clip = sample.frames.transpose(0, 1)
-    return clip[:, 0] if view.modality == "image" and view.frames == 1 else clip
+    return clip[:, 0] if spec.modality == "image" and spec.frames == 1 else clip
 
 
 def as_float(x: Tensor) -> Tensor:

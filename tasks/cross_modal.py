@@ -1,249 +1,150 @@
 """Which sound goes with which clip? Choose among all of the batch, both ways."""
 
-import torch
+from collections.abc import Callable
+from functools import partial
+
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from ..encoders.encoder import Encoder
-from ..errors import InputError
-from ..modalities.input_spec import InputSpec
-from ..modalities.media import AudioSpan, MediaInfo, Plan, Sample
+from ..modalities.media import MediaInfo, Plan, Sample
 from ..modalities.rng import uniform
-from ..modalities.transforms.colour import apply_colour, draw_colour
-from .parts.audio_input import (
-    audible_with_picture,
-    change_sound,
-    loudness,
-    need_length,
-    of_view,
-    room_tone,
-    silent,
-    sound_changes,
-    sound_view,
-    stacked,
-)
-from .parts.clip_input import (
-    canvas,
-    check_crop,
-    clip_times,
-    clip_view,
-    cut,
-    draw_view,
-    embed,
-    square,
-)
-from .parts.guards import file_marks
+from .parts.across import rejected
+from .parts.audio_input import AudioInput, audible_with_picture, need_length
+from .parts.check import check_least, check_positive
+from .parts.clip_input import ClipInput
 from .parts.heads import projector
-from .parts.losses import info_nce, nt_xent
-from .parts.pictures import film, spectrogram
-from .task import Audit, Batch, Guard, Picture, Step, Task
+from .parts.losses import cosines, info_nce, nt_xent
+from .parts.pairing import PairingTask, plan_pairs
+from .parts.pictures import rank_text, spectrogram, strip
+from .parts.sound_changes import SoundChanges, SoundGuards
+from .parts.sound_cues import marks_of_a_file, of_both_sides, tint
+from .parts.transforms import Colour, Crop, of_view, stacked
+from .task import Batch, Picture, Step, Traits
 
 
-class CrossModal(Task):
+class CrossModal(PairingTask):
     """Cross-modal instance discrimination (AVID: Morgado et al. 2021, arXiv:2004.12943).
 
     A clip and the sound around it, each projected to a common space, have to find each other
-    among all sounds and all clips of the batch. The negatives are those of the batch, as in MMV
-    (Alayrac et al. 2020, arXiv:2006.16228), not of a memory as in AVID. Terms within a modality,
-    without which AVID did better, are options: two views of the same clip, or of the same sound,
-    then have to find each other as well.
+    among all sounds and all clips of the batch, and of all processes' batches. The negatives are
+    those of the batch, as in MMV (Alayrac et al. 2020, arXiv:2006.16228), not of a memory as in
+    AVID. Terms within a modality, without which AVID did better, are options: two views of the
+    same clip, or of the same sound, then have to find each other as well.
 
     Args:
-        encoder: image or video encoder that is pretrained.
-        audio_encoder: audio encoder that is pretrained with it.
-        size: pixels, side of the square picture.
-        frames: frames per clip; None: 1 for an image encoder, 8 for a video encoder.
-        step: seconds between the frames of a clip.
-        seconds: length of the sound, inside which the clip lies.
+        video: what is pretrained on pictures or clips.
+        audio: what is pretrained on sound; its length is that inside which the clip lies.
         temperature: of all terms; AVID and MMV take 0.07.
-        scale: least and greatest share of the area that the random crop keeps.
-        flip: mirror left and right half of the time.
-        colour: change brightness, contrast and saturation by up to 0.4 and hue by up to 0.1.
-        masks: stretches of time, and bands of frequency, that are silenced in the sound.
-        mask: greatest share of the length, and of the mel scale, of each.
-        within_picture: weight of the term between two views of a clip; the cross-modal one
-            has 1.
-        within_sound: weight of the term between two views of a sound.
+        crop: of each view of a clip.
+        colour: of each view of a clip.
+        changes: of each view of a sound.
+        within_video: weight of the term between two views of a clip; the cross-modal one has 1.
+        within_audio: weight of the term between two views of a sound.
         outputs: length of the projected vectors.
-        level: give each sound a loudness of its own.
-        equalise: change the colouring of each sound by up to 12 decibels.
-
-    Raises:
-        InputError: an encoder that does not hear, a clip longer than the sound, or options
-            outside their range.
+        guards: against shortcuts.
     """
 
     def __init__(
         self,
-        encoder: Encoder,
-        audio_encoder: Encoder,
+        video: ClipInput,
+        audio: AudioInput,
         *,
-        size: int = 112,
-        frames: int | None = None,
-        step: float = 0.1,
-        seconds: float = 1.0,
         temperature: float = 0.07,
-        scale: tuple[float, float] = (0.3, 1.0),
-        flip: bool = True,
-        colour: bool = True,
-        masks: int = 1,
-        mask: float = 0.1,
-        within_picture: float = 0.0,
-        within_sound: float = 0.0,
+        crop: Crop = Crop(scale=(0.3, 1.0)),
+        colour: Colour = Colour(0.4, 0.4, 0.4, 0.1),
+        changes: SoundChanges = SoundChanges(masks=1, mask=0.1),
+        within_video: float = 0.0,
+        within_audio: float = 0.0,
         outputs: int = 128,
-        level: bool = True,
-        equalise: bool = True,
+        guards: SoundGuards = SoundGuards(),
     ):
-        super().__init__()
-        if not temperature > 0:
-            raise InputError(f"temperature must be above 0, got {temperature:g}")
-        if min(within_picture, within_sound) < 0:
-            raise InputError("within_picture and within_sound are weights of 0 and more")
-        check_crop(scale)
-        self.view = clip_view(encoder, size, frames, step)
-        self.sound = sound_view(audio_encoder, seconds)
-        if not self.view.span < seconds:
-            raise InputError(
-                f"a clip of {self.view.span:g} s does not fit into {seconds:g} s of sound: lower "
-                "frames or step, or raise seconds"
-            )
-        self.temperature, self.scale, self.flip, self.colour = temperature, scale, flip, colour
-        self.draw = sound_changes(masks=masks, mask=mask, level=level, equalise=equalise)
-        self.within_picture, self.within_sound = within_picture, within_sound
-        self.encoder, self.audio_encoder = encoder, audio_encoder
-        self.projectors = nn.ModuleDict(
-            {
-                "picture": projector(encoder.dim, outputs),
-                "sound": projector(audio_encoder.dim, outputs),
-            }
+        super().__init__(video, audio, crop=crop, colour=colour, guards=guards)
+        check_positive(temperature=temperature)
+        check_least(0, within_video=within_video, within_audio=within_audio)
+        self.temperature, self.changes = temperature, changes
+        self.within_video, self.within_audio = within_video, within_audio
+        self.video_projector = projector(video.dim, outputs)
+        self.audio_projector = projector(audio.dim, outputs)
+        self.guards = guards.records(
+            partial(of_both_sides, tint),
+            loudness="loudness of the recording beside a kind of picture",
+            equalise="microphone, room and codec, which go with a camera and a data set",
+            silence="silence beside a kind of picture",
         )
-        tone = "microphone, room and codec, which go with a camera and a data set"
-        self.guards = (
-            Guard("level", "loudness of the recording", level, heard_loudness),
-            Guard("equalise", tone, equalise, heard_room_tone),
-        )
-        self.audits = (
-            Audit(
-                "file",
-                "codec, resolution and data set, of which picture and sound of a file bear marks",
-                "take one data set at a time, or AudioVisual(hard=True) or Synchrony, whose "
-                "negatives are of the same video",
-                shared_marks,
-            ),
-        )
-
-    @property
-    def encoders(self) -> dict[str, Encoder]:
-        return {self.view.modality: self.encoder, "audio": self.audio_encoder}
-
-    @property
-    def views(self) -> dict[str, InputSpec]:
-        return {self.view.modality: self.view, "audio": self.sound}
+        self.audits = (marks_of_a_file(of_both_sides),)
+        self.traits = Traits(within_process=changes.mix > 0)
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
         first, last = audible_with_picture(info)
-        seconds = self.sound.seconds
+        seconds = self.audio.seconds
         need_length(info, last - first, seconds, "lower seconds")
-        heard = uniform(rng, first, last - seconds)
-        seen = uniform(rng, heard, heard + seconds - self.view.span)
-        return Plan(
-            times=clip_times(self.view, seen),
-            audio=(AudioSpan(heard, seconds, self.sound.rate),),
-            short_side=canvas(self.view.size),
-            past_end="repeat",
-        )
+        sound = uniform(rng, first, last - seconds)
+        clip = uniform(rng, sound, sound + seconds - self.video.span)
+        return plan_pairs(self.video, self.audio, [clip], [sound])
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.audio is not None
-        pictures = [self._draw_picture(rng) for _ in range(2 if self.within_picture else 1)]
-        sounds = [self.draw(rng) for _ in range(2 if self.within_sound else 1)]
+        clips, sounds = 2 if self.within_video else 1, 2 if self.within_audio else 1
+        looks = [{**self.colour.draw(rng), **self.crop.draw(rng)} for _ in range(clips)]
+        changes = [self.changes.draw(rng, self.sound_guards) for _ in range(sounds)]
         return {
-            "frames": square(sample, canvas(self.view.size), rng),
-            "audio": sample.audio.mean(0, keepdim=True),
-            **stacked(pictures),
-            **stacked(sounds),
+            "clip": self.video.clips(sample, rng)[0],
+            "audio": self.audio.sounds(sample)[0],
+            **stacked(looks),
+            **stacked(changes),
         }
-
-    def _draw_picture(self, rng: Generator) -> Batch:
-        s = 0.4 if self.colour else 0.0
-        jitter = draw_colour(rng, brightness=s, contrast=s, saturation=s, hue=s / 4)
-        return {**draw_view(rng, self.scale, self.flip), "colour": jitter}
 
     def augment(self, batch: Batch) -> Batch:
+        raw = batch["audio"]
+        views = raw[:, None].expand(-1, 2 if self.within_audio else 1, -1, -1)
+        sounds = self.changes.apply(views, batch, self.audio.rate)
         made = {
-            "inputs": self._picture(batch, 0),
-            "audio": self._sound(batch, 0),
-            "silent": silent(batch["audio"]),
+            "inputs": self._clip(batch, 0),
+            "audio": sounds[:, 0],
+            "weight": self.sound_guards.audible(raw).float(),
         }
-        if self.within_picture:
-            made["inputs_again"] = self._picture(batch, 1)
-        if self.within_sound:
-            made["audio_again"] = self._sound(batch, 1)
+        if self.within_video:
+            made["inputs_again"] = self._clip(batch, 1)
+        if self.within_audio:
+            made["audio_again"] = sounds[:, 1]
         return made
 
-    def _picture(self, batch: Batch, k: int) -> Tensor:
+    def _clip(self, batch: Batch, k: int) -> Tensor:
         drawn = of_view(batch, k, ("box", "flip", "colour"))
-        return apply_colour(cut(batch["frames"], drawn, self.view.size), drawn["colour"])
-
-    def _sound(self, batch: Batch, k: int) -> Tensor:
-        return change_sound(batch["audio"], of_view(batch, k), self.sound.rate)
+        return self.colour.apply(self.crop.apply(batch["clip"], drawn, self.video.size), drawn)
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
-        seen, heard = self.see(batch["inputs"]), self.hear(batch["audio"])
-        loss, found = info_nce(seen, heard, self.temperature)
-        metrics = {"accuracy": found, "silent": batch["silent"].float().mean()}
-        if self.within_picture:
-            again = self.see(batch["inputs_again"])
-            term, metrics["picture_accuracy"] = nt_xent(seen, again, self.temperature)
-            loss = loss + self.within_picture * term
-        if self.within_sound:
-            again = self.hear(batch["audio_again"])
-            term, metrics["sound_accuracy"] = nt_xent(heard, again, self.temperature)
-            loss = loss + self.within_sound * term
-        return Step(loss, metrics, lambda: _pictures(batch, seen, heard, self.sound.rate))
+        clips, sounds = self.encode_video(batch["inputs"]), self.encode_audio(batch["audio"])
+        weight, temperature = batch["weight"], self.temperature
+        loss, found = info_nce(clips, sounds, temperature, weight)
+        metrics = {"accuracy": found, "rejected": rejected(weight)}
+        if self.within_video:
+            again = self.encode_video(batch["inputs_again"])
+            term, metrics["video_accuracy"] = nt_xent(clips, again, temperature, weight)
+            loss = loss + self.within_video * term
+        if self.within_audio:
+            again = self.encode_audio(batch["audio_again"])
+            term, metrics["audio_accuracy"] = nt_xent(sounds, again, temperature, weight)
+            loss = loss + self.within_audio * term
+        return Step(loss, metrics, _pictures(batch, cosines(clips, sounds), self.audio.rate))
 
-    def see(self, clips: Tensor) -> Tensor:
-        return self.projectors["picture"](embed(self.encoder, clips))
+    def encode_video(self, clips: Tensor) -> Tensor:
+        return self.video_projector(self.video.encode(clips))
 
-    def hear(self, sounds: Tensor) -> Tensor:
-        return self.projectors["sound"](self.audio_encoder(sounds))
+    def encode_audio(self, sounds: Tensor) -> Tensor:
+        return self.audio_projector(self.audio.encode(sounds))
 
-    def agree(self, seen: Tensor, heard: Tensor) -> Tensor:
-        return F.cosine_similarity(seen, heard)
-
-
-def heard_loudness(batch: Batch) -> Tensor:
-    """Of each sound: [B, 1]."""
-    return loudness(batch["audio"])
+    def score(self, clips: Tensor, sounds: Tensor) -> Tensor:
+        return F.cosine_similarity(clips, sounds)
 
 
-def heard_room_tone(batch: Batch) -> Tensor:
-    """Of each sound: [B, 8]."""
-    return room_tone(batch["audio"])
+def _pictures(batch: Batch, likeness: Tensor, rate: int) -> Callable[[], list[Picture]]:
+    """Shows up to four clips, the sound of each, and the one that [B, B] takes for it."""
+    captions = ["the clip", "its sound (pitch upwards)", "the sound that seems nearest"]
 
+    def picture(i: int) -> Picture:
+        sounds = [batch["audio"][k] for k in (i, int(likeness[i].argmax()))]
+        images = [strip(batch["inputs"][i]), *(spectrogram(sound, rate) for sound in sounds)]
+        rank = rank_text(likeness, i)
+        return Picture(images, captions, "the first sound belongs to the clip", rank)
 
-def shared_marks(batch: Batch) -> Tensor:
-    """Marks of the file in both sides of B pairs that belong together, and of B that do not:
-    [2B, 9]."""
-    own = torch.arange(len(batch["inputs"]), device=batch["inputs"].device)
-    picture, sound = own.repeat(2), torch.cat([own, own.roll(-1)])
-    return file_marks(batch["inputs"], batch["audio"], picture, sound)
-
-
-def _pictures(batch: Batch, seen: Tensor, heard: Tensor, rate: int) -> list[Picture]:
-    a, b = (F.normalize(x.detach(), dim=1) for x in (seen, heard))
-    likeness = a @ b.T
-    return [
-        Picture(
-            images=[
-                film(batch["inputs"][i]),
-                spectrogram(batch["audio"][i], rate),
-                spectrogram(batch["audio"][int(likeness[i].argmax())], rate),
-            ],
-            captions=["seen", "heard with it (pitch upwards)", "the sound that seems nearest"],
-            answer="the first sound belongs to the clip",
-            prediction=f"it ranks {1 + int((likeness[i] > likeness[i, i]).sum())} "
-            f"of {len(likeness)}",
-        )
-        for i in range(min(len(likeness), 4))
-    ]
+    return lambda: [picture(i) for i in range(min(len(likeness), 4))]

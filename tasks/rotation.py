@@ -1,29 +1,35 @@
 """Which way is up? Tell by how many right angles a picture or clip was turned."""
 
+from dataclasses import dataclass, replace
+
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ..encoders.encoder import Encoder
 from ..modalities.image import resize
-from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaInfo, Plan, Sample
-from .parts.classify import accuracy
-from .parts.clip_input import (
-    canvas,
-    check_crop,
-    clip_view,
-    cut,
-    draw_view,
-    embed,
-    plan_clip,
-    square,
-)
+from .parts.classify import classify
+from .parts.clip_input import ClipInput
 from .parts.heads import classifier
-from .parts.pictures import best, film_strip
-from .task import Batch, Guard, Picture, Step, Task
+from .parts.letterbox import without_letterbox
+from .parts.pictures import timed_strip
+from .parts.transforms import Crop
+from .task import Batch, Guard, Step, Task
 
-NAMES = ("0°", "90°", "180°", "270°")
+NAMES = tuple(f"turned by {angle}° counter-clockwise" for angle in (0, 90, 180, 270))
+
+
+@dataclass(frozen=True)
+class RotationGuards:
+    """Counter-measures against telling the axis, if not the direction, of upright.
+
+    Args:
+        square_crop: cut frames to a square before turning; otherwise they are squashed to one,
+            and the direction of squashing gives the answer away.
+        letterbox: cut away bars along the borders.
+    """
+
+    square_crop: bool = True
+    letterbox: bool = True
 
 
 class Rotation(Task):
@@ -35,70 +41,60 @@ class Rotation(Task):
     al. 2018, arXiv:1811.11387).
 
     Args:
-        encoder: image or video encoder that is pretrained.
-        size: pixels, side of the square input.
-        frames: frames per clip; None: 1 for an image encoder, 8 for a video encoder.
-        step: seconds between the frames of a clip.
-        scale: least and greatest share of the area that the random crop keeps.
-        flip: mirror left and right half of the time.
+        video: what is pretrained, on pictures or clips.
+        crop: one for all frames and rotations.
         hidden: width of a hidden layer in the head, 0 for the paper's linear one.
-        square_crop: cut frames to a square before turning; otherwise they are squashed to one,
-            and the direction of squashing gives the answer away.
+        guards: against shortcuts; the square crop is the paper's.
     """
 
     def __init__(
         self,
-        encoder: Encoder,
+        video: ClipInput,
         *,
-        size: int = 112,
-        frames: int | None = None,
-        step: float = 0.1,
-        scale: tuple[float, float] = (0.35, 1.0),
-        flip: bool = True,
+        crop: Crop = Crop(scale=(0.35, 1.0)),
         hidden: int = 0,
-        square_crop: bool = True,
+        guards: RotationGuards = RotationGuards(),
     ):
-        super().__init__()
-        check_crop(scale)
-        self.view = clip_view(encoder, size, frames, step)
-        self.scale, self.flip, self.square_crop = scale, flip, square_crop
-        self.encoder = encoder
-        self.head = classifier(encoder.dim, 4, hidden)
-        cue = "squashing: detail is finer along one axis of a frame that was no square"
-        self.guards = (Guard("square_crop", cue, square_crop, detail_by_axis),)
-
-    @property
-    def encoders(self) -> dict[str, Encoder]:
-        return {self.view.modality: self.encoder}
-
-    @property
-    def views(self) -> dict[str, InputSpec]:
-        return {self.view.modality: self.view}
+        super().__init__(video=video)
+        self.video, self.crop, self.rotation_guards = video, crop, guards
+        self.head = classifier(video.dim, 4, hidden)
+        squashing = "squashing: detail is finer along one axis of a frame that was no square"
+        bars = "black bars, which lie along the longer side of the screen"
+        self.guards = (
+            Guard("square_crop", squashing, guards.square_crop, detail_by_axis),
+            Guard("letterbox", bars, guards.letterbox, borders),
+        )
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        return plan_clip(self.view, info, rng)
+        return self.video.plan(self.video.random_start(info, rng))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        side = canvas(self.view.size)
-        if self.square_crop:
-            frames = square(sample, side, rng)
+        assert sample.frames is not None
+        frames = sample.frames
+        if self.rotation_guards.letterbox:
+            frames = without_letterbox(frames)
+        if self.rotation_guards.square_crop:
+            frames = self.video.squares(replace(sample, frames=frames), rng)
         else:
-            assert sample.frames is not None
-            frames = resize(sample.frames, (side, side)).transpose(0, 1).contiguous()
-        return {"frames": frames, **draw_view(rng, self.scale, self.flip)}
+            frames = resize(frames, (self.video.resize_side,) * 2)
+        return {"frames": self.video.split(frames)[0], **self.crop.draw(rng)}
 
     def augment(self, batch: Batch) -> Batch:
-        crop = cut(batch["frames"], batch, self.view.size)
-        turned = torch.stack([crop.rot90(k, (-2, -1)) for k in range(4)], 1)
-        target = torch.arange(4, device=crop.device).repeat(len(crop))
+        x = self.crop.apply(batch["frames"], batch, self.video.size)
+        turned = torch.stack([x.rot90(k, (-2, -1)) for k in range(4)], 1)
+        target = torch.arange(4, device=x.device).repeat(len(x))
         return {"inputs": turned.flatten(0, 1), "target": target}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
-        inputs, target = batch["inputs"], batch["target"]
-        logits = self.head(embed(self.encoder, inputs))
-        metrics = {"accuracy": accuracy(logits, target)}
-        loss = F.cross_entropy(logits, target)
-        return Step(loss, metrics, lambda: _pictures(inputs, target, logits, self.view.step))
+        inputs, interval = batch["inputs"], self.video.spec.frame_interval
+
+        def row(i: int) -> tuple[list[Tensor], list[str]]:
+            images, captions = timed_strip(inputs[i], interval * torch.arange(inputs.shape[2]))
+            return images, [f"+{c}" for c in captions] if len(images) > 1 else ["Which way is up?"]
+
+        logits = self.head(self.video.encode(inputs))
+        # One rotation each of the first four media, so that all four answers are seen.
+        return classify(logits, batch, NAMES, row, rows=range(0, min(len(logits), 20), 5))
 
 
 def detail_by_axis(batch: Batch) -> Tensor:
@@ -108,12 +104,8 @@ def detail_by_axis(batch: Batch) -> Tensor:
     return torch.stack([s.square().mean((-2, -1)).clamp_min(1e-8).log() for s in steps], 1)
 
 
-def _pictures(inputs: Tensor, target: Tensor, logits: Tensor, step: float) -> list[Picture]:
-    # One rotation each of the first four media, so that all four answers are seen.
-    chosen, made = [i for i in range(0, 20, 5) if i < len(target)], []
-    for i in chosen:
-        images, captions = film_strip(inputs[i], step * torch.arange(inputs.shape[2]))
-        captions = [f"+{c}" for c in captions] if len(images) > 1 else ["Which way is up?"]
-        answer = f"turned by {NAMES[int(target[i])]} counter-clockwise"
-        made.append(Picture(images, captions, answer, best(logits[i], NAMES)))
-    return made
+def borders(batch: Batch) -> Tensor:
+    """Mean and deviation of the outermost two pixels of the four sides: [4B, 8]."""
+    grey = batch["inputs"].mean((1, 2))
+    sides = [grey[:, :2], grey[:, -2:], grey[..., :2], grey[..., -2:]]
+    return torch.cat([torch.stack([s.mean((1, 2)), s.std((1, 2))], 1) for s in sides], 1)

@@ -1,123 +1,86 @@
 """The supervised control: what labels would have given with the same budget."""
 
-import torch.nn.functional as F
-from torch import Generator, Tensor
+import torch
+from torch import Generator
 
-from ..encoders.encoder import Encoder
 from ..errors import InputError
-from ..modalities.input_spec import InputSpec, encoder_input
 from ..modalities.media import MediaInfo, Plan, Sample
-from ..modalities.rng import uniform
 from ..modalities.transforms.image import apply_gain, draw_gain
-from .parts.audio_input import audible, sound_view
-from .parts.classify import accuracy
-from .parts.clip_input import (
-    canvas,
-    check_crop,
-    clip_view,
-    cut,
-    draw_view,
-    embed,
-    plan_clip,
-    square,
-)
+from .parts.audio_input import AudioInput
+from .parts.classify import classify
+from .parts.clip_input import ClipInput
 from .parts.heads import classifier
-from .parts.pictures import best, film, spectrogram
-from .task import Batch, Picture, Step, Task
+from .parts.pictures import spectrogram, strip
+from .parts.transforms import Crop
+from .task import Batch, Step, Task
 
 
 class Supervised(Task):
     """Classification by label: no pretext task, but the control beside them in every comparison.
 
     Random crops and mirroring of pictures as in He et al. 2015, arXiv:1512.03385, section 3.4;
-    random stretches of sound at a random gain. Sound that is shorter than a stretch is followed
+    random segments of sound at a random gain. Sound that is shorter than a segment is followed
     by silence, as in evaluation.
 
     Args:
-        encoder: image, video or audio encoder that is trained.
+        input: what is trained: pictures, clips or sound.
         classes: number of labels.
-        size: pixels, side of the square input.
-        frames: frames per clip; None: 1 for an image encoder, 8 for a video encoder.
-        step: seconds between the frames of a clip.
-        scale: least and greatest share of the area that the random crop keeps.
-        flip: mirror left and right half of the time; turn it off where a class is a direction.
-        seconds: length of a stretch of sound.
-        gain: greatest share by which its loudness changes.
+        crop: of pictures; turn its flip off where a class is a direction.
+        gain: greatest share by which the loudness of sound changes.
         hidden: width of a hidden layer in the head, 0 for a linear one.
     """
 
     def __init__(
         self,
-        encoder: Encoder,
+        input: ClipInput | AudioInput,
         classes: int,
         *,
-        size: int = 112,
-        frames: int | None = None,
-        step: float = 0.1,
-        scale: tuple[float, float] = (0.35, 1.0),
-        flip: bool = True,
-        seconds: float = 1.0,
+        crop: Crop = Crop(scale=(0.35, 1.0)),
         gain: float = 0.5,
         hidden: int = 0,
     ):
-        super().__init__()
+        super().__init__(input=input)
         if classes < 2:
             raise InputError(f"classification needs at least 2 classes, got {classes}")
         if not 0 <= gain < 1:
             raise InputError(f"gain is a share from 0 to less than 1, got {gain:g}")
-        check_crop(scale)
-        hears = encoder.modality == "audio"
-        self.view = (
-            sound_view(encoder, seconds) if hears else clip_view(encoder, size, frames, step)
-        )
-        self.classes, self.scale, self.flip, self.gain = classes, scale, flip, gain
-        self.encoder = encoder
-        self.head = classifier(encoder.dim, classes, hidden)
-
-    @property
-    def encoders(self) -> dict[str, Encoder]:
-        return {self.view.modality: self.encoder}
-
-    @property
-    def views(self) -> dict[str, InputSpec]:
-        return {self.view.modality: self.view}
+        self.input, self.crop, self.gain = input, crop, gain
+        self.classes = tuple(f"class {k}" for k in range(classes))
+        self.head = classifier(input.dim, classes, hidden)
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        if self.view.modality != "audio":
-            return plan_clip(self.view, info, rng)
-        first, last = audible(info)
-        return self.view.plan(uniform(rng, first, max(last - self.view.seconds, first)))
+        return self.input.plan(self.input.random_start(info, rng))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        if self.view.modality == "audio":
-            return {"audio": encoder_input(self.view, sample), "gain": draw_gain(rng, self.gain)}
-        frames = square(sample, canvas(self.view.size), rng)
-        return {"frames": frames, **draw_view(rng, self.scale, self.flip)}
+        if isinstance(self.input, AudioInput):
+            return {"audio": self.input.sounds(sample)[0], "gain": draw_gain(rng, self.gain)}
+        return {"frames": self.input.clips(sample, rng)[0], **self.crop.draw(rng)}
 
     def augment(self, batch: Batch) -> Batch:
-        if self.view.modality == "audio":
+        if isinstance(self.input, AudioInput):
             inputs = apply_gain(batch["audio"], batch["gain"])
         else:
-            inputs = cut(batch["frames"], batch, self.view.size)
-        return {"inputs": inputs, "label": batch["label"]}
+            inputs = self.crop.apply(batch["frames"], batch, self.input.size)
+        return {"inputs": inputs, "target": batch["label"]}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
-        inputs, label = batch["inputs"], batch["label"]
-        hears = self.view.modality == "audio"
-        logits = self.head(self.encoder(inputs) if hears else embed(self.encoder, inputs))
-        loss = F.cross_entropy(logits, label)
-        metrics = {"accuracy": accuracy(logits, label)}
-        return Step(loss, metrics, lambda: _pictures(inputs, label, logits, self.view.rate))
-
-
-def _pictures(inputs: Tensor, label: Tensor, logits: Tensor, rate: int) -> list[Picture]:
-    names = tuple(f"class {k}" for k in range(logits.shape[1]))
-    return [
-        Picture(
-            images=[spectrogram(inputs[i], rate) if rate else film(inputs[i])],
-            captions=["Which class?"],
-            answer=names[int(label[i])],
-            prediction=best(logits[i], names),
+        self._check(batch)
+        inputs, sound = batch["inputs"], self.input.modality == "audio"
+        rate = self.input.spec.rate
+        logits = self.head(self.input.encode(inputs))
+        return classify(
+            logits,
+            batch,
+            self.classes,
+            lambda i: ([spectrogram(inputs[i], rate) if sound else strip(inputs[i])], ["Which?"]),
         )
-        for i in range(min(len(inputs), 4))
-    ]
+
+    def _check(self, batch: Batch) -> None:
+        """Raises InputError for media without a label, or with one beyond the classes."""
+        low, high = torch.aminmax(batch["target"])
+        if low < 0 or high >= len(self.classes):
+            raise InputError(
+                f"the supervised control has {len(self.classes)} classes, but a medium has the "
+                f"label {int(high) if high >= len(self.classes) else 'none'}: give labelled data "
+                "with as many classes"
+            )

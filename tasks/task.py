@@ -1,8 +1,9 @@
 """Task: the seam between media and training. Every pretext task is one final subclass."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, NamedTuple
 
 from torch import Generator, Tensor, nn
@@ -10,6 +11,7 @@ from torch import Generator, Tensor, nn
 from ..encoders.encoder import Encoder
 from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaInfo, Plan, Sample
+from .parts.input import Input
 
 Batch = dict[str, Tensor]
 
@@ -83,14 +85,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A counter-measure against a shortcut.
+    """A counter-measure against a shortcut: a transform or a filter, and a look at its cue.
 
     Attributes:
-        name: of the constructor's switch that turns it off.
+        name: the field of the task's `guards` that turns it off.
         cue: the shortcut it removes, in words.
         enabled: whether it is on in this task.
-        probe: from a batch (after `augment`) the cue alone, [B, F]; a linear classifier on it
-            must stay at chance while the guard is on.
+        probe: from a batch (after `augment`) the cue alone. [B, F]: the answer, batch["target"],
+            must not follow from it. [B, 2, F]: the cue of both sides of B pairs; which belong
+            together must not follow from it.
     """
 
     name: str
@@ -107,13 +110,34 @@ class Audit:
         name: a word for it.
         cue: the shortcut, in words.
         remedy: what can be done about the data, in words.
-        probe: from a batch (after `augment`) the cue alone, [B, F] or [P, F].
+        probe: as a Guard's.
     """
 
     name: str
     cue: str
     remedy: str
     probe: Callable[[Batch], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a task does otherwise than most, as far as tests that all tasks must pass have to know.
+
+    Attributes:
+        overfits_to: share of its first loss below which the loss of one fixed batch falls in 150
+            steps, the first metric reaching 1; None for losses without a floor that is known, as of
+            a critic or of a moving teacher.
+        unit_metrics: whether all metrics lie in [0, 1].
+        not_pictures: names of tensors of an example with four or more axes that are no pictures,
+            which would travel as bytes.
+        within_process: whether some of the puzzle is made of the batch of one process alone, so
+            that two processes with half a batch each do not train as one does.
+    """
+
+    overfits_to: float | None = 0.3
+    unit_metrics: bool = True
+    not_pictures: tuple[str, ...] = ()
+    within_process: bool = False
 
 
 class Task(nn.Module, ABC):
@@ -124,29 +148,57 @@ class Task(nn.Module, ABC):
     it applies what `example` drew. The loader adds "index" and "label" to every example; only
     the supervised control may look at the label.
 
-    `plan`, `example` and `forward` may take a further argument `progress`: how far training has
-    come, for schedules and curricula.
+    `plan`, `example` and `forward` may name one more argument, `progress`, and are then told how
+    far training has come.
+
+    Args:
+        inputs: what encoders look at, by the names under which the task uses them; the first one
+            is the main one.
 
     Attributes:
-        phases: alternating optimisations, each with its own optimiser; empty for the ordinary
-            case.
+        phases: alternating optimisations; none for the ordinary case.
         guards: the shortcut counter-measures, on or off.
         audits: shortcuts without a counter-measure, to be looked for in the data.
+        traits: what it does otherwise than most.
+        arguments: what it was constructed with, in plain values, so that a resumed run can tell
+            whether it is the same task.
     """
 
     phases: tuple[Phase, ...] = ()
     guards: tuple[Guard, ...] = ()
     audits: tuple[Audit, ...] = ()
+    traits: Traits = Traits()
+    arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any):
+        self = super().__new__(cls)
+        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
+        bound.apply_defaults()
+        # Copying a module calls __new__ without arguments; the copied __dict__ then brings them.
+        given = list(bound.arguments.items())[1:]
+        object.__setattr__(self, "arguments", {name: described(value) for name, value in given})
+        return self
+
+    def __init__(self, **inputs: Input):
+        super().__init__()
+        self._inputs = tuple(inputs)
+        for name, value in inputs.items():
+            setattr(self, name, value)
 
     @property
-    @abstractmethod
+    def inputs(self) -> dict[str, Input]:
+        """The inputs by name."""
+        return {name: getattr(self, name) for name in self._inputs}
+
+    @property
     def encoders(self) -> dict[str, Encoder]:
         """The encoders that the run exports, by modality; the first is the main one."""
+        return {value.modality: value.encoder for value in self.inputs.values()}
 
     @property
-    @abstractmethod
-    def views(self) -> dict[str, InputSpec]:
+    def specs(self) -> dict[str, InputSpec]:
         """What each of them looks at, by the same names."""
+        return {value.modality: value.spec for value in self.inputs.values()}
 
     @abstractmethod
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
@@ -165,13 +217,31 @@ class Task(nn.Module, ABC):
         """Loss and metrics of an augmented batch."""
 
     def param_groups(self, phase: str | None = None) -> list[dict[str, Any]]:
-        """What the optimiser (of that phase) moves.
+        """What an optimiser moves, in one phase or at all: the trainable parameters.
 
-        Returns:
-            groups with "params", and where they differ from the recipe "lr_scale" (times its
-            rate) and "weight_decay"; default: one group of everything.
+        Each group has "params", and may have "lr_scale", a factor of the recipe's learning rate,
+        and "weight_decay" in place of the recipe's.
         """
-        return [{"params": list(self.parameters())}]
+        if phase is not None:
+            raise NotImplementedError(f"{type(self).__name__} has phases but no groups of its own")
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
 
     def after_step(self, phase: str | None = None, progress: Progress = START) -> None:
         """Called after each optimiser step: EMA teachers, queues."""
+
+
+def described(value: Any) -> Any:
+    """A constructor's argument in plain values: inputs, encoders and dataclasses as mappings."""
+    if isinstance(value, Input):
+        return {"encoder": described(value.encoder), **asdict(value.spec)}
+    if isinstance(value, Encoder):
+        kind = type(value)
+        arguments = described(value.arguments)
+        return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: described(item) for name, item in vars(value).items()}
+    if isinstance(value, Mapping):
+        return {str(key): described(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [described(item) for item in value]
+    return value

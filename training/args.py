@@ -124,8 +124,14 @@ def lightning_arguments(args: TrainerArgs, phases: bool) -> dict[str, Any]:
         "strategy": strategy,
         "precision": "32-true" if precision == "32" else precision,
         # Statistics of the whole batch: a run then does not depend on how many devices share it.
-        "sync_batchnorm": many and cuda,
+        "plugins": _shared_statistics(cuda) if many else [],
     }
+
+
+def _shared_statistics(cuda: bool) -> list[Any]:
+    from .batch_norm import SharedStatistics
+
+    return [SharedStatistics(cuda=cuda)]
 
 
 def _count(devices: int | str, cuda: bool) -> int:

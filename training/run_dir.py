@@ -231,13 +231,8 @@ def describe(
     config: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Everything that the run follows from, as plain values; the config where there is one."""
-    encoders = {
-        name: {"class_path": class_path(encoder), "init_args": encoder.arguments}
-        for name, encoder in task.encoders.items()
-    }
-    views = {name: asdict(view) for name, view in task.views.items()}
     record = {
-        "task": {"class_path": class_path(task), "encoders": encoders, "views": views},
+        "task": {"class_path": class_path(task), "init_args": task.arguments},
         "trainer": asdict(trainer),
         "optimizer": asdict(optimizer),
         "seed": seed,
@@ -323,6 +318,6 @@ def export(folder: RunFolder, task: Task, module: Pretraining, row: Row) -> None
     }
     for number, (name, encoder) in enumerate(task.encoders.items()):
         stem = "encoder" if number == 0 else f"encoder-{name}"
-        save_encoder(folder.path, encoder, task.views[name], plain(card), name=stem)
+        save_encoder(folder.path, encoder, task.specs[name], plain(card), name=stem)
     ended = {"finished": True, "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "last": plain(row)}
     folder.write_state({**state, **ended})

@@ -110,8 +110,8 @@ def sound_in_words(verdict: Verdict) -> str:
 
 
 def chooses_by_motion(task: Task) -> bool:
-    """Whether a task chooses its stretches by their motion, where that is known."""
-    return getattr(task, "motion", False) is True
+    """Whether a task chooses its segments by their motion, where that is known."""
+    return getattr(task, "by_motion", False) is True
 
 
 def motion_in_words(verdict: Verdict, *tasks: Task) -> str:

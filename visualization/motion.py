@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.folder import ARCHIVES
+from ..datasets.suffixes import ARCHIVES
 from ..errors import InputError
 from ..modalities.decode.analyze import Analysis, analyze
 from ..modalities.decode.reader import read

@@ -18,7 +18,7 @@ from ..modalities.input_spec import as_float
 from ..modalities.media import MediaError, Plan
 from ..modalities.rng import generator
 from ..modalities.transforms.image import apply_blur
-from ..tasks.parts.pairing import Pairing
+from ..tasks.parts.pairing import PairingTask
 from ..tasks.task import Task
 
 
@@ -55,7 +55,7 @@ _CHUNK = 16  # clips encoded at once
 
 
 @torch.no_grad()
-def sound_map(task: Pairing, scene: Scene, others: Tensor, *, grid: int = GRID) -> Tensor:
+def sound_map(task: PairingTask, scene: Scene, others: Tensor, *, grid: int = GRID) -> Tensor:
     """How much of the agreement between a picture and its sound hangs on each place.
 
     By occlusion (Zeiler & Fergus 2014, arXiv:1311.2901, section 4.2): each place in turn is wiped
@@ -76,13 +76,13 @@ def sound_map(task: Pairing, scene: Scene, others: Tensor, *, grid: int = GRID) 
     device = next(iter(_weights(task))).device
     side = scene.clip.shape[-1]
     covers = _covers(side, grid).to(device)
-    heard = task.hear(torch.cat([scene.sound[None], others]).to(device))
+    sounds = task.encode_audio(torch.cat([scene.sound[None], others]).to(device))
     rows = []
     for clip, part in _parts(task, scene.clip.to(device)):
-        whole = _margin(task, clip[None], heard)
+        whole = _margin(task, clip[None], sounds)
         blurred = apply_blur(clip[None], clip.new_tensor([_BLUR * side]), side // 2)[0]
         falls = [
-            whole - _margin(task, _covered(clip, blurred, some, part), heard)
+            whole - _margin(task, _covered(clip, blurred, some, part), sounds)
             for some in covers.split(_CHUNK)
         ]
         rows.append(torch.cat(falls).view(grid, grid))
@@ -90,34 +90,34 @@ def sound_map(task: Pairing, scene: Scene, others: Tensor, *, grid: int = GRID) 
 
 
 @torch.no_grad()
-def ranks(task: Pairing, scenes: list[Scene]) -> Tensor:
+def ranks(task: PairingTask, scenes: list[Scene]) -> Tensor:
     """How well sound i agrees with the picture of scene j: float [N, N]."""
     device = next(iter(_weights(task))).device
-    heard = torch.cat([task.hear(s.sound[None].to(device)) for s in scenes])
-    seen = torch.cat([_seen(task, s.clip.to(device)) for s in scenes])
-    return torch.stack([task.agree(seen, h.expand(len(seen), -1)) for h in heard]).cpu()
+    sounds = torch.cat([task.encode_audio(s.sound[None].to(device)) for s in scenes])
+    clips = torch.cat([_encoded(task, s.clip.to(device)) for s in scenes])
+    return torch.stack([task.score(clips, s.expand(len(clips), -1)) for s in sounds]).cpu()
 
 
-def _weights(task: Pairing):
+def _weights(task: PairingTask):
     assert isinstance(task, torch.nn.Module)
     return task.parameters()
 
 
-def _seen(task: Pairing, clip: Tensor) -> Tensor:
+def _encoded(task: PairingTask, clip: Tensor) -> Tensor:
     """Features of a clip; of single frames the one in the middle counts."""
-    if task.view.frames == 1:
+    if task.video.frames == 1:
         clip = clip[:, clip.shape[1] // 2][:, None]
-    return task.see(clip[None])
+    return task.encode_video(clip[None])
 
 
-def _parts(task: Pairing, clip: Tensor):
+def _parts(task: PairingTask, clip: Tensor):
     """Clips [3, T, S, S] with the frames of each that are to be covered."""
-    if task.view.frames == 1:
+    if task.video.frames == 1:
         yield from ((clip[:, k : k + 1], slice(0, 1)) for k in range(clip.shape[1]))
         return
-    reach = clip.shape[1] // STRIP // 4
+    around = clip.shape[1] // STRIP // 4
     for k in shown(clip.shape[1]):
-        yield clip, slice(max(k - reach, 0), k + reach + 1)
+        yield clip, slice(max(k - around, 0), k + around + 1)
 
 
 def _covers(side: int, grid: int) -> Tensor:
@@ -135,10 +135,10 @@ def _covered(clip: Tensor, blurred: Tensor, covers: Tensor, part: slice) -> Tens
     return out
 
 
-def _margin(task: Pairing, clips: Tensor, heard: Tensor) -> Tensor:
+def _margin(task: PairingTask, clips: Tensor, sounds: Tensor) -> Tensor:
     """By how much clips [B, …] agree better with the first sound than with the others: [B]."""
-    seen = task.see(clips)
-    scores = torch.stack([task.agree(seen, h.expand(len(seen), -1)) for h in heard])
+    vectors = task.encode_video(clips)
+    scores = torch.stack([task.score(vectors, s.expand(len(vectors), -1)) for s in sounds])
     return scores[0] - scores[1:].mean(0) if len(scores) > 1 else scores[0]
 
 
@@ -151,13 +151,13 @@ def shown(frames: int) -> list[int]:
     return [int(part[len(part) // 2]) for part in parts]
 
 
-def pair_task(task: Task) -> Pairing:
+def pair_task(task: Task) -> PairingTask:
     """The task as one that pairs pictures and sounds.
 
     Raises:
         InputError: it is none.
     """
-    if isinstance(task, Pairing):
+    if isinstance(task, PairingTask):
         return task
     raise InputError(
         f"{type(task).__name__} pairs no pictures with sounds; name a run of audio_visual, "
@@ -201,7 +201,7 @@ def read_scene(task: Task, source: Source, i: int, seed: int = 0) -> Scene:
     sample = source.read(i, plan)
     assert sample.frames is not None
     assert sample.audio is not None
-    (frames,) = crop_squares(sample.frames, pair.view.size, 1)
+    (frames,) = crop_squares(sample.frames, pair.video.size, 1)
     return Scene(
         name=source.name(i),
         clip=as_float(frames.transpose(0, 1)),
@@ -212,9 +212,9 @@ def read_scene(task: Task, source: Source, i: int, seed: int = 0) -> Scene:
     )
 
 
-def _plan(pair: Pairing, plan: Plan) -> Plan:
-    span = replace(plan.audio[0], duration=pair.sound.seconds)
-    times = plan.times[: pair.view.frames]
+def _plan(pair: PairingTask, plan: Plan) -> Plan:
+    span = replace(plan.audio[0], duration=pair.audio.seconds)
+    times = plan.times[: pair.video.frames]
     if len(times) == 1:
         times = tuple(span.start + span.duration * (k + 0.5) / STRIP for k in range(STRIP))
-    return replace(plan, times=times, audio=(span,), short_side=pair.view.size)
+    return replace(plan, times=times, audio=(span,), short_side=pair.video.size)

@@ -13,7 +13,7 @@ from ..datasets.cache import write_json
 from ..datasets.source import Source
 from ..encoders.spectrogram import LogMel
 from ..errors import InputError
-from ..tasks.parts.pairing import Pairing
+from ..tasks.parts.pairing import PairingTask
 from ..tasks.parts.pictures import spectrogram
 from ..tasks.task import Task
 from .puzzles import save_image, to_pixels
@@ -198,7 +198,7 @@ def save_sounds(task: Task, source: Source, folder: Path) -> None:
 
     Where no medium can serve, or only one, it says why.
     """
-    if not isinstance(task, Pairing):
+    if not isinstance(task, PairingTask):
         return
     try:
         scenes = read_scenes(task, source, SCENES)
@@ -215,7 +215,7 @@ def save_sounds(task: Task, source: Source, folder: Path) -> None:
 
 
 def _map(
-    task: Pairing, scenes: list[Scene], k: int, agreement: torch.Tensor, folder: Path
+    task: PairingTask, scenes: list[Scene], k: int, agreement: torch.Tensor, folder: Path
 ) -> dict[str, Any]:
     heat = sound_map(task, scenes[k], other_sounds(scenes, k))
     frames, times = strip(scenes[k], heat)

@@ -1,6 +1,6 @@
 """Scanning a folder into an index: every file decoded once, under limits, in parallel."""
 
-import hashlib
+import base64
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -13,38 +13,47 @@ from ...modalities.decode.sandbox import Limits, Reply, crew
 from ...modalities.media import MediaError
 from ...modalities.motion import motion_kind
 from ...progress import progress
-from ..folder import find_media
+from ..annotations import read_table
+from ..cache import sha256
+from ..folder import from_folders, from_table, table_file
+from ..lists import is_list, open_list
+from ..lookup import find_media
 from ..public.by_name import is_published, open_published
+from ..source import Entry, Files
 from .checkpoint import Journal
-from .labels import Place, find_places, order, places_of
+from .labels import entries_of, place_of, unfit
 from .report import Report
-from .schema import COLUMNS, INFO, write_rows
+from .schema import COLUMNS, INFO, PLACE, write_rows
 from .table import Rows
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Label, group and split of each file to be indexed, and what is left out.
+    """What is to be indexed, and what is left out.
 
     Attributes:
         root: folder to which the files' names are relative.
-        places: by name, in the order of the rows.
-        classes: the labels in order; None: those of the readable files.
+        entries: files and segments, in the order of the rows.
+        classes: the labels in order, where a list names them; None: those that occur.
         others: files that are no media, by suffix.
         absent: files that only the table has.
         misnamed: files whose names are no text, which no index can hold.
     """
 
     root: Path
-    places: dict[str, Place]
+    entries: list[Entry]
     classes: tuple[str, ...] | None = None
     others: Counter[str] = field(default_factory=Counter)
     absent: list[str] = field(default_factory=list)
     misnamed: list[str] = field(default_factory=list)
 
+    @property
+    def files(self) -> list[str]:
+        """Each file once."""
+        return [*dict.fromkeys(entry.path for entry in self.entries)]
+
 
 _LIMITED = ("time", "memory")
-_CHUNK = 1 << 20
 
 
 def scan(
@@ -53,21 +62,23 @@ def scan(
     *,
     jobs: int = 1,
     limits: Limits | None = None,
-    table: str | os.PathLike | None = None,
+    table: str | Path | None = None,
+    fold: str | None = None,
 ) -> Report:
-    """Writes an index of all media of a folder or set, with a quarantine of what cannot be read.
+    """Writes an index of a folder, list or set, with a quarantine of what cannot be read.
 
     Files whose size and time of change are those of the last scan, or whose content is, keep
     their rows. Interrupted at any moment, the same call goes on and gives the same index.
 
     Args:
-        root: folder of media, or a published data set as "ucf101-1:PATH", whose files are then
-            listed in its order, with its classes, groups and splits.
+        root: folder of media; or a list of media, or a published data set as "ucf101-1:PATH",
+            whose files are then listed in its order, with its classes, groups and splits.
         out: Parquet file to write.
         jobs: child processes that decode.
         limits: of each file.
-        table: CSV file with labels, groups and splits by path; by default the folder's
-            `groups.csv` if it has one.
+        table: list of the folder's media that belong, with labels, groups and splits; by default
+            its `groups.csv` if it has one.
+        fold: the column of the table that names the splits.
 
     Raises:
         InputError: no media, or the folder or the table cannot be read.
@@ -75,7 +86,7 @@ def scan(
     out, limits = Path(out), limits or Limits()
     if out.suffix != ".parquet":
         raise InputError(f"{out}: name the index with the suffix .parquet")
-    listing = list_media(root, table)
+    listing = list_media(root, table, fold)
     out.parent.mkdir(parents=True, exist_ok=True)
     path = out.with_name(f"{out.name}.journal")
     if out.exists() and not path.exists():
@@ -83,7 +94,7 @@ def scan(
     with Journal(path, str(out)) as journal:
         how = {"limits": asdict(limits), "motion": motion_kind()}
         known = _known(journal, how)
-        known = _update(journal, known, list(listing.places), listing.root, jobs, limits)
+        known = _update(journal, known, listing.files, listing.root, jobs, limits)
         root = listing.root.resolve()
         facts = {**how, "root": str(root)}
         facts["relative_root"] = os.path.relpath(root, out.resolve().parent)
@@ -118,28 +129,28 @@ def scan_job(path: str, old_hash: str | None) -> Reply:
     return row, []
 
 
-def content_hash(path: str | os.PathLike) -> str:
+def content_hash(path: str) -> str:
     """SHA-256 of a file. Raises MediaError."""
-    digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
-            while block := file.read(_CHUNK):
-                digest.update(block)
+        return sha256(path)
     except OSError as error:
-        raise MediaError(str(path), "open", error.strerror or str(error)) from error
-    return digest.hexdigest()
+        raise MediaError(path, "open", error.strerror or str(error)) from error
 
 
 def _seed(path: Path, out: Path) -> None:
     """Starts a journal with what the last scan found, so that only changes are scanned."""
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
-    columns = [name for name in COLUMNS if name not in ("label", "group", "split", "duplicate_of")]
+    columns = [name for name in COLUMNS if name not in (*PLACE, "duplicate_of", "root")]
     table = Rows(out)
     with Journal(part, str(out)) as journal:
         journal.append({name: table.facts.get(name) for name in ("limits", "motion")})
+        seen = set()
         for values in table.everything(*columns):
-            journal.append(dict(zip(columns, values, strict=True)))
+            row = dict(zip(columns, values, strict=True))
+            if row["path"] not in seen and row["status"]:
+                seen.add(row["path"])
+                journal.append(_as_json(row))
     os.replace(part, path)
 
 
@@ -153,7 +164,7 @@ def _known(journal: Journal, how: dict) -> dict[str, tuple[int, int, int]]:
     for place, row in journal.lines():
         if "limits" in row:
             then = row
-        elif row["status"] in _LIMITED and then["limits"] != how["limits"]:
+        elif row["status"] in _LIMITED and then.get("limits") != how["limits"]:
             continue
         elif not row.get("motion") or then.get("motion") == how["motion"]:
             known[row["path"]] = (place, row["size"], row["modified"])
@@ -186,10 +197,23 @@ def _row(name: str, stamp, answer: Reply | MediaError, journal: Journal, known: 
     if isinstance(answer, MediaError):
         status = answer.stage if answer.stage in ("time", "memory", "crash") else "unreadable"
         return {"status": status, "reason": answer.reason, **base}
-    facts, _ = answer
+    facts, blobs = answer
     if facts.get("same"):
         return {**journal.at(known[name][0]), **base}
-    return {**facts, **base}
+    row = {**facts, **base}
+    return _as_json({**row, "timeline": blobs[0]} if blobs else row)
+
+
+def _as_json(row: dict) -> dict:
+    """A row as the journal holds it, which knows no bytes."""
+    line = row.get("timeline")
+    return {**row, "timeline": base64.b64encode(line).decode()} if line else row
+
+
+def _as_row(line: dict) -> dict:
+    """A row of the journal as the index holds it."""
+    coded = line.get("timeline")
+    return {**line, "timeline": base64.b64decode(coded)} if coded else line
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -207,61 +231,77 @@ def _finish(
     out: Path,
     facts: dict[str, Any],
 ) -> Report:
-    """Orders the rows, marks duplicates, writes the index."""
+    """Marks duplicates, writes the index."""
     report = Report(str(out), facts["motion"])
-    good, bad, first = [], [], {}
-    for name, place in listing.places.items():
+    first: dict[str, str] = {}
+    for name in listing.files:
         row = journal.at(known[name][0])
-        (good if row["status"] == "ok" else bad).append(name)
-        report.add(row, place, first.setdefault(row.get("sha256") or name, name))
+        report.add(row, first.setdefault(row.get("sha256") or name, name))
+    report.count_labels(listing.entries)
 
     def rows() -> Iterator[dict[str, Any]]:
-        for name in (*good, *bad):
-            row = journal.at(known[name][0])
-            original = first[row.get("sha256") or name]
+        for entry in listing.entries:
+            row = _as_row(journal.at(known[entry.path][0]))
+            original = first[row.get("sha256") or entry.path]
             yield {
                 **row,
-                **listing.places[name],
-                "duplicate_of": original if original != name else None,
+                **place_of(entry),
+                "duplicate_of": original if original != entry.path else None,
+                "root": facts["root"],
             }
 
-    classes = order(report.labels) if listing.classes is None else list(listing.classes)
-    counts = {"ok": len(good), "rows": len(listing.places), "classes": classes}
-    write_rows(out, rows(), {**facts, **counts})
+    classes = {} if listing.classes is None else {"classes": list(listing.classes)}
+    write_rows(out, rows(), {**facts, **classes})
     return report
 
 
-def list_media(spec: str | os.PathLike, table: str | os.PathLike | None = None) -> Listing:
-    """The files of a folder, or of a published data set as "ucf101-1:PATH".
+def list_media(
+    spec: str | os.PathLike, table: str | Path | None = None, fold: str | None = None
+) -> Listing:
+    """The files of a folder, of a list, or of a published data set as "ucf101-1:PATH".
 
     Args:
         spec: which.
-        table: CSV file with the folder's labels, groups and splits; see `find_places`.
+        table: list of the folder's media with labels, groups and splits; see `Folder`.
+        fold: the column that names the splits.
 
     Raises:
-        InputError: no media, a folder or lists that cannot be read, or a table beside a
-            published set.
+        InputError: no media, a folder or lists that cannot be read, or a table beside something
+            that is no folder.
     """
-    if is_published(str(spec)):
-        if table:
-            raise InputError(f"{spec}: --table applies to folders only; leave it out")
-        source = open_published(str(spec))
-        places = places_of(source)
-        misnamed = [name for name in places if not _is_text(name)]
-        kept = {name: place for name, place in places.items() if _is_text(name)}
-        return Listing(source.path, kept, source.classes, misnamed=misnamed)
     root = Path(spec)
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; give one, or a published set as ucf101-1:PATH")
+    if is_published(str(spec)) or not root.is_dir():
+        if table or fold:
+            option = "--table" if table else "--fold"
+            raise InputError(f"{spec}: {option} applies to folders only; leave it out")
+        return _of_source(_open_listed(str(spec)))
     media, others = find_media(root)
-    names = [name for name in media if _is_text(name)]
-    if not names:
+    misnamed = unfit(media)
+    media = {name: kind for name, kind in media.items() if name not in misnamed}
+    if not media:
         raise InputError(f"{root}: no media files in it (others: {dict(others) or 'none'})")
-    places, absent = find_places(root, names, Path(table) if table else None)
-    misnamed = [name for name in media if not _is_text(name)]
-    return Listing(root, places, None, others, absent, misnamed)
+    chosen = table_file(root, table)
+    if chosen is None:
+        if fold:
+            raise InputError(f"{root}: --fold {fold} needs a table with that column")
+        return Listing(root, from_folders([*media]), None, others, [], misnamed)
+    absent: list[str] = []
+    entries, classes = from_table(media, read_table(chosen, fold), root, absent)
+    return Listing(root, entries, classes, others, absent, misnamed)
 
 
-def _is_text(name: str) -> bool:
-    """Whether a file's name is UTF-8, as Arrow's strings are."""
-    return name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name)
+def _open_listed(spec: str) -> Files:
+    if is_published(spec):
+        return open_published(spec)
+    if is_list(spec):
+        return open_list(spec)
+    raise InputError(
+        f"{spec}: no such folder; give one, a list, or a published set as ucf101-1:PATH"
+    )
+
+
+def _of_source(source: Files) -> Listing:
+    entries = entries_of(source)
+    misnamed = unfit(entry.path for entry in entries)
+    kept = [entry for entry in entries if entry.path not in misnamed]
+    return Listing(source.path, kept, source.classes, misnamed=misnamed)

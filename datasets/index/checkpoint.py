@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
+from ..cache import locked
 
 
 class Journal:
@@ -24,15 +25,17 @@ class Journal:
 
     def __init__(self, path: Path, what: str):
         self.path = path
-        self._file = path.open("ab+")
-        _lock(self._file, f"{what}: another process is writing it; wait for it or end it")
+        self._held = ExitStack()
+        refusal = f"{what}: another process is writing it; wait for it or end it"
+        self._held.enter_context(locked(path, refusal))
+        self._file = self._held.enter_context(path.open("ab+"))
         self._drop_torn_line()
 
     def __enter__(self) -> "Journal":
         return self
 
     def __exit__(self, *_) -> None:
-        self._file.close()
+        self._held.close()
 
     def append(self, value: Any) -> int:
         """Adds a line and hands it to the system; returns its place for `at`."""
@@ -71,15 +74,3 @@ class Journal:
             keep = start
         if keep < size:
             self._file.truncate(keep)
-
-
-def _lock(file, message: str) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows: two processes at once are the user's affair
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise InputError(message) from None

@@ -1,64 +1,38 @@
-"""Label, group and split of each file of an index, by the rules of `Folder` or as published."""
+"""Label, group, split and segment of each row of an index, by the rules of `Folder`."""
 
 from collections.abc import Iterable
-from pathlib import Path
+from typing import Any
 
-from ...errors import InputError
-from ..annotations import read_table
-from ..folder import TABLE, from_folders, from_table, in_order
-from ..source import Source
-
-Place = dict[str, str | None]
-_UNKNOWN: Place = {"label": None, "group": None, "split": None}
+from ..class_list import in_order
+from ..source import Entry, Files
 
 
-def find_places(
-    root: Path, names: list[str], table: Path | None
-) -> tuple[dict[str, Place], list[str]]:
-    """What the table, or else the sub-folders, say of each file.
-
-    Args:
-        root: the folder.
-        names: relative paths.
-        table: CSV file; None: the folder's own `groups.csv` if it has one.
-
-    Returns:
-        places by name, and the names that only the table has.
-
-    Raises:
-        InputError: the table is not there or cannot be read.
-    """
-    chosen = table or root / TABLE
-    if not chosen.is_file():
-        if table:
-            raise InputError(f"{table}: no such file; --table names a CSV file")
-        entries, absent = from_folders(names, root), []
-    else:
-        found = read_table(chosen)
-        have = set(names)
-        entries = from_table([name for name in names if name in found.rows], found, None)
-        absent = [name for name in found.rows if name not in have]
-    places: dict[str, Place] = dict.fromkeys(names, _UNKNOWN)
-    for entry in entries:
-        said = {"label": entry.label, "group": entry.group, "split": entry.split}
-        places[entry.name] = {key: value or None for key, value in said.items()}
-    return places, absent
+def place_of(entry: Entry) -> dict[str, Any]:
+    """What a list says of a file or segment, by column of the index; None where it says nothing."""
+    return {
+        "label": entry.label or None,
+        "labels": list(entry.labels) or None,
+        "group": entry.group or None,
+        "split": entry.split or None,
+        "caption": entry.caption or None,
+        "start": entry.start,
+        "end": entry.end,
+    }
 
 
-def places_of(source: Source) -> dict[str, Place]:
-    """What a source says of each of its files, by name; of one listed twice, what it says first."""
-    places: dict[str, Place] = {}
+def entries_of(source: Files) -> list[Entry]:
+    """The rows of a list of files; of one that is listed twice, what it says first."""
+    first: dict[str, Entry] = {}
     for i in range(len(source)):
-        name, label, group = source.name(i), source.label(i), source.group(i)
-        said = {
-            "label": source.classes[label] if label >= 0 else None,
-            "group": group if group != name else None,
-            "split": source.split(i) or None,
-        }
-        places.setdefault(name, said)
-    return places
+        first.setdefault(source.name(i), source.entry(i))
+    return [*first.values()]
 
 
 def order(labels: Iterable[str]) -> list[str]:
     """Labels in the order of their numbers."""
     return list(in_order(set(labels)))
+
+
+def unfit(names: Iterable[str]) -> list[str]:
+    """Names that are no UTF-8, as Arrow's strings are."""
+    return [name for name in dict.fromkeys(names) if any("\ud800" <= c <= "\udfff" for c in name)]

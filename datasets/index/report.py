@@ -2,10 +2,12 @@
 
 from array import array
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...modalities.motion import UNITS, MotionKind
+from ..source import Entry
 
 _MOST = 10
 _ADVICE = {
@@ -55,8 +57,15 @@ class Report:
     mute: int = 0
     moved: array = field(default_factory=lambda: array("f"))
 
-    def add(self, row: dict[str, Any], place: dict[str, Any], original: str) -> None:
-        """Counts one row of the index."""
+    def count_labels(self, entries: Iterable[Entry]) -> None:
+        """Counts the labels of readable files and segments."""
+        bad = {name for name, _, _ in self.bad}
+        for entry in entries:
+            if entry.path not in bad:
+                self.labels.update(entry.labels or [entry.label] * bool(entry.label))
+
+    def add(self, row: dict[str, Any], original: str) -> None:
+        """Counts one file."""
         name = row["path"]
         if original != name:
             self.duplicates.append((name, original))
@@ -65,8 +74,6 @@ class Report:
             return
         self.kinds[row["kind"]] += 1
         self.seconds += row["duration"]
-        if place["label"] is not None:
-            self.labels[place["label"]] += 1
         if row["loudness"] is not None:
             self.loudness.append(row["loudness"])
             self.silent += [name] if row["silence"] == 1 else []

@@ -12,13 +12,14 @@ from ..cache import replace
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 1
 ROW_GROUP = 65_536
 KEY = b"pretexto"
 
-# Column → Arrow type. What readers need comes first; the rest is for people and SQL.
+# Column → Arrow type. A reader takes from a file what it has of these, whoever wrote it.
 COLUMNS = {
     "path": "string",
+    "start": "float64",
+    "end": "float64",
     "kind": "string",
     "duration": "float64",
     "fps": "float64",
@@ -33,8 +34,10 @@ COLUMNS = {
     "audio_duration": "float64",
     "motion": "list<float>",
     "label": "string",
+    "labels": "list<string>",
     "group": "string",
     "split": "string",
+    "caption": "string",
     "corrupt": "int32",
     "status": "string",
     "reason": "string",
@@ -44,16 +47,19 @@ COLUMNS = {
     "silence": "float32",
     "size": "int64",
     "modified": "int64",
+    "root": "string",
+    "timeline": "binary",
 }
-INFO = [name for name in MediaInfo.__slots__ if name != "path"]
-NEEDED = [*list(COLUMNS)[: list(COLUMNS).index("corrupt") + 1]]
+INFO = [name for name in MediaInfo.__slots__ if name in COLUMNS and name != "path"]
+NEEDED = list(COLUMNS)[: list(COLUMNS).index("corrupt") + 1]
+PLACE = ("label", "labels", "group", "split", "caption", "start", "end")
 
 
 def arrow_schema(extra: Mapping[str, str] | None = None) -> "pa.Schema":
     """The Arrow schema of an index, with further columns if wanted."""
     import pyarrow as pa
 
-    named = {"list<float>": pa.list_(pa.float32())}
+    named = {"list<float>": pa.list_(pa.float32()), "list<string>": pa.list_(pa.string())}
     types = {**COLUMNS, **(extra or {})}
     return pa.schema([(n, named.get(t) or pa.type_for_alias(t)) for n, t in types.items()])
 
@@ -68,15 +74,15 @@ def write_rows(
 
     Args:
         out: Parquet file, replaced atomically.
-        rows: one mapping per file, readable ones first; a column missing in it is null.
-        facts: the metadata: `ok`, the number of readable rows, `rows`, the number of all, and
-            `classes`, the labels in order; anything else is kept beside them.
+        rows: one mapping per file or segment; a column missing in it is null.
+        facts: the metadata: `classes`, the labels in order; anything else is kept beside them.
+            None of it is believed where the rows say otherwise.
         extra: further columns and their Arrow types.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    meta = json.dumps({"version": VERSION, **facts}, sort_keys=True)
+    meta = json.dumps(dict(facts), sort_keys=True)
     schema = arrow_schema(extra).with_metadata({KEY: meta})
     part = out.with_name(f"{out.name}.part")
     queue = iter(rows)

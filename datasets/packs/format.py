@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..cache import replace
+from ..cache import replace, sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,9 +126,7 @@ def _fault(path: Path, file: File) -> str | None:
 
 def describe(path: Path) -> File:
     """Name, size and hash of a file."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return File(path.name, path.stat().st_size, digest)
+    return File(path.name, path.stat().st_size, sha256(path))
 
 
 FLOW_SCALE = 64

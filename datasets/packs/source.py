@@ -12,9 +12,8 @@ from torch import Tensor
 
 from ...modalities.image import resize
 from ...modalities.media import MediaError, MediaInfo, Plan, Sample
-from ..index.source import fingerprint, info_of
+from ..index.source import TableSource, info_of
 from ..index.table import Rows
-from ..source import Source
 from .format import FLOW_SCALE, NAME, Clip, Pieces, Shard, read_manifest
 from .storage import DEFAULT_CACHE, LocalFolder, RemoteFolder, Storage, is_url
 from .transcode import cut
@@ -24,7 +23,7 @@ _OPEN_SHARDS = 64
 _KNOWN = 65_536  # clips of which the facts are remembered
 
 
-class Packs(Source):
+class Packs(TableSource):
     """What `pretexto pack` wrote, from a folder or from S3-like storage.
 
     Needs torch, pyarrow and simplejpeg only. The frame given for a time is the one that
@@ -54,36 +53,16 @@ class Packs(Source):
             place = Path(cache) if cache else None
             self._storage = RemoteFolder(self.path, cache=place, limit=cache_bytes, options=options)
         self.manifest = read_manifest(self._storage.fetch(NAME), self.path)
-        self.rows = Rows(self._storage.get(self.manifest.index), extra=tuple(EXTRA))
-        self.classes = self.rows.classes
+        super().__init__(Rows(self._storage.get(self.manifest.index), extra=tuple(EXTRA)))
         self.title = self.path.rstrip("/").rsplit("/", 1)[-1]
-        self._numbers = {name: k for k, name in enumerate(self.classes)}
         self._shards: OrderedDict[int, Shard] = OrderedDict()
         self._known: dict[int, _Facts] = {}
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_shards": OrderedDict(), "_known": {}}
 
-    def name(self, i: int) -> str:
-        return self.rows.value(i, "path")
-
     def info(self, i: int) -> MediaInfo:
-        return info_of(self.rows.row(i))
-
-    def label(self, i: int) -> int:
-        return self._numbers.get(self.rows.value(i, "label"), -1)
-
-    def group(self, i: int) -> str:
-        return self.rows.value(i, "group") or self.name(i)
-
-    def split(self, i: int) -> str:
-        return self.rows.value(i, "split") or ""
-
-    def fingerprint(self) -> str:
-        return fingerprint(self.rows, self._numbers)
+        return info_of(self.table.row(i))
 
     def read(self, i: int, plan: Plan) -> Sample:
         facts = self._facts(i)
@@ -110,7 +89,7 @@ class Packs(Source):
     def _facts(self, i: int) -> "_Facts":
         found = self._known.get(i)
         if found is None:
-            row = self.rows.row(i)
+            row = self.table.row(i)
             found = _Facts(os.path.join(self.path, row["path"]), *(row[n] for n in _FACTS))
             if len(self._known) >= _KNOWN:
                 self._known.clear()

@@ -7,10 +7,12 @@ import subprocess
 import tempfile
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ...errors import InputError
 from ...progress import progress
+from ..cache import locked
+from ..paths import leaves_folder
 
 _RAR = b"Rar!\x1a\x07"
 _TEMPORARY = ".unpacking-"
@@ -28,6 +30,12 @@ def unpack(archive: Path, folder: Path) -> None:
             link, no tool for rar, no room, or something of that name that is there already.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    refusal = f"{folder}: another process is unpacking there; wait for it or end it"
+    with locked(folder / "unpacking", refusal):
+        _unpack(archive, folder)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
     for old in folder.glob(f"{_TEMPORARY}*"):
         shutil.rmtree(old)
     place = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder))
@@ -54,9 +62,7 @@ def _starts_as_rar(archive: Path) -> bool:
 
 def check_name(archive: Path, name: str) -> None:
     """Raises InputError for a member's name that could leave the folder on any system."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    drive = bool(path.parts) and ":" in path.parts[0]
-    if drive or path.is_absolute() or ".." in path.parts or not name.isprintable():
+    if leaves_folder(name) or not name.isprintable():
         raise InputError(f"{archive}: the member {name!r} leads out of the folder; not unpacked")
 
 

@@ -1,6 +1,5 @@
 """Published data sets from their makers' sites, checked and in the layout that they are read in."""
 
-import hashlib
 import json
 import os
 import urllib.error
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 from ...errors import InputError
 from ...progress import progress
+from ..cache import sha256, write_json
 from .archive import unpack
 from .by_name import open_published
 
@@ -129,7 +129,7 @@ def _bring(published: Published, archive: Archive, out: Path) -> list[str]:
 
 def _verify(archive: Archive, path: Path) -> str:
     """What was compared with what; the file is moved aside if it differs."""
-    found = sha256(path)
+    found = sha256(path, f"checking {path.name}")
     record = path.with_name(RECORD)
     known = json.loads(record.read_text()) if record.exists() else {}
     expected, source = archive.sha256, archive.source
@@ -147,9 +147,7 @@ def _verify(archive: Archive, path: Path) -> str:
         return f"{archive.name}: sha256 as in {source}"
     size = path.stat().st_size
     entry = {"sha256": found, "bytes": size, "url": archive.url, "first_seen": str(date.today())}
-    temporary = record.with_name(f".{RECORD}.{os.getpid()}")
-    temporary.write_text(json.dumps({**known, archive.name: entry}, indent=1) + "\n")
-    os.replace(temporary, record)
+    write_json(record, {**known, archive.name: entry})
     return (
         f"{archive.name}: no published checksum is known, so it could not be compared; "
         f"sha256 {found} is recorded for next time"
@@ -215,16 +213,6 @@ def download(url: str, path: Path, *, timeout: float = 60.0) -> None:
             break
     have = f" after {_size(part) / 2**20:.1f} MiB; the same command goes on from there"
     raise InputError(f"{url}: {reason}{have if _size(part) else ''}")
-
-
-def sha256(path: Path) -> str:
-    """Of the whole file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        chunks = iter(lambda: file.read(CHUNK), b"")
-        for chunk in progress(chunks, path.stat().st_size // CHUNK + 1, f"checking {path.name}"):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _check_address(url: str) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...modalities.decode.sandbox import Limits
-from ..annotations import check_present, table_of
-from ..folder import find_media
+from ..annotations import check_present
+from ..delimited import rows_with_header
+from ..lookup import find_media
 from ..source import Entry, Files
 
 LIST = "meta/esc50.csv"
@@ -41,7 +42,7 @@ def esc50(path: str | Path, *, classes: int = 50, isolated: Limits | None = None
 
 
 def _listed(root: Path, only_ten: bool) -> Iterator[Entry]:
-    for row in table_of(root / LIST, _COLUMNS, "ESC-50"):
+    for _, row in rows_with_header(root / LIST, _COLUMNS, "ESC-50"):
         if not only_ten or row["esc10"].lower() == "true":
             name, fold = f"audio/{row['filename']}", f"fold{row['fold']}"
             yield Entry(name, row["category"], row["src_file"], fold)

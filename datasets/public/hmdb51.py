@@ -4,7 +4,8 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...modalities.decode.sandbox import Limits
-from ..annotations import check_present, lines_of, only_below
+from ..annotations import check_present, only_below
+from ..delimited import lines_of
 from ..source import Entry, Files
 
 SPLITS = (1, 2, 3)
@@ -15,8 +16,8 @@ _LISTS = ("testTrainMulti_7030_splits", "test_train_splits", "splits")
 def hmdb51(path: str | Path, split: int = 1, *, isolated: Limits | None = None) -> Files:
     """The clips of one official split, as "train" and "test".
 
-    The official splits keep clips of one film on one side; the films have no names there, so each
-    clip is a group of its own.
+    Groups are the films, which the official splits keep on one side: what stands before the last
+    "_CLASS_" in a clip's name, as "Faith_Rewarded" in "Faith_Rewarded_catch_f_cm_np1_fr_med_9.avi".
 
     Args:
         path: the folder that holds `hmdb51_org/CLASS/*.avi` (also named `videos` or `hmdb51`) and
@@ -45,7 +46,12 @@ def hmdb51(path: str | Path, split: int = 1, *, isolated: Limits | None = None) 
             name, _, part = line.rpartition(" ")
             if part in PARTS:
                 file = f"{videos.name}/{label}/{name.strip()}"
-                entries.append(Entry(file, label, "", PARTS[part]))
+                entries.append(Entry(file, label, film_of(name.strip(), label), PARTS[part]))
     check_present(root, entries, "HMDB51")
     classes = sorted({entry.label for entry in entries})
     return Files(root, entries, classes, title=f"HMDB51 split {split}", isolated=isolated)
+
+
+def film_of(clip: str, label: str) -> str:
+    """The film that a clip was cut from, "" if its name does not tell."""
+    return clip.rpartition(f"_{label}_")[0]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...modalities.decode.sandbox import Limits
-from ..annotations import check_present, lines_of
-from ..folder import find_media
+from ..annotations import check_present
+from ..delimited import lines_of
+from ..lookup import find_media
 from ..source import Entry, Files
 
 LISTS = {"val": "validation_list.txt", "test": "testing_list.txt"}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...modalities.decode.sandbox import Limits
-from ..annotations import check_present, lines_of, only_below
+from ..annotations import check_present, only_below
+from ..delimited import lines_of
 from ..source import Entry, Files
 
 SPLITS = (1, 2, 3)

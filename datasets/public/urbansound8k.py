@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from ...modalities.decode.sandbox import Limits
-from ..annotations import check_present, table_of
+from ..annotations import check_present
+from ..delimited import rows_with_header
 from ..source import Entry, Files
 
 LIST = "metadata/UrbanSound8K.csv"
@@ -25,7 +26,7 @@ def urbansound8k(path: str | Path, *, isolated: Limits | None = None) -> Files:
     """
     root = Path(path)
     entries = []
-    for row in table_of(root / LIST, _COLUMNS, "UrbanSound8K"):
+    for _, row in rows_with_header(root / LIST, _COLUMNS, "UrbanSound8K"):
         fold = f"fold{row['fold']}"
         name = f"audio/{fold}/{row['slice_file_name']}"
         entries.append(Entry(name, row["class"], row["fsid"], fold))

@@ -1,37 +1,91 @@
-"""What the tasks on sound share: where it may be cut, how it is changed, and cues."""
+"""AudioInput: segments of sound for an audio encoder, planned, cut and encoded."""
 
-from collections.abc import Callable
-from functools import partial
+from typing import final
 
-import torch
 from torch import Generator, Tensor
 
 from ...encoders.encoder import Encoder
 from ...errors import InputError
 from ...modalities.input_spec import InputSpec
-from ...modalities.media import MediaError, MediaInfo
-from ...modalities.transforms import audio
-from ..task import Batch
-
-SILENT = 1e-3  # root mean square below which a stretch counts as silence: -60 dB
-EQUALISE = 12.0  # decibels by which colouring changes at most
-SOUND = ("mix", "shift", "masks", "bands", "gains", "noise", "level")  # what `draw_sound` names
+from ...modalities.media import AudioSpan, MediaError, MediaInfo, Plan, Sample
+from ...modalities.rng import uniform
+from .input import Input, check_modality, last_map_channels
 
 
-def sound_view(encoder: Encoder, seconds: float) -> InputSpec:
-    """What an audio encoder hears.
+@final
+class AudioInput(Input):
+    """What an audio encoder hears: segments of one length, mixed down to one channel.
+
+    Segments travel as float32 [N, 1, S], N of each medium.
+
+    Args:
+        encoder: audio encoder that is pretrained.
+        seconds: length of a segment.
 
     Raises:
-        InputError: an encoder of another modality, or a stretch without length.
+        InputError: an encoder of another modality, or a segment without length.
     """
-    if encoder.modality != "audio":
-        raise InputError(
-            f"this task needs an audio encoder, but {type(encoder).__name__} is an encoder of "
-            f"{encoder.modality}"
-        )
-    if not seconds > 0:
-        raise InputError(f"seconds is the length of a stretch of sound, got {seconds:g}")
-    return InputSpec("audio", seconds=seconds, rate=encoder.rate)
+
+    def __init__(self, encoder: Encoder, *, seconds: float = 1.0):
+        super().__init__()
+        check_modality(encoder, "audio")
+        if not seconds > 0:
+            raise InputError(f"seconds is the length of a segment of sound, got {seconds:g}")
+        self.encoder = encoder
+        self.spec = InputSpec("audio", seconds=seconds, rate=encoder.rate)
+
+    @property
+    def seconds(self) -> float:
+        """Length of a segment."""
+        return self.spec.seconds
+
+    @property
+    def rate(self) -> int:
+        """Hz."""
+        return self.spec.rate
+
+    @property
+    def samples(self) -> int:
+        """Samples of a segment."""
+        return round(self.seconds * self.rate)
+
+    def random_start(self, info: MediaInfo, rng: Generator) -> float:
+        """Seconds at which a segment may start, inside the sound where that is long enough.
+
+        Raises:
+            MediaError: a medium without sound.
+        """
+        first, last = audible(info)
+        return uniform(rng, first, max(last - self.seconds, first))
+
+    def plan(self, *starts: float) -> Plan:
+        """Segments that start at these seconds; short media are followed by silence."""
+        return Plan(audio=self.spans(*starts), past_end="repeat")
+
+    def spans(self, *starts: float) -> tuple[AudioSpan, ...]:
+        """The same as spans of a plan that reads pictures as well."""
+        return tuple(AudioSpan(start, self.seconds, self.rate) for start in starts)
+
+    def sounds(self, sample: Sample) -> Tensor:
+        """All segments of a sample, in the plan's order: float32 [N, 1, S]."""
+        assert sample.audio is not None
+        return sample.audio.mean(0).unflatten(0, (-1, 1, self.samples))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Vectors [B, D] of float [B, 1, S], or [B, N, D] of [B, N, 1, S]."""
+        if x.ndim == 4:
+            return self.encode(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return self.encoder(x)
+
+    def encode_map(self, x: Tensor) -> Tensor:
+        """The deepest map of float [B, 1, S]: [B, C, rows, frames]."""
+        *_, last = self.encoder.maps(x).values()
+        return last
+
+    @property
+    def map_dim(self) -> int:
+        """Channels C of what `encode_map` gives."""
+        return last_map_channels(self.encoder)
 
 
 def audible(info: MediaInfo) -> tuple[float, float]:
@@ -64,141 +118,3 @@ def need_length(info: MediaInfo, there: float, seconds: float, remedy: str) -> N
         what = "picture and sound overlap for" if info.has_video else "the sound lasts"
         reason = f"{what} {max(there, 0):.2f} s, less than {seconds:g} s: {remedy}"
         raise MediaError(info.path, "plan", f"{reason} or leave the file out")
-
-
-def sound_changes(
-    *,
-    mix: float = 0.0,
-    shift: float = 0.0,
-    masks: int = 0,
-    mask: float = 0.0,
-    noise: float = 0.0,
-    level: bool = False,
-    equalise: bool = False,
-) -> Callable[[Generator], Batch]:
-    """`draw_sound` with these options.
-
-    Raises:
-        InputError: one outside its range.
-    """
-    for name, share in (("mix", mix), ("shift", shift), ("mask", mask), ("noise", noise)):
-        if not 0 <= share <= 1:
-            raise InputError(f"{name} is a share from 0 to 1, got {share:g}")
-    if masks < 0:
-        raise InputError(f"masks is a number of stretches from 0 on, got {masks}")
-    options = {"mix": mix, "shift": shift, "masks": masks, "mask": mask, "noise": noise}
-    return partial(draw_sound, **options, level=level, equalise=equalise)
-
-
-def draw_sound(
-    rng: Generator,
-    *,
-    mix: float = 0.0,
-    shift: float = 0.0,
-    masks: int = 0,
-    mask: float = 0.0,
-    noise: float = 0.0,
-    level: bool = False,
-    equalise: bool = False,
-) -> Batch:
-    """What changes one view of a sound, for `change_sound`; only what is asked for is drawn.
-
-    Args:
-        mix: greatest share of the energy that another sound of the batch takes.
-        shift: greatest share of the length by which it turns around.
-        masks: stretches of time, and as many bands of frequency, that are taken out.
-        mask: greatest share of the length, and of the mel scale, of each.
-        noise: probability of white noise, 10 to 40 decibels below the sound.
-        level: bring it to a loudness of its own.
-        equalise: change its colouring by up to 12 decibels, smoothly: that of rooms and
-            microphones is hidden, the edge where a codec cuts is not.
-    """
-    drawn: Batch = {}
-    if mix:
-        drawn["mix"] = audio.draw_mixup(rng, mix)
-    if shift:
-        drawn["shift"] = audio.draw_shift(rng, shift)
-    if masks:
-        drawn["masks"] = audio.draw_masks(rng, masks, mask)
-        drawn["bands"] = audio.draw_masks(rng, masks, mask)
-    if equalise:
-        drawn["gains"] = audio.draw_equaliser(rng, EQUALISE)
-    if noise:
-        drawn["noise"] = audio.draw_noise(rng, p=noise)
-    if level:
-        drawn["level"] = audio.draw_level(rng)
-    return drawn
-
-
-def change_sound(x: Tensor, drawn: Batch, rate: int) -> Tensor:
-    """Applies `draw_sound` to float [B, 1, N] at `rate` Hz; the result stays in [-1, 1].
-
-    Loudness comes last, so that nothing of the recording's own remains in it.
-    """
-    if "mix" in drawn:
-        x = audio.apply_mixup(x, drawn["mix"])
-    if "shift" in drawn:
-        x = audio.apply_shift(x, drawn["shift"])
-    if "bands" in drawn or "gains" in drawn:
-        x = audio.apply_filter(x, rate, bands=drawn.get("bands"), gains=drawn.get("gains"))
-    if "noise" in drawn:
-        x = audio.apply_noise(x, drawn["noise"])
-    if "masks" in drawn:
-        x = audio.apply_masks(x, drawn["masks"])
-    if "level" in drawn:
-        x = audio.apply_level(x, drawn["level"])
-    return x.clamp(-1, 1)
-
-
-def stacked(views: list[Batch]) -> Batch:
-    """What was drawn for several views of one example, view after view: [V, …]."""
-    return {name: torch.stack([view[name] for view in views]) for name in views[0]}
-
-
-def of_view(batch: Batch, k: int, names: tuple[str, ...] = SOUND) -> Batch:
-    """What was drawn for view k of each example: [B, V, …] -> [B, …]."""
-    return {name: batch[name][:, k] for name in names if name in batch}
-
-
-def loudness(x: Tensor) -> Tensor:
-    """Log root mean square of float [B, 1, N]: [B, 1]."""
-    return x.square().mean((1, 2)).clamp_min(1e-12).log()[:, None] / 2
-
-
-def silence(x: Tensor) -> Tensor:
-    """Share of the 10 ms, or 100th parts, of float [B, 1, N] that are silent: [B, 1]."""
-    blocks = x[..., : x.shape[-1] // 100 * 100].unflatten(2, (100, -1))
-    return (blocks.square().mean(3) < SILENT**2).float().mean(2)
-
-
-def silent(x: Tensor) -> Tensor:
-    """Which of float [..., 1, N], as they were read, are silent throughout: bool [...]."""
-    return x.square().mean((-2, -1)) < SILENT**2
-
-
-def room_tone(x: Tensor) -> Tensor:
-    """Log energy, in eight bands up to half the rate, of the quietest tenth: [B, 8] of [B, 1, N].
-
-    Room, microphone and codec sound on where nothing happens. The mean over the bands, which is
-    loudness, is taken off.
-    """
-    frames = x[:, 0].unfold(1, 512, 512) if x.shape[-1] >= 512 else x
-    energy = torch.fft.rfft(frames.float()).abs().square()
-    bands = torch.stack([band.mean(2) for band in energy.tensor_split(8, 2)], 2)
-    quiet = bands.quantile(0.1, dim=1).clamp_min(1e-12).log()
-    return quiet - quiet.mean(1, keepdim=True)
-
-
-def bandwidth(x: Tensor) -> Tensor:
-    """Share of half the rate up to which float [B, 1, N] holds anything: [B, 1], 0 for silence.
-
-    Above it no 64th of the spectrum comes within 60 decibels of the strongest one. A codec, or the
-    rate at which a file was made, cuts there, alike in all of the file.
-    """
-    # Without a window the ends of a stretch would fill all frequencies.
-    window = torch.hann_window(x.shape[-1], device=x.device)
-    power = torch.fft.rfft(x[:, 0].float() * window).abs().square()
-    bands = torch.stack([band.mean(1) for band in power.tensor_split(64, 1)], 1)
-    filled = bands > 1e-6 * bands.amax(1, keepdim=True).clamp_min(1e-12)
-    top = torch.arange(1, 65, device=x.device) * filled
-    return top.amax(1, keepdim=True) / 64

@@ -5,7 +5,9 @@ from itertools import combinations, pairwise
 import torch
 from torch import Tensor, nn
 
-from .clip_input import check_least
+from ...errors import InputError
+from .check import check_least
+from .clip_input import ClipInput
 
 
 def classifier(inputs: int, classes: int, hidden: int = 0) -> nn.Module:
@@ -103,6 +105,40 @@ class Fusion(nn.Module):
         return self.classifier(torch.cat([first, second], 1))
 
 
+def margin(logits: Tensor) -> Tensor:
+    """By how much [B, 2] say yes, the second answer, rather than no: [B]."""
+    return logits[:, 1] - logits[:, 0]
+
+
+class SpatialProjection(nn.Module):
+    """One vector of each moment for a head: of the whole picture, or of what is where in it.
+
+    Args:
+        video: whose encoder sees the moments.
+        grid: places per side of the encoder's deepest map that the head sees, through a layer of
+            `hidden` numbers that the moments share; 0: the encoder's vector.
+        hidden: width of that layer.
+
+    Attributes:
+        dim: length of the vectors.
+    """
+
+    def __init__(self, video: ClipInput, *, grid: int, hidden: int):
+        super().__init__()
+        check_least(0, spatial_grid=grid)
+        if grid and not hidden:
+            raise InputError("a spatial_grid needs a hidden layer: set hidden, or the grid to 0")
+        self.grid, self.dim = grid, hidden if grid else video.dim
+        self.layer = shared_layer(video.map_dim * grid * grid, hidden) if grid else None
+
+    def forward(self, video: ClipInput, moments: Tensor) -> Tensor:
+        """[B, N, dim] of float [B, N, 3, T, H, W]."""
+        if self.layer is None:
+            return video.encode(moments)
+        places = self.layer(video.encode_grid(moments.flatten(0, 1), self.grid))
+        return places.unflatten(0, moments.shape[:2])
+
+
 class PairwiseOrder(nn.Module):
     """Classifies tuples of vectors by what each two of them say of their order.
 
@@ -119,6 +155,7 @@ class PairwiseOrder(nn.Module):
 
     def __init__(self, inputs: int, moments: int, classes: int, *, hidden: int, compare: bool):
         super().__init__()
+        check_least(1, hidden=hidden)
         first, second = zip(*combinations(range(moments), 2), strict=True)
         self.first, self.second, self.compare = list(first), list(second), compare
         self.pair = shared_layer((3 if compare else 2) * inputs, hidden)

@@ -1,13 +1,15 @@
 """Contrastive losses within a batch, also across processes."""
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
+
+from .across import gathered, summed, weighted_mean
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def nt_xent(
+    first: Tensor, second: Tensor, temperature: float, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Normalised temperature-scaled cross-entropy (Chen et al. 2020, arXiv:2002.05709, eq. 1).
 
     Row i of `first` and row i of `second` show the same thing; each of the 2N rows has to find
@@ -20,13 +22,14 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, 
         first: float [N, D], any length.
         second: float [N, D].
         temperature: divides the cosines.
+        weight: float [N] ≥ 0; rows of weight 0 neither search nor are found. None: all are 1.
 
     Returns:
         the loss, and the share of rows that are nearest to their partner.
     """
-    both = torch.stack([first, second], 1)
-    own = F.normalize(_exact(both), dim=2)
-    keys, offset, total = _gather(own)
+    weight = _ones(first, weight)
+    own = F.normalize(_exact(torch.stack([first, second], 1)), dim=2)
+    (keys, offset), (asked, _) = gathered(own), gathered(weight)
     n = len(own)
     queries = own.transpose(0, 1).reshape(2 * n, -1)
     pool = keys.transpose(0, 1).reshape(2 * len(keys), -1)
@@ -36,12 +39,12 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, 
     itself = torch.cat([here, here + len(keys)])
     partner = torch.cat([here + len(keys), here])
     logits = logits.scatter(1, itself[:, None], -torch.inf)
-    losses = F.cross_entropy(logits, partner, reduction="sum")
-    found = (logits.detach().argmax(1) == partner).float().mean()
-    return losses * _processes() / (2 * total), found
+    return _choice(logits, partner, weight.repeat(2), asked.repeat(2))
 
 
-def info_nce(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def info_nce(
+    first: Tensor, second: Tensor, temperature: float, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Symmetric InfoNCE between two sides (van den Oord et al. 2018, arXiv:1807.03748, eq. 4).
 
     Each row of `first` has to find its own row of `second` among all of them, and the other way
@@ -51,17 +54,18 @@ def info_nce(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor,
         first: float [N, D], any length.
         second: float [N, D].
         temperature: divides the cosines.
+        weight: as in `nt_xent`.
 
     Returns:
         the mean of both directions' losses, and the share of rows that find their partner.
     """
     a, b = F.normalize(_exact(first), dim=1), F.normalize(_exact(second), dim=1)
-    there, found = match(a / temperature, b)
-    back, returned = match(b / temperature, a)
+    there, found = match(a / temperature, b, weight)
+    back, returned = match(b / temperature, a, weight)
     return (there + back) / 2, (found + returned) / 2
 
 
-def match(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+def match(queries: Tensor, keys: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Each query's cross-entropy of choosing its row's key by their products.
 
     Under torch.distributed it chooses among the keys of all processes, as `nt_xent` does.
@@ -69,16 +73,43 @@ def match(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         queries: float [N, D].
         keys: float [N, D].
+        weight: as in `nt_xent`.
 
     Returns:
         the mean loss, and the share of queries whose greatest product is with their key.
     """
-    everyone, offset, total = _gather(_exact(keys)[:, None])
+    weight = _ones(queries, weight)
+    (everyone, offset), (asked, _) = gathered(_exact(keys)), gathered(weight)
     with torch.autocast(queries.device.type, enabled=False):
-        logits = _exact(queries) @ everyone[:, 0].T
+        logits = _exact(queries) @ everyone.T
     own = torch.arange(len(queries), device=queries.device) + offset
-    loss = F.cross_entropy(logits, own, reduction="sum") * _processes() / total
-    return loss, (logits.detach().argmax(1) == own).float().mean()
+    return _choice(logits, own, weight, asked)
+
+
+def _choice(
+    logits: Tensor, partner: Tensor, weight: Tensor, asked: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of N queries over M keys, and share of right choices, over all processes.
+
+    Args:
+        logits: [N, M].
+        partner: int64 [N], the right key of each query.
+        weight: [N], of the queries.
+        asked: [M], of the keys; those of 0 cannot be chosen.
+    """
+    # Its own key stays even to a query that does not count, whose loss would be no number.
+    closed = (asked == 0).expand_as(logits).scatter(1, partner[:, None], False)
+    logits = logits.masked_fill(closed, -torch.inf)
+    losses = F.cross_entropy(logits, partner, reduction="none")
+    total = summed(weight.sum())
+    right = (logits.detach().argmax(1) == partner).to(weight.dtype)
+    found = summed((right * weight).sum()) / total.clamp_min(1e-12)
+    return weighted_mean(losses, weight, total), found
+
+
+def _ones(rows: Tensor, weight: Tensor | None) -> Tensor:
+    """The weights of [N, …] rows; 1 where none are given."""
+    return rows.new_ones(len(rows), dtype=torch.float32) if weight is None else weight
 
 
 def _exact(x: Tensor) -> Tensor:
@@ -86,20 +117,6 @@ def _exact(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def _processes() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def _gather(own: Tensor) -> tuple[Tensor, int, int]:
-    """Rows [N, …, D] of all processes, where ours start among them, and how many there are."""
-    n, world = len(own), _processes()
-    if world == 1:
-        return own, 0, n
-    counts = [torch.zeros(1, dtype=torch.int64, device=own.device) for _ in range(world)]
-    dist.all_gather(counts, torch.tensor([n], device=own.device))
-    sizes = torch.cat(counts).tolist()
-    # A process that lost an unreadable file has fewer rows; collectives want equal shapes.
-    padded = F.pad(own, (0, 0, 0, 0, 0, max(sizes) - n))
-    everyone = all_gather(padded)
-    rows = torch.cat([x[:size] for x, size in zip(everyone, sizes, strict=True)])
-    return rows, sum(sizes[: dist.get_rank()]), sum(sizes)
+def cosines(first: Tensor, second: Tensor) -> Tensor:
+    """Cosine of each of [N, D] with each of [M, D], without gradient: [N, M]."""
+    return F.normalize(first.detach(), dim=1) @ F.normalize(second.detach(), dim=1).T

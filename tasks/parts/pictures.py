@@ -1,25 +1,30 @@
 """From tensors to what a person can look at."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...encoders.spectrogram import LogMel
+from ..task import Batch, Picture
+
+Strip = Callable[[int], tuple[list[Tensor], list[str]]]
 
 
-def film(clip: Tensor, most: int = 4) -> Tensor:
+def strip(clip: Tensor, most: int = 4) -> Tensor:
     """Up to `most` frames of a clip [3, T, H, W] side by side: float [3, H, W'] in [0, 1]."""
     t = clip.shape[1]
     chosen = [round(k * (t - 1) / max(min(most, t) - 1, 1)) for k in range(min(most, t))]
     return torch.cat([clip[:, k] for k in chosen], -1).detach().float().cpu().clamp(0, 1)
 
 
-def film_strip(clip: Tensor, times: Tensor, most: int = 4) -> tuple[list[Tensor], list[str]]:
+def timed_strip(clip: Tensor, times: Tensor, most: int = 4) -> tuple[list[Tensor], list[str]]:
     """Up to `most` frames of a clip [3, T, H, W] and their times [T] in seconds as captions."""
     t = clip.shape[1]
     count = min(most, t)
     chosen = [round(k * (t - 1) / max(count - 1, 1)) for k in range(count)]
-    images = [film(clip[:, k : k + 1]) for k in chosen]
+    images = [strip(clip[:, k : k + 1]) for k in chosen]
     return images, [f"{float(times[k]):.2f} s" for k in chosen]
 
 
@@ -30,7 +35,7 @@ def spectrogram(audio: Tensor, rate: int) -> Tensor:
     return ((mel - low) / (high - low).clamp_min(1e-6)).flip(1).expand(3, -1, -1)
 
 
-def film_over_sound(clip: Tensor, step: float, audio: Tensor, rate: int) -> Tensor:
+def strip_over_sound(clip: Tensor, step: float, audio: Tensor, rate: int) -> Tensor:
     """A film strip above the spectrogram of the sound that starts with it, on one time axis.
 
     Args:
@@ -45,14 +50,54 @@ def film_over_sound(clip: Tensor, step: float, audio: Tensor, rate: int) -> Tens
     middles = [(k + 0.5) / 4 * audio.shape[-1] / rate for k in range(4)]
     chosen = [int(t / step + 1e-6) for t in middles]
     blank = torch.ones_like(clip[:, :1])
-    strip = torch.cat([film(clip[:, k : k + 1] if k < clip.shape[1] else blank) for k in chosen], 2)
-    height, width = strip.shape[1:]
+    row = torch.cat([strip(clip[:, k : k + 1] if k < clip.shape[1] else blank) for k in chosen], 2)
+    height, width = row.shape[1:]
     below = F.interpolate(spectrogram(audio, rate)[None], (height, width), mode="nearest")[0]
-    return torch.cat([strip, torch.ones(3, max(height // 16, 1), width), below], 1)
+    return torch.cat([row, torch.ones(3, max(height // 16, 1), width), below], 1)
 
 
-def best(logits: Tensor, names: tuple[str, ...]) -> str:
-    """The likeliest answer with its probability, as "90° (87 %)"."""
-    p = logits.detach().float().softmax(0)
-    k = int(p.argmax())
-    return f"{names[k]} ({100 * float(p[k]):.0f} %)"
+def moments_row(batch: Batch) -> Strip:
+    """Shows row i of a batch of tuples: its moments, and where in the medium they are from."""
+    return lambda i: (
+        [strip(moment, 2) for moment in batch["inputs"][i]],
+        [f"{float(t):.2f} s" for t in batch["times"][i]],
+    )
+
+
+def frames_row(batch: Batch) -> Strip:
+    """Shows row i of a batch of clips: up to four frames and their times."""
+    return lambda i: timed_strip(batch["inputs"][i], batch["times"][i])
+
+
+def ranked_pairs(
+    first: Tensor,
+    second: Tensor,
+    likeness: Tensor,
+    draw: Callable[[Tensor], Tensor],
+    captions: tuple[str, str] = ("one view", "another view of the same"),
+) -> Callable[[], list[Picture]]:
+    """Shows up to four pairs that belong together, and how well each finds its partner.
+
+    Args:
+        first, second: what both sides of the B pairs look or sound like, [B, …].
+        likeness: float [B, B]; in row i, how like the first of pair i is to each second.
+        draw: makes a picture [3, H, W] of one of them.
+    """
+
+    def pictures() -> list[Picture]:
+        return [
+            Picture(
+                images=[draw(first[i]), draw(second[i])],
+                captions=list(captions),
+                answer="these two belong together",
+                prediction=rank_text(likeness, i),
+            )
+            for i in range(min(len(first), 4))
+        ]
+
+    return pictures
+
+
+def rank_text(likeness: Tensor, i: int) -> str:
+    """At which place of all candidates [B, B] the partner of i stands."""
+    return f"partner ranks {1 + int((likeness[i] > likeness[i, i]).sum())} of {likeness.shape[1]}"

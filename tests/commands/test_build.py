@@ -60,14 +60,14 @@ def test_yaml_cannot_run_code(tmp_path):
 def rotation(**changes):
     return {
         "class_path": "pretexto.tasks.rotation.Rotation",
-        "init_args": {"encoder": TINY, **changes},
+        "init_args": {"video": {"encoder": TINY, **changes}},
     }
 
 
 REFUSED = [
     ({"tasck": rotation()}, "did you mean task"),
     ({"task": rotation(sizee=3)}, "did you mean size"),
-    ({"task": rotation(size="big")}, "task.size: 'big' is not a whole number"),
+    ({"task": rotation(size="big")}, "task.video.size: 'big' is not a whole number"),
     ({"task": rotation(encoder={"class_path": "pretexto.encoders.image.TinyImag"})}, "TinyImage"),
     ({"task": rotation(encoder={"class_path": "os.system"})}, "os.system"),
     (
@@ -76,7 +76,7 @@ REFUSED = [
     ),
     (
         {"task": {"class_path": "pretexto.tasks.rotation.Rotation"}},
-        "Rotation requires encoder",
+        "Rotation requires video",
     ),
     ({"task": rotation(), "trainer": {"step": 5}}, "did you mean steps"),
     ({"task": rotation(), "trainer": {"steps": "x"}}, "trainer.steps"),
@@ -111,7 +111,7 @@ def test_an_encoder_of_the_wrong_modality_is_named(tmp_path):
 
 def test_the_resolved_tree_replays_to_itself():
     once = resolved({"task": rotation()}, schema(), "c.yaml")
-    assert once["task"]["init_args"]["size"]
+    assert once["task"]["init_args"]["video"]["size"]
     assert resolved(once, schema(), "c.yaml") == once
 
 

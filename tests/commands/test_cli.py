@@ -48,11 +48,11 @@ MISTAKES = [
     (["pretrain", "--config", "rotation", "--sed", "3"], "did you mean --seed"),
     (["pretrain"], "--config"),
     (["pretrain", "--config", "rotatoin"], "rotation"),
-    (["pretrain", "--config", "rotation", "--task.sizee", "64"], "did you mean size"),
+    (["pretrain", "--config", "rotation", "--task.video.sizee", "64"], "did you mean size"),
     (["pretrain", "--config", "rotation", "--trainer.step", "64"], "did you mean steps"),
-    (["pretrain", "--config", "rotation", "--task.size", "big"], "task.size"),
+    (["pretrain", "--config", "rotation", "--task.video.size", "big"], "task.video.size"),
     (["pretrain", "--config", "rotation", "--trainer.steps", "many"], "trainer.steps"),
-    (["pretrain", "--config", "rotation", "--task.encoder", "x"], "cannot be swapped"),
+    (["pretrain", "--config", "rotation", "--task.video.encoder", "x"], "cannot be swapped"),
     (["pretrain", "--config", "rotation", "--encoder", "resnet81"], "did you mean resnet18"),
     (["pretrain", "--config", "rotation", "--encoder", "cnn14"], "is for audio, not for image"),
     (["pretrain", "--config", "rotation", "--encoder", "no/run"], "no such folder of a run"),
@@ -71,12 +71,12 @@ MISTAKES = [
     *[
         (["pretrain", "--config", recipe, f"--task.{option}", "--data", "no/such"], hint)
         for recipe, option, hint in (
-            ("cola", "encoder.rate=0", "rate is that of the sound"),
-            ("audio_simclr", "encoder.rate=-8000", "rate is that of the sound"),
-            ("audio_simclr", "masks=-1", "masks is a number"),
-            ("cola", "mask=2", "mask is a share"),
-            ("cross_modal", "mask=-0.5", "mask is a share"),
-            ("cola", "reach=0", "reach is the length"),
+            ("cola", "audio.encoder.rate=0", "rate is that of the sound"),
+            ("audio_simclr", "audio.encoder.rate=-8000", "rate is that of the sound"),
+            ("audio_simclr", "changes.masks=-1", "masks is a number"),
+            ("cola", "changes.mask=2", "mask is a share"),
+            ("cross_modal", "changes.mask=-0.5", "mask is a share"),
+            ("cola", "context=0", "context is a number above 0"),
             ("audio_visual", "hidden=0", "hidden is a number from 1 on"),
             ("cross_modal", "outputs=0", "outputs is a number from 1 on"),
             ("synchrony", "moments=99", "lower moments or raise frames"),
@@ -94,10 +94,13 @@ MISTAKES = [
     (["compare", "--config", "four_tasks", "--seeds", "-1"], "--seeds: -1 is too small"),
     (["compare", "--config", "four_tasks", "--seeds", "two"], "'two' is not a whole number"),
     (["demo", "--jobs", "0"], "--jobs: 0 is too small"),
-    (["pretrain", "--config", "sequence_sorting", "--task.shift", "-1"], "below 0.5, got -1"),
-    (["pretrain", "--config", "sequence_sorting", "--task.shift", "-1e-3"], "got -0.001"),
-    (["pretrain", "--config", "sequence_sorting", "--task.shift=-1"], "below 0.5, got -1"),
-    (["pretrain", "--config", "rotation", "--task.size", "--task.x", "1"], "--task.size needs a"),
+    (["pretrain", "--config", "sequence_sorting", "--task.jitter", "-1"], "below 0.5, got -1"),
+    (["pretrain", "--config", "sequence_sorting", "--task.jitter", "-1e-3"], "got -0.001"),
+    (["pretrain", "--config", "sequence_sorting", "--task.jitter=-1"], "below 0.5, got -1"),
+    (
+        ["pretrain", "--config", "rotation", "--task.video.size", "--task.x", "1"],
+        "--task.video.size needs a",
+    ),
     (["pretrain", "--config", "rotation", "-1"], "unexpected '-1'"),
     (["pretrain", "--config", "rotation", "-x", "1"], "no option -x"),
 ]
@@ -164,7 +167,7 @@ def test_typo_is_refused_before_data_is_read(monkeypatch):
     import pretexto.datasets.open as catalog
 
     monkeypatch.setattr(catalog, "open_source", lambda *a, **k: pytest.fail("data was opened"))
-    assert cli.main(["pretrain", "--config", "rotation", "--task.sizee", "1"]) == 2
+    assert cli.main(["pretrain", "--config", "rotation", "--task.video.sizee", "1"]) == 2
 
 
 def test_full_disk_is_one_line(monkeypatch, capsys):

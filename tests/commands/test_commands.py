@@ -38,7 +38,7 @@ def trained(videos, tmp_path_factory):
     """Run folder of a rotation encoder."""
     out = tmp_path_factory.mktemp("runs") / "rotation"
     words = ["pretrain", "--config", "rotation", "--data", str(videos), "--out", str(out)]
-    assert cli.main([*words, *TINY, "--task.size", "32"]) == 0
+    assert cli.main([*words, *TINY, "--task.video.size", "32"]) == 0
     return out
 
 
@@ -54,7 +54,7 @@ def refused(words, capsys) -> str:
 
 def pretrain(data, out, *more, config="rotation"):
     words = ["pretrain", "--config", config, "--data", data, "--out", out, *TINY]
-    return [*words, "--task.size", "32", *more]
+    return [*words, "--task.video.size", "32", *more]
 
 
 def test_evaluation_stands_beside_an_untrained_twin(trained, videos, tmp_path, capsys):
@@ -126,7 +126,7 @@ def test_a_comparison_ends_in_a_report(videos, tmp_path, capsys):
         "32",
         "--view.frames",
         "4",
-        "--tasks.rotation.init_args.size",
+        "--tasks.rotation.init_args.video.size",
         "32",
     ]
     assert cli.main([str(word) for word in words]) == 0
@@ -215,7 +215,8 @@ def mute():
 
 def test_an_encoder_of_the_wrong_modality_is_refused(videos, tmp_path, capsys):
     tree = yaml.safe_load((SHIPPED / "rotation.yaml").read_text())
-    tree["task"]["init_args"]["encoder"] = {"class_path": "pretexto.encoders.audio.TinyAudio"}
+    video = tree["task"]["init_args"]["video"]
+    video["encoder"] = {"class_path": "pretexto.encoders.audio.TinyAudio"}
     config = tmp_path / "mine.yaml"
     config.write_text(yaml.safe_dump(tree))
     error = refused(pretrain(videos, tmp_path / "run", config=config), capsys)

@@ -14,14 +14,15 @@ WORLD = {
     "init_args": {"split": "train", "train_scenes": 2, "test_scenes": 1},
 }
 # Towers of a paper's size would take minutes on a CPU.
-NARROW = {"audio_visual_l3": ("encoder", "audio_encoder")}
+NARROW = {"audio_visual_l3": ("video.encoder", "audio.encoder")}
 # The papers' clips are too long for the synthetic world, their pictures and networks too large
 # for a CPU.
 TINY = {True: "pretexto.encoders.image.TinyImage", False: "pretexto.encoders.video.TinyVideo"}
-_SHORT = {"size": "32", "frames": "2", "step": "0.04"}
+_SMALL = {"video.size": "32", "video.resize_side": "36"}
+_SHORT = {**_SMALL, "video.frames": "2", "video.frame_interval": "0.04"}
 SCALED = {
-    "shuffle_learn_paper": {"size": "32", "tau_min": "0.1", "tau_max": "0.2"},
-    "sequence_sorting_paper": {"size": "32", "tau_min": "0.1", "tau_max": "0.2"},
+    "shuffle_learn_paper": {**_SMALL, "tau_min": "0.1", "tau_max": "0.2"},
+    "sequence_sorting_paper": {**_SMALL, "tau_min": "0.1", "tau_max": "0.2"},
     "clip_order_paper": {**_SHORT, "gap": "0.08"},
     "pace_paper": _SHORT,
     "rotation_clips_paper": _SHORT,
@@ -55,50 +56,60 @@ def test_recipe_runs_for_one_step(name, tmp_path):
     tree = load_tree(name, narrow + scaled)
     if name in SCALED:
         del tree["split"]
-        image = "image" in tree["task"]["init_args"]["encoder"]["class_path"]
-        tree["task"]["init_args"]["encoder"] = {"class_path": TINY[image]}
+        video = tree["task"]["init_args"]["video"]
+        video["encoder"] = {"class_path": TINY["image" in video["encoder"]["class_path"]]}
     one_step(tree, name, tmp_path / "run")
 
 
 # What the papers and their authors' code state, and what the head comment must own up to.
 _SGD = {"optimizer.name": "sgd", "optimizer.momentum": 0.9, "optimizer.warmup": 0.0}
-_CLIP = {"task.size": 112, "task.frames": 16, "task.step": 0.04}
+_CLIP = {"task.video.size": 112, "task.video.frames": 16, "task.video.frame_interval": 0.04}
+_SQUARE = {"task.crop.ratio": (1.0, 1.0)}
+_UNGUARDED = {"task.guards.exposure": False, "task.guards.letterbox": False}
+_NO_COLOUR = {f"task.colour.{name}": 0.0 for name in ("brightness", "contrast", "saturation")}
 _RATE = ("cosine", "Nesterov", "biases and norms")
 _MOTION = "motion as the index measured it"
 PAPERS = {
     "shuffle_learn_paper": (
-        {"task.size": 227, "task.frames": 1, "task.tau_max": 60 / 25, "task.tau_min": 15 / 25,
-         "task.positives": 0.25, "task.hidden": 0, "task.compare": False, "task.colour": 0.0,
-         "task.shared_crop": True, "task.moving": True, "task.soften": False,
-         "trainer.batch_size": 128, "trainer.steps": 100_000, "optimizer.lr": 0.001,
-         "optimizer.weight_decay": 5e-4, **_SGD},
-        (*_RATE, _MOTION, "CaffeNet", "259 pixels", "4:3", "mirrored", "middle half", "level"),
+        {"task.video.size": 227, "task.video.frames": 1, "task.video.resize_side": 256,
+         "task.tau_max": 60 / 25, "task.tau_min": 15 / 25, "task.positives": 0.25,
+         "task.hidden": 0, "task.compare": False, "task.crop.scale": ((227 / 256) ** 2,) * 2,
+         "task.guards.static": True, "trainer.batch_size": 128, "trainer.steps": 100_000,
+         "optimizer.lr": 0.001, "optimizer.weight_decay": 5e-4,
+         **_SGD, **_SQUARE, **_UNGUARDED, **_NO_COLOUR},
+        (*_RATE, _MOTION, "CaffeNet", "mirrored", "middle half"),
     ),
     "sequence_sorting_paper": (
-        {"task.size": 80, "task.moments": 4, "task.frames": 1, "task.hidden": 512,
-         "task.scale": (0.8**2, 0.8**2), "task.shift": 5 / 80, "task.reverse": "tuple",
-         "task.jitter": True, "task.split": True, "task.centre": True, "task.compare": False,
-         "task.soften": False, "trainer.batch_size": 64, "trainer.steps": 170_000,
-         "optimizer.lr": 0.01, "optimizer.weight_decay": 5e-4, **_SGD},
-        (*_RATE, _MOTION, "CaffeNet", "100 pixels", "4:3", "tau_min and tau_max are ours", "level"),
+        {"task.video.size": 80, "task.video.frames": 1, "task.video.resize_side": 100,
+         "task.moments": 4, "task.hidden": 512, "task.crop.scale": (0.8**2, 0.8**2),
+         "task.jitter": 5 / 80, "task.reverse": "tuple", "task.guards.spatial_jitter": True,
+         "task.guards.channel_splitting": True, "task.guards.static": False,
+         "task.by_motion": True, "task.compare": False, "trainer.batch_size": 64,
+         "trainer.steps": 170_000, "optimizer.lr": 0.01, "optimizer.weight_decay": 5e-4,
+         **_SGD, **_SQUARE, **_UNGUARDED},
+        (*_RATE, _MOTION, "CaffeNet", "100 pixels", "tau_min and tau_max are ours"),
     ),
     "clip_order_paper": (
-        {**_CLIP, "task.clips": 3, "task.gap": 8 / 25, "task.hidden": 512, "task.compare": False,
-         "task.scale": ((112 / 128) ** 2,) * 2, "task.flip": False, "task.colour": 0.0,
-         "task.soften": False, "trainer.batch_size": 8, "trainer.epochs": 300,
-         "optimizer.lr": 0.001, "optimizer.final": 1.0, "optimizer.weight_decay": 5e-4, **_SGD},
-        (*_RATE[1:], _MOTION, "shallower", "4:3", "level", "moving"),
+        {**_CLIP, **_SQUARE, **_UNGUARDED, **_NO_COLOUR, "task.clips": 3, "task.gap": 8 / 25,
+         "task.hidden": 512, "task.compare": False, "task.crop.scale": ((112 / 128) ** 2,) * 2,
+         "task.crop.flip": False, "task.guards.static": False, "task.by_motion": False,
+         "trainer.batch_size": 8, "trainer.epochs": 300, "optimizer.lr": 0.001,
+         "optimizer.final": 1.0, "optimizer.weight_decay": 5e-4, **_SGD},
+        (*_RATE[1:], "shallower", "too short"),
     ),
     "pace_paper": (
-        {**_CLIP, "task.paces": (1, 2, 3, 4), "task.scale": ((112 / 128) ** 2,) * 2,
-         "task.colour": 0.8, "task.recolour": True, "task.pairs": False, "task.hidden": 0,
+        {**_CLIP, **_SQUARE, "task.paces": (1, 2, 3, 4), "task.by_motion": False,
+         "task.crop.scale": ((112 / 128) ** 2,) * 2, "task.colour.brightness": 0.8,
+         "task.guards.recolour": True, "task.guards.whole_frames": False,
+         "task.guards.static": False, "task.pairs": False, "task.hidden": 0,
          "trainer.batch_size": 30, "trainer.epochs": 18, "optimizer.lr": 0.001, **_SGD},
-        (*_RATE, _MOTION, "contrastive", "weight decay is ours", "4:3", "same_start", "left out"),
+        (*_RATE, "contrastive", "weight decay is ours", "left out"),
     ),
     "rotation_clips_paper": (
-        {**_CLIP, "task.scale": ((112 / 136) ** 2,) * 2, "task.hidden": 0, "optimizer.lr": 0.1,
-         **_SGD},
-        (*_RATE, "all four rotations", "128 pixels", "4:3", "Batch, length, weight decay"),
+        {**_CLIP, **_SQUARE, "task.video.resize_side": 136, "task.hidden": 0,
+         "task.crop.scale": ((112 / 136) ** 2,) * 2, "task.guards.square_crop": True,
+         "task.guards.letterbox": False, "optimizer.lr": 0.1, **_SGD},
+        (*_RATE, "all four rotations", "Batch, length, weight decay"),
     ),
 }  # fmt: skip
 
@@ -119,8 +130,9 @@ def test_a_papers_recipe_has_its_numbers_and_names_what_it_does_otherwise(name):
         assert got == same, key
     with torch.device("meta"):
         task = build({"task": paper["task"]}, {"task": Task}, name)["task"]
-    view = task.views[next(iter(task.views))]
-    assert (view.size, view.frames) == (values["task.size"], values["task.frames"])
+    spec = next(iter(task.specs.values()))
+    wanted = (values["task.video.size"], values["task.video.frames"])
+    assert (spec.size, spec.frames) == wanted
     head = " ".join((SHIPPED / f"{name}.yaml").read_text().partition("task:")[0].split("#"))
     aims, _, deviations = " ".join(head.split()).partition("Deviation: ")
     assert f"size: {name.removesuffix('_paper')}" in aims

@@ -13,8 +13,8 @@ SHORT = ["--data", "synthetic:train", "--trainer.steps", "2", "--trainer.batch_s
 
 
 def test_overrides_reach_the_encoder_that_was_named():
-    tree = load_tree("rotation_clips", [("task.encoder.depth", "2")], "vit_tiny")
-    encoder = tree["task"]["init_args"]["encoder"]
+    tree = load_tree("rotation_clips", [("task.video.encoder.depth", "2")], "vit_tiny")
+    encoder = tree["task"]["init_args"]["video"]["encoder"]
     assert encoder["class_path"] == "pretexto.encoders.video_transformer.VideoTransformer"
     assert (encoder["init_args"]["width"], encoder["init_args"]["depth"]) == (192, 2)
 
@@ -25,7 +25,7 @@ def test_a_run_trains_the_named_encoder_and_another_starts_from_it(tmp_path: Pat
     assert cli.main([*words, "--encoder", "timm/test_resnet", "--out", str(first)]) == 0
     assert read_card(first)["class_path"] == "pretexto.encoders.image.TimmImage"
     stored = yaml.safe_load((first / "config.yaml").read_text())
-    assert stored["task"]["init_args"]["encoder"]["init_args"]["name"] == "test_resnet"
+    assert stored["task"]["init_args"]["video"]["encoder"]["init_args"]["name"] == "test_resnet"
     again = [*words, "--encoder", str(first), "--out", str(second), "--optimizer.lr", "1e-12"]
     assert cli.main([*again, "--optimizer.weight_decay", "0"]) == 0
     kernels = [load_encoder(run).net.conv1[0].weight for run in (first, second)]

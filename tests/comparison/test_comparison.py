@@ -234,7 +234,7 @@ def test_one_failed_run_spares_the_others_and_stands_in_the_table(tmp_path):
         ({"protocols": ("liner",)}, "no protocol 'liner'"),
         ({"seeds": 0}, "seeds must be at least 1"),
         (
-            {"view": fakes.InputSpec("video", size=8, frames=2, step=0.1)},
+            {"view": fakes.InputSpec("video", size=8, frames=2, frame_interval=0.1)},
             "entry turned: .* no video",
         ),
     ],

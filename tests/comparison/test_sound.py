@@ -26,8 +26,8 @@ def test_sound_has_a_supervised_control_and_one_floor():
     assert list(found) == ["cola", "supervised", "random-init", FLOOR]
     task = found["supervised"].build()
     assert isinstance(task, Supervised)
-    assert task.views == {"audio": VIEW}
-    assert task.classes == 3
+    assert task.specs == {"audio": VIEW}
+    assert len(task.classes) == 3
     assert "LogMelFloor" in json.dumps(found[FLOOR].describe())
     with pytest.raises(InputError, match="belongs to a control"):
         with_controls({FLOOR: Entry(cola)}, 3, VIEW)

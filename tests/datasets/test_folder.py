@@ -52,13 +52,28 @@ def test_classes_are_the_first_folders_in_sorted_order(tmp_path):
 
 @pytest.mark.parametrize(
     "files",
-    [("x.mp4", "a/y.mp4", "b/z.mp4"), ("x.mp4", "y.mp4"), ("only/x.mp4", "only/deep/y.mp4")],
-    ids=["some at the top", "all at the top", "one folder only"],
+    [("w.mp4", "x.mp4", "a/y.mp4", "b/z.mp4"), ("x.mp4", "y.mp4"), ("only/x.mp4", "only/c/y.mp4")],
+    ids=["half at the top", "all at the top", "one folder only"],
 )
 def test_otherwise_unlabelled(tmp_path, files):
     source = Folder(fill(tmp_path, *files))
     assert source.classes == ()
     assert {source.label(i) for i in range(len(source))} == {-1}
+
+
+def test_a_file_beside_the_folders_of_classes_takes_no_label_from_the_others(tmp_path, caplog):
+    source = Folder(fill(tmp_path, "a/1.mp4", "b/2.mp4", "intro.mp4"))
+    assert source.classes == ("a", "b")
+    assert labels(source) == ["a", "b", ""]
+    assert "1 media lie beside the folders of classes and have no class: intro.mp4" in caplog.text
+    parts = fill(tmp_path / "parts", "train/a/1.mp4", "test/b/2.mp4", "intro.mp4")
+    source = Folder(parts)
+    assert dict(zip(names(source), splits(source), strict=True)) == {
+        "intro.mp4": "",
+        "test/b/2.mp4": "test",
+        "train/a/1.mp4": "train",
+    }
+    assert labels(source) == ["", "b", "a"]
 
 
 def test_top_folders_may_be_splits(tmp_path):

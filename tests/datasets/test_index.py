@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from pretexto.cli import main
+from pretexto.datasets.fingerprint import fingerprint
 from pretexto.datasets.folder import Folder
 from pretexto.datasets.index import build as indexing
 from pretexto.datasets.index.build import scan
@@ -123,15 +124,15 @@ def test_rows_say_what_probing_says_and_no_file_is_touched_for_it(index, folder)
 
 
 def test_labels_groups_and_splits_are_those_of_the_folder(index, folder, tmp_path):
-    source = open_source(str(index[0]))
+    with pytest.raises(InputError, match=r"several kinds \(4 image, 3 video\); choose one"):
+        open_source(str(index[0]))
+    source, plain = open_source(str(index[0]), kind="video"), Folder(folder, kind="video")
     assert isinstance(source, Index)
-    plain = Folder(folder, kind="video")
+    assert len(source) == len(plain) - 1 == 3
     numbers = {plain.name(i): plain.label(i) for i in range(len(plain))}
     assert source.classes == plain.classes == ("a", "b")
-    for i in range(len(source)):
-        if source.name(i) in numbers:
-            assert source.label(i) == numbers[source.name(i)]
-    assert source.fingerprint() == Source.fingerprint(source)
+    assert [source.label(i) for i in range(3)] == [numbers[source.name(i)] for i in range(3)]
+    assert source.fingerprint() == fingerprint(Source.columns(source))
 
 
 def test_motion_is_measured_second_by_second(index):

@@ -160,7 +160,7 @@ def test_motion_is_the_index_s(packed, index):
         assert len(packs.info(i).motion) > 1
         assert min(packs.info(i).motion) > 1
     assert packs.info(2).motion == packs.info(3).motion == ()
-    assert packs.rows.facts["motion"] == files.table.facts["motion"] == "flow"
+    assert packs.table.facts["motion"] == files.table.facts["motion"] == "flow"
 
 
 def test_pictures_and_sounds_alone_are_packed(packed, index):
@@ -216,7 +216,7 @@ def test_one_frame_is_read_without_the_rest(packed, tmp_path):
     shutil.copytree(packed, copy)
     before = Packs(packed).read(1, Plan((1.05,)))
     packs = Packs(packed)
-    row = packs.rows.row(1)
+    row = packs.table.row(1)
     clip = packs._clip(packs._facts(1))
     shard = copy / packs.manifest.shards[row["shard"]].name
     data = bytearray(shard.read_bytes())

@@ -118,7 +118,7 @@ def test_what_is_incomplete_or_wrong_is_named(ucf, tmp_path):
     (ucf / "ucfTrainTestlist/testlist01.txt").write_text("../../v_YoYo_g01_c01.avi\n")
     with pytest.raises(InputError, match="leads out of the folder"):
         open_source(f"ucf101:{ucf}")
-    with pytest.raises(InputError, match="kind applies to folders only"):
+    with pytest.raises(InputError, match="kind does not apply to a published"):
         open_source(f"ucf101:{ucf}", kind="video")
 
 
@@ -143,6 +143,32 @@ def test_hmdb51_leaves_out_what_its_split_leaves_out(tmp_path):
         open_source(f"hmdb51:{tmp_path}")
 
 
+def test_groups_of_hmdb51_are_its_films(tmp_path):
+    clips = {
+        "catch": (
+            "Faith_Rewarded_catch_f_cm_np1_fr_med_9.avi",
+            "Faith_Rewarded_catch_f_cm_np1_fr_med_11.avi",
+            "Ball_catch_game_catch_u_cm_np1_fr_goo_2.avi",
+            "nameless.avi",
+        ),
+        "shoot_ball": ("Pistol_shoot_ball_u_cm_np1_fr_goo_0.avi",),
+    }
+    lists = tmp_path / "testTrainMulti_7030_splits"
+    for label, names in clips.items():
+        touch(tmp_path / "hmdb51_org" / label, *names)
+        touch(lists, f"{label}_test_split1.txt")
+        rows = "".join(f"{name} 1 \n" for name in names)
+        (lists / f"{label}_test_split1.txt").write_text(rows)
+    source = open_source(f"hmdb51:{tmp_path}")
+    assert [source.group(i) for i in range(5)] == [
+        "Faith_Rewarded",
+        "Faith_Rewarded",
+        "Ball_catch_game",
+        "hmdb51_org/catch/nameless.avi",
+        "Pistol",
+    ]
+
+
 def test_kinetics_counts_the_videos_that_are_gone(tmp_path, caplog):
     touch(
         tmp_path, "train/cook egg/abc_000003_000013.mp4", "val/x-_y_000100_000110.mp4", "zzz.webm"
@@ -156,12 +182,15 @@ def test_kinetics_counts_the_videos_that_are_gone(tmp_path, caplog):
         source = open_source(f"kinetics:{tmp_path}")
     assert facts(source) == [
         ("train/cook egg/abc_000003_000013.mp4", "cook egg", "abc", "train"),
-        ("zzz.webm", "jump", "zzz", "train"),
+        ("zzz.webm#t=5,15", "jump", "zzz", "train"),
         ("val/x-_y_000100_000110.mp4", "jump", "x-_y", "val"),
     ]
-    assert "1 listed videos are not there: gone_000001_000011" in caplog.text
+    assert "1 listed media are not there: gone_000001_000011" in caplog.text
+    (tmp_path / "val.csv").write_text(head + "jump,x-_y,100,,validate\n")
+    with pytest.raises(InputError, match=r"val\.csv, line 2: time_start without time_end"):
+        open_source(f"kinetics:{tmp_path}")
     (tmp_path / "val.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match=r"val\.csv: a list of Kinetics has the columns"):
+    with pytest.raises(InputError, match=r"val\.csv, line 2: no youtube_id"):
         open_source(f"kinetics:{tmp_path}")
 
 

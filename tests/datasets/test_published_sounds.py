@@ -147,7 +147,7 @@ def test_urbansound8k_has_ten_folds_and_groups_of_recordings(tmp_path):
     assert facts(source)[0] == ("audio/fold1/1003-3-0-0.wav", "dog_bark", "1003", "fold1")
     assert (len(source), source.classes) == (40, ("dog_bark", "siren"))
     check_folds(source, 10)
-    with pytest.raises(InputError, match=r"UrbanSound8K\.csv: the list of UrbanSound8K cannot be"):
+    with pytest.raises(InputError, match=r"UrbanSound8K\.csv: the list cannot be read"):
         open_source(f"urbansound8k:{tmp_path / 'audio'}")
 
 

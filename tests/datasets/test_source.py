@@ -1,9 +1,10 @@
 """Sources: subsets, fingerprints, and opening by name."""
 
+import numpy as np
 import pytest
 
 from pretexto.datasets.open import open_source
-from pretexto.datasets.source import Source, Subset
+from pretexto.datasets.source import Source, Subset, balanced_weights
 from pretexto.errors import InputError
 from pretexto.modalities.media import MediaInfo, Sample
 
@@ -69,6 +70,27 @@ def test_the_fingerprint_sees_every_name_label_group_split_and_the_order():
     assert len({Listed(*rows).fingerprint() for rows in changed}) == len(changed)
 
 
+def test_columns_are_those_of_the_examples_also_of_a_subset():
+    source = Listed(*ROWS)
+    assert source.labels().tolist() == [0, 1, 1]
+    assert source.groups().tolist() == ["g", "g", "h"]
+    assert source.splits().tolist() == ["train", "train", "test"]
+    part = Subset(source, np.array([2, 0]))
+    assert part.labels().tolist() == [1, 0]
+    assert part.groups().tolist() == ["h", "g"]
+    assert part.splits().tolist() == ["test", "train"]
+    assert part.fingerprint() == Listed(ROWS[2], ROWS[0]).fingerprint()
+
+
+def test_balanced_weights_draw_every_class_equally_often():
+    labels = np.array([0, 0, 0, 1, -1, 3])
+    weights = balanced_weights(labels)
+    assert weights.sum() == pytest.approx(1)
+    assert [weights[labels == k].sum() for k in (0, 1, 3)] == pytest.approx([1 / 3] * 3)
+    assert weights[4] == 0
+    assert balanced_weights([-1, -1]).tolist() == [0.5, 0.5]
+
+
 @pytest.fixture
 def folder(tmp_path):
     for name in ("train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg"):
@@ -95,7 +117,7 @@ def test_options_reach_the_folder(folder):
         open_source(str(folder))
     with pytest.raises(InputError, match="no such table"):
         open_source(str(folder), table="none.csv")
-    with pytest.raises(InputError, match="applies to folders only"):
+    with pytest.raises(InputError, match="kind does not apply to the synthetic world"):
         open_source("synthetic", kind="video")
 
 

@@ -1,6 +1,7 @@
 """The synthetic world: deterministic, balanced, solvable by motion alone, and its sound follows."""
 
 import json
+import threading
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -369,14 +370,23 @@ def test_interrupted_making_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_first_of_two_makers_wins(tmp_path, monkeypatch):
+def test_the_second_of_two_makers_waits_for_the_first(tmp_path, monkeypatch):
     monkeypatch.setenv("PRETEXTO_CACHE", str(tmp_path))
+    second = []
 
-    def overtaken(folder):
-        (folder / "mine").write_text("late")
-        cache.made_once("thing", lambda other: (other / "mine").write_text("first"))
+    def first(folder):
+        other.start()
+        other.join(0.2)
+        assert other.is_alive()
+        (folder / "mine").write_text("first")
 
-    folder = cache.made_once("thing", overtaken)
+    def late(folder):
+        pytest.fail("it is there")
+
+    other = threading.Thread(target=lambda: second.append(cache.made_once("thing", late)))
+    folder = cache.made_once("thing", first)
+    other.join()
+    assert second == [folder]
     assert (folder / "mine").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["thing"]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers import shared_data
-from task_kit import build_encoder
+from task_kit import build_encoder, make_task
 from torch import nn
 
 from pretexto.build import build, load_tree
@@ -52,7 +52,7 @@ def test_the_sound_tower_is_the_papers():
 
 
 def test_the_head_is_the_papers():
-    task = AudioVisual(L3Image(), SpectrogramCNN(), size=224, compare=False)
+    task = make_task(AudioVisual, L3Image(), SpectrogramCNN(), size=224, compare=False)
     assert isinstance(task.head, Fusion)
     first, relu, last = task.head.classifier
     assert (first.in_features, first.out_features, last.out_features) == (1024, 128, 2)
@@ -61,7 +61,7 @@ def test_the_head_is_the_papers():
     want = F.linear(F.linear(torch.cat([a, b], 1), first.weight, first.bias).relu(),
                     last.weight, last.bias)  # fmt: skip
     torch.testing.assert_close(task.head(a, b), want)
-    plain = AudioVisual(build_encoder(TinyImage), build_encoder(TinyAudio))
+    plain = make_task(AudioVisual, build_encoder(TinyImage), build_encoder(TinyAudio))
     assert not isinstance(plain.head, Fusion)
 
 

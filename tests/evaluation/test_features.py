@@ -55,7 +55,7 @@ def test_levels_change_nothing_about_the_embedding_and_cost_no_second_pass():
 
 def test_an_image_encoder_averages_the_frames_of_a_clip():
     # Red is ten times the time in seconds: the frames stand at 0.85, 0.95, 1.05 and 1.15 s.
-    view = InputSpec(modality="image", size=8, frames=4, step=0.1)
+    view = InputSpec(modality="image", size=8, frames=4, frame_interval=0.1)
     source = fakes.Clock([0, 1], duration=2.001)
     for levels in (False, True):
         values = extract(fakes.MeanColour(), source, view, clips=1, levels=levels).values

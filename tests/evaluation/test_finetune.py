@@ -22,7 +22,7 @@ from pretexto.evaluation.training_clips import TrainingClips, augment, collate, 
 from pretexto.modalities.input_spec import InputSpec, as_float
 from pretexto.modalities.media import Plan, Sample
 
-VIEW = InputSpec("video", size=16, frames=4, step=0.2)
+VIEW = InputSpec("video", size=16, frames=4, frame_interval=0.2)
 QUICK = Tuning(epochs=25, batch_size=8, lr=5e-3)
 
 

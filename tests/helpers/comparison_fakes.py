@@ -51,7 +51,7 @@ class Labels(Task):
         return {"image": self.encoder}
 
     @property
-    def views(self):
+    def specs(self):
         return {"image": VIEW}
 
     def plan(self, info, rng):

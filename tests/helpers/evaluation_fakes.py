@@ -11,7 +11,7 @@ from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
 
 SIZE = 8
 IMAGE = InputSpec(modality="image", size=SIZE, frames=1)
-VIDEO = InputSpec(modality="video", size=SIZE, frames=4, step=0.1)
+VIDEO = InputSpec(modality="video", size=SIZE, frames=4, frame_interval=0.1)
 SOUND = InputSpec(modality="audio", seconds=0.5, rate=100)
 
 

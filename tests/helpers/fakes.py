@@ -99,7 +99,7 @@ class FakeTask(Task):
         return {"image": self.encoder}
 
     @property
-    def views(self):
+    def specs(self):
         return {"image": InputSpec("image", size=SIZE, frames=1)}
 
     def plan(self, info, rng):
@@ -143,7 +143,7 @@ class TwoPhases(Task):
         return {"image": self.encoder}
 
     @property
-    def views(self):
+    def specs(self):
         return {"image": InputSpec("image", size=SIZE, frames=1)}
 
     def plan(self, info, rng):

@@ -187,6 +187,14 @@ def lit_still(picture: Tensor, t: float, rng: Generator) -> Tensor:
     return picture
 
 
+def letterbox(picture: Tensor, t: float, rng: Generator) -> Tensor:
+    """Bars above and below, an eighth of the picture each, that are black at first."""
+    shown = picture.clone()
+    height = picture.shape[1] // 8
+    shown[:, :height] = shown[:, -height:] = 0.02 + 0.3 * t
+    return shown
+
+
 def blurred(picture: Tensor, sigma: float) -> Tensor:
     at = torch.arange(-8, 9)
     kernel = torch.exp(-0.5 * (at / sigma).square())
@@ -202,47 +210,3 @@ DRIFTS: dict[str, Drift] = {
         fade_to_black, burn_out, haze, saturation, shadow, high_iso, blocks,
     )
 }  # fmt: skip
-
-
-def statistics(moments: Tensor) -> Tensor:
-    """What an onlooker would compute of each moment of [B, N, 3, T, H, W]: [B, N, F].
-
-    Per channel: mean, deviation, least and greatest value, three quantiles, share of clipped
-    pixels, edge energy at one, two and four pixels, Laplacian energy, its share of the variance,
-    its kurtosis, border against centre in mean, deviation and edges, the four quarters' means.
-    """
-    x = moments.mean(3) if moments.shape[3] == 1 else moments.flatten(2, 3)
-    flat = x.flatten(3)
-    mean, std = flat.mean(3), flat.std(3)
-    quantiles = flat.quantile(torch.tensor([0.05, 0.5, 0.95]), 3).unbind(0)
-    clipped = ((flat < 0.01) | (flat > 0.99)).float().mean(3)
-    edges = [_edges(x, k).mean((3, 4)) for k in (1, 2, 4)]
-    bend = x[..., 1:-1, 1:-1] * 4 - x[..., 2:, 1:-1] - x[..., :-2, 1:-1]
-    bend = bend - x[..., 1:-1, 2:] - x[..., 1:-1, :-2]
-    fine = bend.square().mean((3, 4))
-    peaks = bend.square().square().mean((3, 4)) / (fine.square() + 1e-12)
-    b, (h, w) = x.shape[-1] // 6, x.shape[-2:]
-    inner = x[..., 2 * b : -2 * b, 2 * b : -2 * b]
-    outer = torch.cat([x[..., :b, :].flatten(3), x[..., -b:, :].flatten(3),
-                       x[..., :b].flatten(3), x[..., -b:].flatten(3)], 3)  # fmt: skip
-    border = [
-        outer.mean(3) - inner.mean((3, 4)),
-        outer.std(3) / (inner.flatten(3).std(3) + 1e-4),
-        _edges(x[..., :b, :], 1).mean((3, 4)) / (_edges(inner, 1).mean((3, 4)) + 1e-6),
-    ]
-    quarters = [
-        x[..., i * h // 2 : (i + 1) * h // 2, j * w // 2 : (j + 1) * w // 2].mean((3, 4))
-        for i in (0, 1) for j in (0, 1)
-    ]  # fmt: skip
-    found = [
-        mean, std, flat.amin(3), flat.amax(3), *quantiles, clipped, *edges, fine,
-        fine / (std.square() + 1e-6), peaks.log(), *border, *quarters,
-    ]  # fmt: skip
-    colour = [x.diff(dim=2).square().mean((2, 3, 4))[..., None]]
-    return torch.cat([torch.cat(found, 2), *colour], 2)
-
-
-def _edges(x: Tensor, apart: int) -> Tensor:
-    across = x[..., :-apart, apart:] - x[..., :-apart, :-apart]
-    down = x[..., apart:, :-apart] - x[..., :-apart, :-apart]
-    return across.square() + down.square()

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
+from sklearn.ensemble import RandomForestClassifier
 from task_kit import collate
 from torch import Tensor
 
@@ -66,6 +66,17 @@ def noisy(plan: Plan, amount: Callable[[float], float] = lambda t: 0.2 + 0.2 * t
     return _sample(plan, grain)
 
 
+def patterns(plan: Plan, number: Callable[[float], int]) -> Sample:
+    """A picture of its own for every number that a time has."""
+
+    def paint(t: float, y: Tensor, x: Tensor) -> Tensor:
+        rng = generator(2, 0, int(number(t)))
+        coarse = torch.rand(1, 3, 6, 6, generator=rng)
+        return torch.nn.functional.interpolate(coarse, y.shape, mode="bilinear")[0]
+
+    return _sample(plan, paint)
+
+
 def barred(plan: Plan) -> Sample:
     """A still, bright picture between bars that are black at first and slightly grey at last."""
     sample = still(plan)
@@ -103,7 +114,8 @@ def drawn(
     for i in range(count):
         rng = generator(seed, 0, i)
         plans.append(task.plan(info or medium(), rng))
-        made.append(task.example(reader(plans[-1]), rng))
+        sample = replace(reader(plans[-1]), note=plans[-1].note)
+        made.append(task.example(sample, rng))
     return plans, task.augment(collate(made))
 
 
@@ -115,11 +127,11 @@ def probed(
     info: MediaInfo | None = None,
     seed: int = 0,
 ) -> float:
-    """How well a linear classifier answers held-out questions from a guard's cue alone."""
+    """How well a forest answers held-out questions from a guard's cue alone."""
     _, data = drawn(task, count, reader, info, seed)
     chosen = next(g for g in task.guards if g.name == guard)
-    cue, answer = chosen.probe(data).numpy(), data["target"].numpy()
+    asked = data["weight"] > 0
+    cue, answer = chosen.probe(data)[asked].numpy(), data["target"][asked].numpy()
     half = len(answer) // 2
-    cue = StandardScaler().fit(cue[:half]).transform(cue)
-    probe = LogisticRegression(max_iter=2000).fit(cue[:half], answer[:half])
-    return probe.score(cue[half:], answer[half:])
+    forest = RandomForestClassifier(200, min_samples_leaf=3, random_state=0)
+    return forest.fit(cue[:half], answer[:half]).score(cue[half:], answer[half:])

@@ -12,7 +12,7 @@ TASKS, TRUE = 14, 4
 
 @dataclass(frozen=True)
 class World:
-    """How much answers vary, as deviations on the scale of a probit; how hard clips are varies by 1.
+    """How much answers vary, as deviations of a probit; how hard clips are varies by 1.
 
     Attributes:
         seed: from seed to seed of an entry.

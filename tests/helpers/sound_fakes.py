@@ -7,6 +7,7 @@ from helpers import audio_times
 from pretexto.encoders.audio import TinyAudio
 from pretexto.modalities.media import MediaInfo, Plan, Sample
 from pretexto.tasks.cola import COLA
+from pretexto.tasks.parts.audio_input import AudioInput
 
 
 class Tones(fakes.Listed):
@@ -39,4 +40,4 @@ class Tones(fakes.Listed):
 
 def cola() -> COLA:
     """The smallest of its kind."""
-    return COLA(TinyAudio(width=4), seconds=0.5, outputs=16)
+    return COLA(AudioInput(TinyAudio(width=4), seconds=0.5), outputs=16)

@@ -3,7 +3,8 @@
 import math
 
 import torch
-from task_kit import build_encoder, collate
+from helpers import audio_times
+from task_kit import build_encoder, collate, make_task
 from torch import Tensor
 
 from pretexto.encoders.audio import TinyAudio
@@ -31,16 +32,16 @@ def coded(i: int, plan: Plan) -> Sample:
     frames = torch.zeros(len(times), 3, 40, 40)
     frames[:, 0] = 25 * i + 20
     frames[:, 1] = (times / SECONDS * 250).float()[:, None, None]
-    (span,) = plan.audio
-    t = span.start + torch.arange(span.samples, dtype=torch.float64) / span.rate
+    t = audio_times(plan)
     # A chirp: 600 Hz apart for each video, and 20 Hz up each second.
     tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))
-    return Sample(frames.to(torch.uint8), times, tone.float().expand(2, -1), span.rate)
+    return Sample(frames.to(torch.uint8), times, tone.float().expand(2, -1), plan.audio[0].rate)
 
 
-def task_of(encoder=TinyVideo, **options) -> AudioVisual:
-    easy = {"size": 32, "colour": False}
-    return AudioVisual(build_encoder(encoder), build_encoder(TinyAudio), **(easy | options))
+def task_of(encoder=TinyVideo, cls: type[Task] = AudioVisual, **options) -> Task:
+    """A task on clips and sounds that leaves colours as they are, so that they can be read."""
+    plain = {"size": 32, "colour": 0}
+    return make_task(cls, build_encoder(encoder), build_encoder(TinyAudio), **(plain | options))
 
 
 def drawn(
@@ -61,14 +62,14 @@ def frequency(audio: Tensor, rate: int) -> Tensor:
     return (power @ hertz) / power.sum(1)
 
 
-def heard(audio: Tensor, rate: int = 16000) -> tuple[Tensor, Tensor]:
+def sound_spells(audio: Tensor, rate: int = 16000) -> tuple[Tensor, Tensor]:
     """Video and middle second that each sound spells."""
     tone = frequency(audio, rate)
     video = (tone / 600).floor() - 1
     return video.long(), (tone - 600 * (video + 1)) / 20
 
 
-def seen(inputs: Tensor) -> tuple[Tensor, Tensor]:
+def clip_spells(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Video and seconds [B, T] that each clip spells."""
     video = ((inputs[:, 0].mean((1, 2, 3)) * 255 - 20) / 25).round().long()
     return video, inputs[:, 1].mean((2, 3)) * 255 / 250 * SECONDS
@@ -76,5 +77,5 @@ def seen(inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 def spelled(data: dict[str, Tensor], rate: int = 16000) -> Tensor:
     """1 where picture and sound of a pair tell the same video."""
-    picture, sound = seen(data["inputs"])[0], heard(data["audio"], rate)[0]
+    picture, sound = clip_spells(data["inputs"])[0], sound_spells(data["audio"], rate)[0]
     return (picture[data["picture"]] == sound[data["sound"]]).long()

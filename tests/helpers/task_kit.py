@@ -4,9 +4,11 @@ import importlib
 import inspect
 import math
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import fields as fields_of
+from dataclasses import is_dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import torch
@@ -20,6 +22,10 @@ from pretexto.encoders.encoder import Encoder
 from pretexto.errors import InputError
 from pretexto.modalities.media import MediaInfo, Plan, Sample
 from pretexto.modalities.rng import generator
+from pretexto.tasks.parts.audio_input import AudioInput
+from pretexto.tasks.parts.clip_input import ClipInput
+from pretexto.tasks.parts.input import Input
+from pretexto.tasks.parts.transforms import Colour
 from pretexto.tasks.task import Batch, Task
 
 # What keeps an encoder cheap; one that is not named here is built with its defaults.
@@ -39,8 +45,8 @@ CHEAP: dict[str, dict[str, Any]] = {
     "L3Image": {"width": 4},
     "SpectrogramCNN": {"width": 4},
 }
-# Values for what a task wants besides encoders, and what keeps it cheap, where it has such options.
-OPTIONS: dict[str, Any] = {"classes": 4, "size": 32, "frames": 4}
+# Values for what a task wants besides inputs, where it has such options.
+OPTIONS: dict[str, Any] = {"classes": 4}
 
 
 def concrete(package: ModuleType, base: type) -> list[type]:
@@ -64,23 +70,64 @@ def build_encoder(cls: type[Encoder]) -> Encoder:
     return cls(**CHEAP.get(cls.__name__, {}))
 
 
-def wanted(cls: type[Task]) -> list[str]:
-    """The arguments of a task that take an encoder."""
-    signature = inspect.signature(cls).parameters
-    return [name for name, p in signature.items() if p.annotation in (Encoder, "Encoder")]
+def wanted(cls: type[Task]) -> dict[str, list[type[Input]]]:
+    """The arguments of a task that take an input, with the classes that they accept."""
+    found = {}
+    for name, kind in get_type_hints(cls.__init__).items():
+        inputs = [k for k in get_args(kind) or (kind,) if isinstance(k, type)]
+        inputs = [k for k in inputs if issubclass(k, Input)]
+        if inputs:
+            found[name] = inputs
+    return found
+
+
+def build_input(encoder: Encoder, kinds: Iterable[type[Input]] = (ClipInput, AudioInput)) -> Input:
+    """A small input around an encoder. Raises InputError where none of the kinds takes it."""
+    options = {ClipInput: {"size": 32, "frames": 4}, AudioInput: {"seconds": 1.0}}
+    refused: InputError | None = None
+    for kind in kinds:
+        try:
+            return kind(encoder, **options[kind])
+        except InputError as error:
+            refused = error
+    raise refused or AssertionError("no kind of input")
 
 
 def build_task(cls: type[Task], encoders: dict[str, Encoder], **options: Any) -> Task:
     """A small task. Raises InputError where an encoder's modality does not fit."""
     names = inspect.signature(cls).parameters
-    arguments = {k: v for k, v in OPTIONS.items() if k in names} | encoders | options
+    arguments = {k: v for k, v in OPTIONS.items() if k in names} | options
+    for name, kinds in wanted(cls).items():
+        arguments.setdefault(name, build_input(encoders[name], kinds))
     torch.manual_seed(0)
     return cls(**arguments)
 
 
+def make_task(cls: type[Task], *encoders: Encoder, **options: Any) -> Task:
+    """A task around encoders, with the fields of its inputs, crop and guards given side by side.
+
+    `colour=0.2` stands for a jitter of that strength, and 0 for none.
+    """
+    given: dict[str, Any] = {}
+    for (name, kinds), encoder in zip(wanted(cls).items(), encoders, strict=True):
+        kind = AudioInput if encoder.modality == "audio" else ClipInput
+        assert kind in kinds
+        fields = inspect.signature(kind).parameters.keys() & options.keys()
+        given[name] = kind(encoder, **{field: options.pop(field) for field in fields})
+    for name, parameter in inspect.signature(cls).parameters.items():
+        default = parameter.default
+        if name == "colour" and isinstance(options.get(name), float | int):
+            s = options[name]
+            options[name] = Colour(s, s, s, s / 4)
+        if name not in options and is_dataclass(default):
+            known = {field.name for field in fields_of(default)} & options.keys()
+            options[name] = replace(default, **{field: options.pop(field) for field in known})
+    return cls(**given, **options)
+
+
 def fitting(cls: type[Task], pool: list[type[Encoder]]) -> Iterator[dict[str, type[Encoder]]]:
     """Combinations of encoders that the task accepts: each of the pool in each place once."""
-    places = wanted(cls)
+    places = list(wanted(cls))
     tiny = {place: fit for place in places if (fit := _first_fit(cls, place, places))}
     for place in places:
         for encoder in pool:
@@ -118,11 +165,13 @@ def info(i: int = 0, **changes: Any) -> MediaInfo:
 
 
 def media(i: int, plan: Plan) -> Sample:
-    """What a reader would give of medium i: a texture of its own that drifts, and a tone of its own
+    """What a reader would give of medium i: a texture of its own that moves, and a tone of its own
     that rises and falls with it."""
     times = torch.tensor(plan.times, dtype=torch.float64)
     frames = _texture(i, plan) if plan.times else None
-    seen = {} if frames is None else {"frames": frames, "times": times}
+    seen: dict[str, Any] = {"note": plan.note}
+    if frames is not None:
+        seen |= {"frames": frames, "times": times}
     if not plan.audio:
         return Sample(**seen)
     t = audio_times(plan)
@@ -136,13 +185,15 @@ def _texture(i: int, plan: Plan) -> Tensor:
     scale = side / min(about.height, about.width)
     h, w = round(about.height * scale), round(about.width * scale)
     rng = np.random.default_rng(i)
-    phase, tilt = rng.uniform(0, 6, 3), rng.uniform(2, 6, (3, 2))
     y, x = np.mgrid[0:h, 0:w] / side
+    # Waves that each run their own way: no light or focus makes one moment of another.
+    waves = [(rng.uniform(0, 6, 3), *rng.uniform(-20, 20, 2), rng.uniform(2, 6)) for _ in range(8)]
     frames = [
-        0.5 + 0.3 * np.sin(tilt[c, 0] * y + tilt[c, 1] * x + phase[c] + t) + 0.2 * y - 0.1
+        0.5 + 0.1 * sum(np.sin(down * y + across * x + phase[c] + speed * t)
+                        for phase, down, across, speed in waves)
         for t in plan.times
         for c in range(3)
-    ]
+    ]  # fmt: skip
     pixels = torch.from_numpy(np.stack(frames).reshape(-1, 3, h, w) * 255)
     return pixels.clamp(0, 255).to(torch.uint8)
 

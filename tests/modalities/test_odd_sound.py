@@ -7,7 +7,7 @@ import media_factory as make
 import numpy as np
 import pytest
 import torch
-from task_kit import build_encoder
+from task_kit import build_encoder, make_task
 
 from pretexto.build import build, load_tree
 from pretexto.commands.evaluate import evaluate_run
@@ -138,7 +138,9 @@ def test_a_run_of_a_shipped_recipe_counts_what_is_silent(films, tmp_path, recipe
 
 
 def test_the_supervised_control_hears_short_sound_before_silence(source):
-    sound = heard(source, Supervised(build_encoder(TinyAudio), 2, seconds=0.5), "short.wav")
+    sound = heard(
+        source, make_task(Supervised, build_encoder(TinyAudio), classes=2, seconds=0.5), "short.wav"
+    )
     assert sound.shape == (1, 8000)
     assert sound[:, :3200].abs().max() > 0.19
     assert sound[:, 3200:].abs().max() == 0

@@ -6,7 +6,8 @@ import media_factory as make
 import numpy as np
 import pytest
 import torch
-from spelled_pairs import coded, drawn, heard, medium, seen, spelled, task_of
+from spelled_pairs import clip_spells, coded, drawn, medium, sound_spells, spelled, task_of
+from task_kit import collate
 from torch import Tensor
 
 from pretexto.encoders.image import TinyImage
@@ -15,8 +16,8 @@ from pretexto.errors import InputError
 from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import MediaError, Plan, Sample
 from pretexto.modalities.rng import generator
-from pretexto.tasks.audio_visual import REACH
-from pretexto.tasks.parts.pairing import each_once
+from pretexto.tasks.audio_visual import CONTEXT
+from pretexto.tasks.parts.pairing import exchanged
 
 
 def balanced(data: dict[str, Tensor], size: int) -> bool:
@@ -32,8 +33,8 @@ def balanced(data: dict[str, Tensor], size: int) -> bool:
     return True
 
 
-def test_sampled_pairs_are_half_own_half_exchanged_and_stand_once():
-    task = task_of(sampled=True)
+def test_exchanged_pairs_are_half_own_half_exchanged_and_stand_once():
+    task = task_of(negatives="exchanged")
     chosen = []
     for seed in range(6):
         data = task.augment(drawn(task, 9 if seed == 5 else 8, seed))
@@ -48,12 +49,12 @@ def test_sampled_pairs_are_half_own_half_exchanged_and_stand_once():
         assert {answers[i] for answers in chosen} == {0, 1}
 
 
-def test_sampled_pairs_of_a_video_that_stands_twice_in_the_batch_are_not_asked():
+def test_exchanged_pairs_of_a_video_that_stands_twice_in_the_batch_are_not_asked():
     names = torch.tensor([0, 1, 1, 2])
     met = 0
     for seed in range(12):
         order = torch.rand(4, generator=generator(seed, 0, 0))
-        data = each_once(names, torch.ones(4, dtype=torch.bool), order)
+        data = exchanged(names, torch.ones(4, dtype=torch.bool), order)
         lesser = order.argsort()[:2]
         assert sorted(lesser.tolist()) == (data["target"] == 0).nonzero()[:, 0].tolist()
         assert (names[data["picture"]] == names[data["sound"]])[data["target"] == 1].all()
@@ -65,12 +66,12 @@ def test_sampled_pairs_of_a_video_that_stands_twice_in_the_batch_are_not_asked()
 
 
 @pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
-def test_hard_negatives_are_other_moments_of_the_same_video(encoder):
-    task = task_of(encoder, hard=True)
+def test_negatives_of_the_same_video_are_other_moments_of_it(encoder):
+    task = task_of(encoder, negatives="same_video")
     for seed in range(3):
         data = task.augment(drawn(task, seed=seed))
-        video, shown = seen(data["inputs"])
-        told, middle = heard(data["audio"], 16000)
+        video, shown = clip_spells(data["inputs"])
+        told, middle = sound_spells(data["audio"], 16000)
         assert torch.equal(video, torch.arange(8).repeat_interleave(2))
         assert torch.equal(told, video)
         # Colours spell seconds to about 0.05: half a second either way, or a second and more.
@@ -81,28 +82,30 @@ def test_hard_negatives_are_other_moments_of_the_same_video(encoder):
 
 
 def test_moments_start_one_to_ten_lengths_apart_and_stay_inside():
-    task = task_of(hard=True)
+    task = task_of(negatives="same_video")
     info = medium(duration=20.0, audio_start=0.3, audio_duration=19.0)
     apart = []
     for i in range(400):
         plan = task.plan(info, generator(0, 0, i))
         assert plan.audio
-        apart.append(plan.audio[0].duration - 1)
-        assert plan.audio[0].start >= 0.3
-        assert plan.audio[0].start + plan.audio[0].duration <= 19.3 + 1e-9
-        first, second = plan.times[:8], plan.times[8:]
-        for start, times in (
-            (plan.audio[0].start, first),
-            (plan.audio[0].start + apart[-1], second),
-        ):
-            assert all(start <= t <= start + 1 + 1e-9 for t in times)
+        early, late = plan.audio
+        apart.append(late.start - early.start)
+        assert early.start >= 0.3
+        assert late.start + late.duration <= 19.3 + 1e-9
+        # Nothing between the two is read.
+        assert early.duration == late.duration == 1
+        for span, times in ((early, plan.times[:8]), (late, plan.times[8:])):
+            assert all(span.start <= t <= span.start + 1 + 1e-9 for t in times)
     assert 1 <= min(apart) < 1.1
-    assert REACH - 0.2 < max(apart) <= REACH
+    assert CONTEXT - 0.2 < max(apart) <= CONTEXT
     with pytest.raises(MediaError, match="overlap for 1.50 s, less than 2 s: lower seconds"):
         task.plan(medium(duration=1.5), generator(0, 0, 0))
 
 
-@pytest.mark.parametrize("options", [{}, {"negatives": 3}, {"sampled": True}, {"hard": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"negatives_per_clip": 3}, {"negatives": "exchanged"}, {"negatives": "same_video"}],
+)
 def test_silent_sounds_are_asked_of_nobody(options):
     """Videos 2 and 5 have a silent track; the others keep as many pairs of either kind."""
 
@@ -120,12 +123,12 @@ def test_silent_sounds_are_asked_of_nobody(options):
     assert not silent[data["picture"]][asked].any()
     right = data["weight"][data["target"] == 1].sum()
     assert right == pytest.approx(float(data["weight"][data["target"] == 0].sum()))
-    assert right == {"sampled": 3, "hard": 12}.get(next(iter(options), ""), 6)
-    kept = task_of(**options, heard=False)
+    assert right == {"exchanged": 3, "same_video": 12}.get(options.get("negatives"), 6)
+    kept = task_of(**options, silence=False)
     assert (kept.augment(drawn(kept, make=muted))["weight"] > 0).all()
 
 
-@pytest.mark.parametrize("options", [{}, {"sampled": True}, {"hard": True}])
+@pytest.mark.parametrize("options", [{}, {"negatives": "exchanged"}, {"negatives": "same_video"}])
 def test_silence_alone_gives_neither_loss_nor_nan(options):
     task = task_of(frames=2, **options)
     batch = drawn(task, 4)
@@ -148,11 +151,9 @@ def test_a_crop_of_the_papers_is_a_square_of_its_size():
 
 
 def test_options_that_exclude_each_other_are_refused():
-    with pytest.raises(InputError, match="choose one"):
-        task_of(sampled=True, hard=True)
-    for other in ("sampled", "hard"):
-        with pytest.raises(InputError, match="one negative for each picture"):
-            task_of(negatives=2, **{other: True})
+    for other in ("exchanged", "same_video"):
+        with pytest.raises(InputError, match="each picture has one wrong sound"):
+            task_of(negatives_per_clip=2, negatives=other)
 
 
 @pytest.mark.parametrize("fps", [24, 25, 29.97, 30, 60])
@@ -168,12 +169,8 @@ def test_frame_and_sound_of_a_real_file_are_of_the_same_second(tmp_path, fps):
     apart = []
     for k in range(12):
         rng = generator(0, 0, k)
-        data = task.augment(
-            {
-                name: value[None]
-                for name, value in task.example(read(path, task.plan(info, rng)), rng).items()
-            }
-        )
+        example = task.example(read(path, task.plan(info, rng)), rng)
+        data = task.augment(collate([{**example, "index": torch.tensor(0)}]))
         shown = (data["inputs"].mean() * 255 - 20) / 50
         hertz = torch.fft.rfftfreq(16000, 1 / 16000)
         power = torch.fft.rfft(data["audio"][0, 0]).abs().square()

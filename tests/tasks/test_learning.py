@@ -133,7 +133,7 @@ def test_shuffle_and_learn_is_learned_and_not_from_one_moment_or_where_nothing_m
     # Measured over three seeds: 0.673 to 0.708, balanced; more steps give more.
     assert score(shuffle_learn, 300, 0) > 0.6
     # Measured over three seeds: 0.500, where nothing moves.
-    assert abs(score(shuffle_learn, 300, 0, moving=False) - 0.5) < 0.05
+    assert abs(score(shuffle_learn, 300, 0, static=False) - 0.5) < 0.05
     # Measured over three seeds: 0.481 to 0.500, from one moment.
     assert abs(score(shuffle_learn, 300, 0, change=one_moment) - 0.5) < 0.05
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from small_world import as_it_is, held_out, one_moment, train, world
+from task_kit import make_task
 from torch import Tensor
 
 from pretexto.encoders.image import TinyImage
@@ -31,27 +32,45 @@ FAST = {"fps": 50, "seconds": 1.0}
 def clip_order() -> Task:
     # Single frames: which way they run is seen in how a figure gathers speed. Clips of four frames,
     # 0.04 s apart, in a video encoder came to 0.327 after 500 dearer steps (seed 0).
-    return ClipOrder(
-        TinyImage(width=8), size=32, frames=1, step=0.02, gap=0.08, scale=(1.0, 1.0), colour=0.0,
-        grid=2,
-    )  # fmt: skip
+    return make_task(
+        ClipOrder,
+        TinyImage(width=8),
+        size=32,
+        frames=1,
+        frame_interval=0.02,
+        gap=0.08,
+        scale=(1.0, 1.0),
+        colour=0.0,
+        spatial_grid=2,
+    )
 
 
 def sequence_sorting() -> Task:
-    # With one colour channel per moment (`split`) three moments came to 0.440 after 500 steps, and
-    # without it to 0.673 (seed 0).
-    return SequenceSorting(
-        TinyImage(width=8), size=32, moments=4, tau_min=0.06, tau_max=0.12, scale=(0.8, 1.0),
-        grid=2, split=False,
-    )  # fmt: skip
+    # With one colour channel per moment, three moments came to 0.440 after 500 steps, and
+    # and without it to 0.673 (seed 0).
+    return make_task(
+        SequenceSorting,
+        TinyImage(width=8),
+        size=32,
+        moments=4,
+        tau_min=0.06,
+        tau_max=0.12,
+        scale=(0.8, 1.0),
+        spatial_grid=2,
+        channel_splitting=False,
+    )
 
 
 def pace() -> Task:
-    return Pace(TinyVideo(width=8), size=32, frames=6, paces=(1, 4), scale=(0.8, 1.0), colour=0.0)
+    return make_task(
+        Pace, TinyVideo(width=8), size=32, frames=6, paces=(1, 4), scale=(0.8, 1.0), colour=0.0
+    )
 
 
 def arrow_of_time() -> Task:
-    return ArrowOfTime(TinyVideo(width=8), size=32, frames=8, step=0.04, scale=(0.8, 1.0))
+    return make_task(
+        ArrowOfTime, TinyVideo(width=8), size=32, frames=8, frame_interval=0.04, scale=(0.8, 1.0)
+    )
 
 
 def one_frame(batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -119,14 +138,14 @@ def falling_score(seed: int, *, gravity: bool = True, change: Callable = as_it_i
 
 def test_sequence_sorting_is_learned_and_not_from_one_moment():
     # Four moments, as in the paper. Measured over seeds 0 and 1: 0.444 and 0.483, and over three
-    # when stretches did not follow motion: 0.450 to 0.454; chance is 1 of 12.
+    # when segments did not follow motion: 0.450 to 0.454; chance is 1 of 12.
     assert score(sequence_sorting, 500, 0, **FAST) > 0.35
     # Measured over three seeds: 0.073 to 0.090.
     assert score(sequence_sorting, 500, 0, change=one_moment, **FAST) < 0.12
 
 
 def test_clip_order_is_learned_and_not_from_one_clip():
-    # Measured over seeds 0 and 1: 0.383 and 0.358, and over three when stretches did not follow
+    # Measured over seeds 0 and 1: 0.383 and 0.358, and over three when segments did not follow
     # motion: 0.346 to 0.377; chance is 1 of 6.
     assert score(clip_order, 400, 0, **FAST) > 0.27
     # Measured over three seeds: 0.138 to 0.163, of 480 tuples, so that chance has a deviation of
@@ -135,7 +154,7 @@ def test_clip_order_is_learned_and_not_from_one_clip():
 
 
 def test_pace_is_learned_and_not_from_one_frame():
-    # Measured over seeds 0 and 1: 0.871 and 0.802, and over three when stretches did not follow
+    # Measured over seeds 0 and 1: 0.871 and 0.802, and over three when segments did not follow
     # motion: 0.873 to 0.896; chance is 1 of 2 paces.
     assert score(pace, 300, 0) > 0.7
     # Measured over three seeds: 0.473 to 0.525, of 480 clips, so that chance has a deviation of

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
-from task_kit import build_encoder, collate
+from helpers import audio_times
+from task_kit import build_encoder, collate, make_task
 from torch import Tensor
 
 from pretexto.encoders.audio import TinyAudio
@@ -15,13 +15,14 @@ from pretexto.errors import InputError
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
 from pretexto.modalities.rng import generator
 from pretexto.tasks.audio_simclr import AudioSimCLR
+from pretexto.tasks.parts.audio_input import AudioInput
 from pretexto.tasks.parts.losses import nt_xent
-from pretexto.tasks.parts.sampling import pair_loudness, pair_room_tone, pair_silence
+from pretexto.tasks.parts.sound_changes import DRAWN
 
 SECONDS = 5.0
 RATE = 16000
 NOTHING = {
-    "mix": 0.0, "masks": 0, "noise": 0.0, "level": False, "equalise": False,
+    "mix": 0.0, "masks": 0, "noise": 0.0, "loudness": False, "equalise": False,
 }  # fmt: skip
 
 
@@ -35,11 +36,9 @@ def medium(**changes) -> MediaInfo:
 
 def coded(i: int, plan: Plan) -> Sample:
     """600 Hz apart for each recording, and 20 Hz up each second."""
-    (span,) = plan.audio
-    assert span is not None
-    t = span.start + torch.arange(span.samples, dtype=torch.float64) / span.rate
+    t = audio_times(plan)
     tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))
-    return Sample(audio=tone.float().expand(2, -1), audio_rate=span.rate)
+    return Sample(audio=tone.float().expand(2, -1), audio_rate=RATE)
 
 
 def drawn(task: AudioSimCLR, count: int = 8, seed: int = 0, sound=coded) -> dict[str, Tensor]:
@@ -51,8 +50,8 @@ def drawn(task: AudioSimCLR, count: int = 8, seed: int = 0, sound=coded) -> dict
 
 
 def plain(**options) -> AudioSimCLR:
-    """Stretches that stay as they are, so that they can be read."""
-    return AudioSimCLR(build_encoder(TinyAudio), **(NOTHING | options))
+    """Segments that stay as they are, so that they can be read."""
+    return make_task(AudioSimCLR, build_encoder(TinyAudio), **(NOTHING | options))
 
 
 def spelled(audio: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,7 +63,7 @@ def spelled(audio: Tensor) -> tuple[Tensor, Tensor]:
     return recording.long(), (tone - 600 * (recording + 1)) / 20
 
 
-def test_both_stretches_of_a_row_are_of_the_same_recording():
+def test_both_segments_of_a_row_are_of_the_same_recording():
     task = plain()
     data = task.augment(drawn(task))
     for side in ("first", "second"):
@@ -94,136 +93,138 @@ def test_forward_pairs_first_with_second():
         assert task(twins).loss < task(apart).loss
 
 
-def test_forward_is_cross_entropy_over_all_other_stretches():
-    task = AudioSimCLR(build_encoder(TinyAudio), temperature=0.3).eval()
+def test_forward_is_cross_entropy_over_all_other_segments():
+    task = make_task(AudioSimCLR, build_encoder(TinyAudio), temperature=0.3).eval()
     with torch.no_grad():
         data = task.augment(drawn(task, 5))
-        z = task.projector(task.encoder(torch.cat([data["first"], data["second"]])))
+        z = task.projector(task.audio.encoder(torch.cat([data["first"], data["second"]])))
         z = F.normalize(z.double(), dim=1)
         logits = (z @ z.T / 0.3).masked_fill(torch.eye(10, dtype=torch.bool), -torch.inf)
         want = F.cross_entropy(logits, torch.arange(10).roll(5))
         assert float(task(data).loss) == pytest.approx(float(want), abs=1e-5)
 
 
-def test_stretches_lie_anywhere_within_reach_of_each_other():
-    apart, places = [], []
-    task = plain(reach=2.5)
-    for seed in range(8):
-        data = task.augment(drawn(task, seed=seed))
-        first, second = spelled(data["first"])[1], spelled(data["second"])[1]
-        apart += (first - second).abs().tolist()
-        places += first.tolist()
-    # Pitch spells seconds to about 0.05; within 2.5 s, stretches of 1 s start 1.5 s apart at most.
-    assert max(apart) < 1.5 + 0.1
-    assert max(apart) > 1.1
-    assert min(places) < 0.9
-    assert max(places) > 4.1
+def test_segments_lie_anywhere_within_the_context():
+    task = plain(context=2.5)
+    spans = [task.plan(medium(), generator(seed, 0, 0)).audio for seed in range(400)]
+    starts = torch.tensor([[span.start for span in pair] for pair in spans])
+    # Within 2.5 s, segments of 1 s start 1.5 s apart at most.
+    apart = (starts[:, 0] - starts[:, 1]).abs()
+    assert 1.35 < apart.max() <= 1.5 + 1e-6
+    assert 0 <= starts.min() < 0.2
+    assert SECONDS - 1.2 < starts.max() <= SECONDS - 1 + 1e-6
+    # Pitch spells seconds to about 0.05: both segments are those that were planned.
+    data = task.augment(drawn(task))
+    plans = [task.plan(medium(), generator(0, 0, i)) for i in range(8)]
+    for k, side in enumerate(("first", "second")):
+        middles = torch.tensor([plan.audio[k].start + 0.5 for plan in plans])
+        torch.testing.assert_close(spelled(data[side])[1].float(), middles, atol=0.1, rtol=0)
 
 
 def test_a_short_recording_serves_as_a_whole():
-    task = plain(reach=4.0)
+    task = plain(context=4.0)
     short = medium(duration=1.3, audio_duration=1.3)
-    plan = task.plan(short, generator(0, 0, 0))
-    assert plan.audio
-    assert plan.audio[0].start == 0
-    assert plan.audio[0].duration == pytest.approx(1.3)
+    starts = [s.start for k in range(40) for s in task.plan(short, generator(k, 0, 0)).audio]
+    assert 0 <= min(starts) < 0.03
+    assert 0.27 < max(starts) <= 0.3 + 1e-9
     late = medium(kind="video", duration=3.0, audio_start=0.5, audio_duration=9.0)
     for seed in range(20):
         plan = task.plan(late, generator(seed, 0, 0))
-        assert plan.audio
-        assert plan.audio[0].start >= 0.5
-        assert plan.audio[0].start + plan.audio[0].duration <= 3.0 + 1e-9
+        assert len(plan.audio) == 2
+        for span in plan.audio:
+            # Nothing is read but the two segments.
+            assert span.duration == 1
+            assert span.start >= 0.5
+            assert span.start + 1 <= 3.0 + 1e-9
         assert plan.times == ()
 
 
 def test_views_are_changed_each_in_its_own_way():
-    task = AudioSimCLR(build_encoder(TinyAudio), shift=0.2)
+    task = make_task(AudioSimCLR, build_encoder(TinyAudio), shift=0.2)
     batch = drawn(task)
     batch["audio"] = batch["audio"][:, :1].expand(-1, 2, -1, -1)
     data = task.augment(batch)
     for sound in (data["first"], data["second"]):
         assert sound.abs().max() <= 1
         assert sound.isfinite().all()
-    for name in ("mix", "shift", "masks", "bands", "gains", "noise", "level"):
+    for name in DRAWN:
         assert not torch.equal(batch[name][:, 0], batch[name][:, 1]), name
     assert ((data["first"] - data["second"]).abs().amax((1, 2)) > 0.01).all()
 
 
 def quiet_and_loud(i: int, plan: Plan) -> Sample:
     """Noise whose loudness is the recording's own."""
-    (span,) = plan.audio
-    assert span is not None
-    rng = generator(i, 1, int(1000 * span.start))
-    noise = torch.randn(1, span.samples, generator=rng) * 0.2 * 0.6**i
-    return Sample(audio=noise.clamp(-1, 1), audio_rate=span.rate)
+    rng = generator(i, 1, int(1000 * plan.audio[0].start))
+    noise = torch.randn(1, 2 * RATE, generator=rng) * 0.2 * 0.6**i
+    return Sample(audio=noise.clamp(-1, 1), audio_rate=RATE)
 
 
 def coloured(i: int, plan: Plan) -> Sample:
     """Noise with a spectrum of the recording's own: eight microphones, 3 dB apart at the top."""
-    (span,) = plan.audio
-    assert span is not None
-    rng = generator(i, 2, int(1000 * span.start))
-    spectrum = torch.fft.rfft(torch.randn(1, span.samples, generator=rng))
+    rng = generator(i, 2, int(1000 * plan.audio[0].start))
+    spectrum = torch.fft.rfft(torch.randn(1, 2 * RATE, generator=rng))
     tilt = torch.linspace(0, -3.0 * i, spectrum.shape[-1])
-    sound = torch.fft.irfft(spectrum * 10 ** (tilt / 20), span.samples) * 0.05
-    return Sample(audio=sound, audio_rate=span.rate)
+    sound = torch.fft.irfft(spectrum * 10 ** (tilt / 20), 2 * RATE) * 0.05
+    return Sample(audio=sound, audio_rate=RATE)
 
 
-def partners_found(cue, task: AudioSimCLR, sound, rounds: int = 6) -> float:
+def partners_found(name: str, task: AudioSimCLR, sound, rounds: int = 6) -> float:
     """How often the nearest cue among eight second views is that of the same recording."""
+    (cue,) = (guard.probe for guard in task.guards if guard.name == name)
     right = []
     for seed in range(rounds):
-        sides = cue(task.augment(drawn(task, seed=seed, sound=sound))).chunk(2, 1)
+        sides = cue(task.augment(drawn(task, seed=seed, sound=sound))).unbind(1)
         right += (torch.cdist(*sides).argmin(1) == torch.arange(8)).tolist()
     return sum(right) / len(right)
 
 
-def test_level_guard_hides_loudness():
-    assert partners_found(pair_loudness, plain(), quiet_and_loud) == 1
+def test_loudness_guard_hides_loudness():
+    assert partners_found("loudness", plain(), quiet_and_loud) == 1
     # One in eight by chance: 6 of 48, and fewer than 16 but for one time in ten thousand.
-    assert partners_found(pair_loudness, plain(level=True), quiet_and_loud) < 0.33
+    assert partners_found("loudness", plain(loudness=True), quiet_and_loud) < 0.33
 
 
 def test_equaliser_guard_hides_the_microphone():
-    bare = partners_found(pair_room_tone, plain(level=True), coloured)
-    guarded = partners_found(pair_room_tone, plain(level=True, equalise=True), coloured)
+    bare = partners_found("equalise", plain(loudness=True), coloured)
+    guarded = partners_found("equalise", plain(loudness=True, equalise=True), coloured)
     # Over five sets of seeds: always 1 without the guard, and 0.17 to 0.23 with it.
     assert bare == 1
     assert guarded < 0.4
 
 
-def ends_in_silence(i: int, plan: Plan) -> Sample:
-    """Sound for the first half of the span only, in odd recordings."""
+def half_silent(i: int, plan: Plan) -> Sample:
+    """Odd recordings are silent in their second segment."""
     sample = coded(i, plan)
     assert sample.audio is not None
-    kept = torch.linspace(0, 1, sample.audio.shape[1]) < (0.5 if i % 2 else 2)
-    return Sample(audio=sample.audio * kept, audio_rate=sample.audio_rate)
+    audio = sample.audio.clone()
+    audio[:, RATE:] *= i % 2 == 0
+    return Sample(audio=audio, audio_rate=RATE)
 
 
-def test_silence_guard_cuts_where_there_is_sound():
-    """Which of two kinds of files a stretch is from, by its share of silence."""
-    scores = {}
+def test_silent_pairs_neither_search_nor_are_found():
+    """The loss, its gradient and the score are those of the batch without them."""
     for on in (True, False):
-        task = plain(skip_silence=on)
-        parts = [
-            pair_silence(task.augment(drawn(task, seed=s, sound=ends_in_silence)))
-            for s in range(10)
-        ]
-        cue, kind = torch.cat(parts), torch.arange(8).repeat(10) % 2
-        whole = (cue > 0.99).any(1).float()
-        scores[on] = (LogisticRegression().fit(cue, kind).score(cue, kind), float(whole.mean()))
-    assert scores[False][1] > 0.1
-    assert scores[True][1] == 0
-    assert scores[True][0] <= scores[False][0]
+        task = plain(silence=on, temperature=0.3).eval()
+        data = task.augment(drawn(task, sound=half_silent))
+        assert data["weight"].tolist() == ([1, 0] * 4 if on else [1] * 8)
+        rest = {name: value[::2] for name, value in data.items()}
+        both = [task(batch) for batch in (data, rest)]
+        grads = [torch.autograd.grad(step.loss, list(task.parameters())) for step in both]
+        gap = max(float((a - b).abs().max()) for a, b in zip(*grads, strict=True))
+        assert (abs(float((both[0].loss - both[1].loss).detach())) < 1e-5) == on
+        assert (gap < 1e-5) == on
+        assert float(both[0].metrics["rejected"]) == (0.5 if on else 0)
+        if on:
+            assert both[0].metrics["accuracy"] == both[1].metrics["accuracy"]
 
 
 def test_silent_recordings_give_no_nan():
-    task = AudioSimCLR(build_encoder(TinyAudio))
+    task = make_task(AudioSimCLR, build_encoder(TinyAudio))
     batch = drawn(task)
     batch["audio"] = torch.zeros_like(batch["audio"])
     step = task(task.augment(batch))
     step.loss.backward()
-    assert step.loss.isfinite()
+    assert float(step.loss.detach()) == 0
     assert all(p.grad.isfinite().all() for p in task.parameters() if p.grad is not None)
 
 
@@ -251,6 +252,6 @@ def test_impossible_options_are_refused(options):
         plain(**options)
 
 
-def test_an_encoder_that_does_not_hear_is_refused():
-    with pytest.raises(InputError, match="encoder of image"):
-        AudioSimCLR(build_encoder(TinyImage))
+def test_an_encoder_of_another_modality_is_refused():
+    with pytest.raises(InputError, match="one of image"):
+        AudioInput(build_encoder(TinyImage))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from task_kit import build_encoder, collate
+from task_kit import build_encoder, collate, make_task
 from torch import Tensor
 from torch.nn import functional
 
@@ -43,19 +43,19 @@ def spelled(inputs: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
 def test_the_answer_is_what_the_pixels_spell(encoder):
-    data = batch_of(Rotation(build_encoder(encoder), size=32))
+    data = batch_of(make_task(Rotation, build_encoder(encoder), size=32))
     assert torch.equal(data["target"], spelled(data["inputs"]))
     assert torch.equal(data["target"].bincount(), torch.tensor([6, 6, 6, 6]))
 
 
 def test_scrambled_answers_are_noticed():
-    data = batch_of(Rotation(build_encoder(TinyImage), size=32))
+    data = batch_of(make_task(Rotation, build_encoder(TinyImage), size=32))
     order = torch.randperm(24, generator=torch.Generator().manual_seed(0))
     assert not torch.equal(data["target"][order], spelled(data["inputs"]))
 
 
 def test_inputs_equal_numpys_rotations_exactly():
-    inputs = batch_of(Rotation(build_encoder(TinyVideo), size=32, frames=3))["inputs"]
+    inputs = batch_of(make_task(Rotation, build_encoder(TinyVideo), size=32, frames=3))["inputs"]
     for four in inputs.unflatten(0, (6, 4)).numpy():
         for k in range(4):
             assert np.array_equal(four[k], np.rot90(four[0], k, axes=(-2, -1)))
@@ -64,12 +64,12 @@ def test_inputs_equal_numpys_rotations_exactly():
 
 
 def test_a_frame_is_cropped_square_without_stretching():
-    task = Rotation(build_encoder(TinyImage), size=35, scale=(1.0, 1.0), flip=False)
+    task = make_task(Rotation, build_encoder(TinyImage), size=35, scale=(1.0, 1.0), flip=False)
     upright = batch_of(task)["inputs"][::4, :, 0]
     slope = upright[:, 0].diff(dim=-2).mean((1, 2)) / upright[:, 1].diff(dim=-1).mean((1, 2))
     torch.testing.assert_close(slope, torch.ones(6), atol=0.02, rtol=0)
-    squashed = Rotation(
-        build_encoder(TinyImage), size=35, scale=(1.0, 1.0), flip=False, square_crop=False
+    squashed = make_task(
+        Rotation, build_encoder(TinyImage), size=35, scale=(1.0, 1.0), flip=False, square_crop=False
     )
     upright = batch_of(squashed)["inputs"][::4, :, 0]
     slope = upright[:, 0].diff(dim=-2).mean((1, 2)) / upright[:, 1].diff(dim=-1).mean((1, 2))
@@ -79,7 +79,7 @@ def test_a_frame_is_cropped_square_without_stretching():
 def test_pictures_without_an_up_cannot_be_told():
     y, x = torch.meshgrid(torch.arange(40) - 19.5, torch.arange(40) - 19.5, indexing="ij")
     disc = (255 * torch.exp(-(x**2 + y**2) / 200)).to(torch.uint8).expand(1, 3, 40, 40)
-    task = Rotation(build_encoder(TinyImage), size=35, scale=(1.0, 1.0))
+    task = make_task(Rotation, build_encoder(TinyImage), size=35, scale=(1.0, 1.0))
     data = batch_of(task, lambda plan: Sample(disc, torch.zeros(1, dtype=torch.float64)))
     with torch.no_grad():
         step = task.eval()(data)
@@ -98,7 +98,7 @@ def test_squashing_gives_the_axis_away_only_without_the_guard():
 
     scores = {}
     for guarded in (True, False):
-        task = Rotation(build_encoder(TinyImage), size=32, square_crop=guarded)
+        task = make_task(Rotation, build_encoder(TinyImage), size=32, square_crop=guarded)
         data = batch_of(task, blotchy, count=100)
         cue, answer = task.guards[0].probe(data).numpy(), (data["target"] % 2).numpy()
         probe = LogisticRegression(max_iter=1000).fit(cue[:200], answer[:200])
@@ -109,12 +109,12 @@ def test_squashing_gives_the_axis_away_only_without_the_guard():
 
 
 def test_a_turned_clip_is_drawn_as_a_strip_of_its_frames():
-    task = Rotation(build_encoder(TinyVideo), size=32, frames=8, step=0.1)
+    task = make_task(Rotation, build_encoder(TinyVideo), size=32, frames=8, frame_interval=0.1)
     data = batch_of(task)
     pictures = task(data).pictures()
     assert [p.answer.split()[2] for p in pictures] == ["0°", "90°", "180°", "270°"]
     assert pictures[1].captions == ["+0.00 s", "+0.20 s", "+0.50 s", "+0.70 s"]
     for image, frame in zip(pictures[1].images, (0, 2, 5, 7), strict=True):
         assert torch.equal(image, data["inputs"][5, :, frame])
-    single = Rotation(build_encoder(TinyImage), size=32)
+    single = make_task(Rotation, build_encoder(TinyImage), size=32)
     assert single(batch_of(single)).pictures()[0].captions == ["Which way is up?"]

@@ -6,9 +6,9 @@ from itertools import pairwise, permutations
 
 import pytest
 import torch
-from planted import SECONDS, barred, clock, drawn, fading, medium, noisy, panned, probed, still
+from planted import SECONDS, drawn, fading, medium, panned, probed, still
 from scipy.stats import chisquare
-from task_kit import build_encoder
+from task_kit import build_encoder, make_task
 from torch import Tensor
 
 from pretexto.encoders.image import TinyImage
@@ -16,18 +16,18 @@ from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
 from pretexto.modalities.rng import generator
-from pretexto.tasks.parts.guards import draw_boxes
 from pretexto.tasks.parts.heads import PairwiseOrder
+from pretexto.tasks.parts.motion_crop import draw_boxes
 from pretexto.tasks.parts.sampling import orders
 from pretexto.tasks.sequence_sorting import SequenceSorting
 from pretexto.visualization.puzzles import correct
 
 
 def task_of(**options) -> SequenceSorting:
-    """Pixels that can be read: no levelling, one level of difference seen."""
+    """Pixels that can be read: no matching of light, all tuples asked about."""
     encoder = options.pop("encoder", TinyImage)
-    easy = {"size": 2, "level": False, "similar": 0.002, "hidden": 8}
-    return SequenceSorting(build_encoder(encoder), **(easy | options))
+    easy = {"size": 2, "exposure": False, "static": False, "hidden": 8}
+    return make_task(SequenceSorting, build_encoder(encoder), **(easy | options))
 
 
 def seen(inputs: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def test_short_media_shrink_the_tuple_and_too_short_ones_are_refused():
         task.plan(medium(0.25), generator(0, 0, 0))
 
 
-def test_stretches_are_chosen_where_something_moves():
+def test_segments_are_chosen_where_something_moves():
     task = task_of(tau_min=0.2, tau_max=0.4)
     motion = (0.0,) * 6 + (1.0,) + (0.0,) * 3
     for i in range(300):
@@ -135,13 +135,13 @@ def test_each_moment_shows_one_channel_three_times():
     assert torch.equal(shown, shown.round())
     assert chisquare(counts.numpy()).pvalue > 1e-3
     assert (shown[:, 0] != shown[:, 1]).float().mean() > 0.5  # drawn for each moment
-    _, data = drawn(task_of(split=False), 5, coloured)
+    _, data = drawn(task_of(channel_splitting=False), 5, coloured)
     assert (data["inputs"].diff(dim=2) > 0.2).all()
 
 
 def test_jitter_keeps_its_bounds_and_is_drawn_for_each_moment():
     rng = torch.Generator().manual_seed(0)
-    options = {"scale": (0.4, 0.7), "shift": 1 / 16, "centre": None}
+    options = {"scale": (0.4, 0.7), "jitter": 1 / 16, "centre": None}
     boxes = torch.stack([draw_boxes(rng, 4, **options) for _ in range(1000)])
     corner, sides = boxes[..., :2], boxes[..., 2:]
     assert corner.min() >= 0
@@ -153,7 +153,7 @@ def test_jitter_keeps_its_bounds_and_is_drawn_for_each_moment():
     moves = corner[:, 1:] - corner[:, :1]
     columns = moves.flatten(1)[:, [0, 1]].T
     assert abs(float(torch.corrcoef(columns)[0, 1])) < 0.1
-    options["shift"] = 0.0
+    options["jitter"] = 0.0
     still_boxes = draw_boxes(rng, 4, **options)
     assert torch.equal(still_boxes, still_boxes[:1].expand_as(still_boxes))
 
@@ -167,12 +167,12 @@ def test_moments_are_cut_where_their_boxes_say():
         times = torch.tensor(plan.times, dtype=torch.float64)
         return Sample(frames.expand(len(times), -1, -1, -1), times)
 
-    task = task_of(size=70, split=False, flip=False, centre=False)
+    task = task_of(size=70, channel_splitting=False, flip=False, by_motion=False)
     rng = generator(0, 0, 0)
     made = task.example(ramp(task.plan(medium(), rng)), rng)
     inputs = task.augment({k: v[None] for k, v in made.items()})["inputs"][0]
     centres = inputs.mean((2, 3, 4))[:, :2].flip(1) * 255 + 0.5
-    top, left, height, width = made["boxes"].unbind(1)
+    top, left, height, width = made["box"].unbind(1)
     want = torch.stack([top + height / 2, left + width / 2], 1) * 80
     torch.testing.assert_close(centres, want, atol=0.05, rtol=0)
     assert (centres.std(0) > 0.3).all()
@@ -189,7 +189,7 @@ def corner(plan: Plan) -> Sample:
 
 def test_crops_show_what_moves():
     for centre, most in ((True, 1.0), (False, 0.8)):
-        _, data = drawn(task_of(size=32, centre=centre, split=False), 100, corner)
+        _, data = drawn(task_of(size=32, by_motion=centre, channel_splitting=False), 100, corner)
         shown = ((data["inputs"] > 0.9).flatten(2).sum(2) > 20).all(1).float().mean()
         assert shown == 1 if centre else shown < most
 
@@ -212,7 +212,7 @@ def test_the_head_sees_every_pair_once_and_in_order():
 
 
 def test_static_media_are_never_asked_about():
-    task = task_of(size=32)
+    task = task_of(size=32, static=True)
     _, data = drawn(task, 8, still)
     step = task(data)
     step.loss.backward()
@@ -222,7 +222,9 @@ def test_static_media_are_never_asked_about():
 
 
 def test_static_media_leave_the_answer_to_chance():
-    task = task_of(size=8, moving=False, jitter=False, split=False, scale=(0.5, 0.5)).eval()
+    task = task_of(
+        size=8, static=False, spatial_jitter=False, channel_splitting=False, scale=(0.5, 0.5)
+    ).eval()
     _, data = drawn(task, 300, still)
     assert (data["weight"] == 1).all()
     assert torch.equal(data["inputs"], data["inputs"][:, [2, 0, 3, 1]])
@@ -231,14 +233,9 @@ def test_static_media_leave_the_answer_to_chance():
     assert abs(got - 1 / 12) < 5 * math.sqrt(1 / 12 * 11 / 12 / 300)
 
 
-FAR = {"scale": (1.0, 1.0), "tau_min": 1.5, "tau_max": 2.0}
 PLANTED = {
-    "level": (clock, {"split": False}),
-    "jitter": (panned, {"centre": False, "flip": False}),
-    "split": (fading, {}),
-    "bars": (barred, {"moving": False, **FAR}),
-    "soften": (noisy, {"moving": False, **FAR}),
-    "moving": (noisy, {"similar": 0.03, **FAR}),
+    "spatial_jitter": (panned, {"by_motion": False, "flip": False}),
+    "channel_splitting": (fading, {}),
 }
 
 
@@ -264,13 +261,13 @@ def test_impossible_media_and_options_are_refused():
         task_of(tau_min=1.0, tau_max=0.5)
     with pytest.raises(InputError, match="reverse"):
         task_of(reverse="both")
-    with pytest.raises(InputError, match="shift"):
-        task_of(shift=0.5)
+    with pytest.raises(InputError, match="jitter"):
+        task_of(jitter=0.5)
 
 
 @pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
 def test_a_grid_shows_the_head_where_things_are(encoder):
-    task = task_of(encoder=encoder, size=64, grid=2)
+    task = task_of(encoder=encoder, size=64, spatial_grid=2)
     _, data = drawn(task, 4)
     task(data).loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in task.parameters())

@@ -1,17 +1,19 @@
 """SimCLR on frames whose colour spells the medium, the time and the place."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from task_kit import build_encoder, collate
+from task_kit import build_encoder, collate, make_task
 from torch import Tensor
 
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
-from pretexto.modalities.input_spec import as_float
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
 from pretexto.modalities.rng import generator
 from pretexto.tasks.parts.losses import nt_xent
-from pretexto.tasks.simclr import SimCLR
+from pretexto.tasks.parts.transforms import Blur
+from pretexto.tasks.simclr import SimCLR, ViewGuards
 
 SECONDS = 5.0
 
@@ -42,7 +44,9 @@ def plain(**options) -> SimCLR:
     """Views that keep colours, so that they can be read."""
     options = {"size": 32, "colour": False, "blur": 0.0} | options
     encoder = options.pop("encoder", TinyVideo)
-    return SimCLR(build_encoder(encoder), **options)
+    guards = ViewGuards(colour=options.pop("colour"))
+    blur = Blur(p=options.pop("blur"))
+    return make_task(SimCLR, build_encoder(encoder), guards=guards, blur=blur, **options)
 
 
 def medium_of(view: Tensor) -> Tensor:
@@ -93,24 +97,28 @@ def test_forward_pairs_first_with_second():
         assert task(twins).loss < task(apart).loss
 
 
-def test_views_differ_in_place_as_drawn():
-    task = plain(encoder=TinyImage, scale=(0.1, 0.4))
-    batch = drawn(task)
-    data = task.augment(batch)
-    shown = torch.stack([data["first"], data["second"]], 1)[:, :, 2].mean((2, 3, 4))
-    # Blue across the canvas, at the middle of each drawn box.
-    blue = as_float(batch["frames"])[:, 2].mean((1, 2))
-    left, width = batch["box"][..., 1], batch["box"][..., 3]
-    want = blue[:, :1] + (blue[:, -1:] - blue[:, :1]) * (left + width / 2)
-    torch.testing.assert_close(shown, want, atol=0.02, rtol=0)
-    assert (shown[:, 0] - shown[:, 1]).abs().max() > 0.1
+def test_views_are_cut_from_the_whole_picture_and_not_enlarged():
+    """Blue tells the column: views lie anywhere in a wide picture, as wide as they are high."""
+    task = plain(encoder=TinyImage, scale=(0.1, 0.4), flip=False)
+    data = task.augment(drawn(task, 60))
+    blue = torch.cat([data["first"], data["second"]])[:, 2, 0].mean(1) * 63  # columns of 64
+    assert blue.min() < 4
+    assert blue.max() > 59
+    # An area of 0.1 to 0.4 of 48 x 64 pixels at a ratio of 3/4 to 4/3.
+    wide = (blue[:, -1] - blue[:, 0]) * 32 / 31
+    assert wide.min() > (0.1 * 48 * 64 * 0.75) ** 0.5 - 3
+    assert wide.max() < (0.4 * 48 * 64 / 0.75) ** 0.5 + 3
+    assert (wide / wide.mean()).std() > 0.1
+    # A tenth of the area at 32 pixels wants 101 pixels where the medium has them.
+    assert task.plan(medium(0), generator(0, 0, 0)).short_side == 48
+    large = replace(medium(0), height=480, width=640)
+    assert task.plan(large, generator(0, 0, 0)).short_side == 101
 
 
 def test_clips_start_together_or_each_at_its_own_time():
     for together in (True, False):
-        task = plain(frames=4, step=0.2, same_start=together)
+        task = plain(frames=4, frame_interval=0.2, same_start=together)
         batch = drawn(task)
-        assert batch["frames"].shape[2] == (4 if together else 8)
         first, second = (seconds_of(x) for x in task.augment(batch).values())
         # Colours are whole numbers: 1/250 of five seconds.
         for times in (first, second):
@@ -121,9 +129,9 @@ def test_clips_start_together_or_each_at_its_own_time():
 
 
 def test_all_frames_of_a_view_change_alike():
-    task = SimCLR(build_encoder(TinyVideo), size=40, frames=5)
+    task = make_task(SimCLR, build_encoder(TinyVideo), size=40, frames=5)
     batch = drawn(task)
-    batch["frames"] = batch["frames"][:, :, :1].expand(-1, -1, 5, -1, -1)
+    batch["views"] = batch["views"][:, :, :, :1].expand(-1, -1, -1, 5, -1, -1)
     for view in task.augment(batch).values():
         torch.testing.assert_close(view, view[:, :, :1].expand_as(view), atol=1e-6, rtol=0)
 
@@ -132,7 +140,7 @@ def test_colour_guard_hides_the_histogram():
     """Which of two media a view shows is read off its histogram; less well with the guard."""
 
     def nearest(task: SimCLR) -> float:
-        sides = task.guards[0].probe(task.augment(drawn(task))).chunk(2, 1)
+        sides = task.guards[0].probe(task.augment(drawn(task))).unbind(1)
         return float((torch.cdist(*sides).argmin(1) == torch.arange(8)).float().mean())
 
     assert nearest(plain(encoder=TinyImage, same_start=True)) > 0.8

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from light_worlds import DRIFTS, LightWorld, lit_still, statistics
+from light_worlds import DRIFTS, LightWorld, lit_still
+from onlooker import statistics
 from torch import Tensor
 
 from pretexto.modalities.media import Plan

@@ -11,7 +11,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from spelled_pairs import medium
-from task_kit import build_encoder, collate
+from task_kit import build_encoder, collate, make_task
 from torch import Tensor
 
 from pretexto.encoders.audio import TinyAudio
@@ -23,8 +23,7 @@ from pretexto.tasks.audio_simclr import AudioSimCLR
 from pretexto.tasks.audio_visual import AudioVisual
 from pretexto.tasks.cola import COLA
 from pretexto.tasks.cross_modal import CrossModal
-from pretexto.tasks.parts.audio_input import bandwidth
-from pretexto.tasks.parts.guards import beside_pictures, file_marks
+from pretexto.tasks.parts.sound_cues import bandwidth
 from pretexto.tasks.synchrony import Synchrony
 from pretexto.tasks.task import Batch, Task
 
@@ -40,7 +39,8 @@ def noise(i: int, plan: Plan, *, tint: float = 0.0, blur: float = 0.0) -> tuple[
     frames = frames + tint * torch.tensor([1.0, 0.0, -1.0])[:, None, None]
     if blur:
         frames = apply_blur(frames, torch.full((len(frames),), blur), 4)
-    return frames.clamp(0, 1), 0.05 * torch.randn(1, plan.audio[0].samples, generator=rng)
+    samples = sum(span.samples for span in plan.audio)
+    return frames.clamp(0, 1), 0.05 * torch.randn(1, samples, generator=rng)
 
 
 def sample(plan: Plan, frames: Tensor, sound: Tensor) -> Sample:
@@ -131,25 +131,26 @@ def solved(parts: list[tuple[Tensor, Tensor]]) -> float:
     return probe.score(scaler.transform(new), truth)
 
 
-def by_guard(task: Task, guard: str, reader: Reader, seed: int = 0) -> float:
-    chosen = next(g for g in task.guards if g.name == guard)
+def by_probe(task: Task, name: str, reader: Reader, seed: int = 0) -> float:
+    """How well the pairs that count are told by what a guard, or an audit, looks at."""
+    (probe,) = (x.probe for x in (*task.guards, *task.audits) if x.name == name)
     parts = []
     for data in batches(task, reader, ROUNDS, seed):
         asked = data["weight"] > 0
-        parts.append((chosen.probe(data)[asked], data["target"][asked]))
+        parts.append((probe(data)[asked], data["target"][asked]))
     return solved(parts)
 
 
-def pairing(encoder=TinyVideo, **options) -> AudioVisual:
-    easy = {"size": 32, "frames": 2, "colour": False, "scale": (1.0, 1.0), "flip": False}
-    return AudioVisual(build_encoder(encoder), build_encoder(TinyAudio), **easy, **options)
+def pair_task(cls: type[Task] = AudioVisual, **options) -> Task:
+    plain = {"size": 32, "frames": 2, "colour": 0, "scale": (1.0, 1.0), "flip": False}
+    encoders = build_encoder(TinyVideo), build_encoder(TinyAudio)
+    return make_task(cls, *encoders, **(plain | options))
 
 
 PLANTED = [
-    ("level", loud_and_blue),
+    ("loudness", loud_and_blue),
     ("equalise", two_rooms),
-    ("heard", mute_and_blue),
-    ("hard", two_codecs),
+    ("silence", mute_and_blue),
 ]
 
 
@@ -158,55 +159,56 @@ def test_a_mark_that_picture_and_sound_share_is_hidden_by_its_guard(guard, reade
     # A mark of half of the videos: 4 of 7 others differ in it, so 11 of 14 can be answered.
     # Off 0.77 to 0.80, 0.70 to 0.78 with rooms; on 0.40 to 0.59 with level, 0.49 to 0.63 with
     # equalise, 0.50 to 0.51 with the others.
-    assert by_guard(pairing(**{guard: False}), guard, reader) > 0.66
-    assert by_guard(pairing(**{guard: True}), guard, reader) < 0.66
+    assert by_probe(pair_task(**{guard: False}), guard, reader) > 0.66
+    assert by_probe(pair_task(**{guard: True}), guard, reader) < 0.66
+
+
+def test_an_audit_finds_the_marks_of_a_file_that_negatives_of_the_same_video_share():
+    # 0.76 and 0.50.
+    assert by_probe(pair_task(), "file", two_codecs) > 0.66
+    assert by_probe(pair_task(negatives="same_video"), "file", two_codecs) < 0.6
 
 
 def test_the_papers_gain_hides_no_loudness():
     """Ten per cent are no guard, which is why there is one beside it."""
-    assert by_guard(pairing(gain=True), "level", loud_and_blue) > 0.7
+    assert by_probe(pair_task(gain=0.1), "loudness", loud_and_blue) > 0.7
 
 
-@pytest.mark.parametrize("easy", [False, True])
-def test_the_marks_of_a_file_tell_nothing_of_moments_of_one_video(easy):
-    options = {"size": 32, "frames": 2, "moments": 2, "colour": False, "flip": False}
-    encoders = build_encoder(TinyVideo), build_encoder(TinyAudio)
-    task = Synchrony(*encoders, easy=easy, heard=False, **options)
+@pytest.mark.parametrize("cross_video", [False, True])
+def test_the_marks_of_a_file_tell_nothing_of_moments_of_one_video(cross_video):
+    options = {"moments": 2, "seconds": 0.2, "cross_video": cross_video, "silence": False}
+    task = pair_task(Synchrony, **options)
+    (audit,) = task.audits
     parts = []
     for data in batches(task, two_codecs, ROUNDS // 2):
-        marks = file_marks(data["inputs"], data["audio"], data["picture"], data["sound"])
-        # Own sound, that of the other moment and, if easy, that of another video.
+        marks = audit.probe(data)
+        # Own sound, that of the other moment and, if asked for, that of another video.
         kinds = torch.arange(len(marks)) // (2 * VIDEOS)
-        kept = (kinds == 0) | (kinds == (2 if easy else 1))
+        kept = (kinds == 0) | (kinds == (2 if cross_video else 1))
         parts.append((marks[kept], data["target"][kept]))
-    assert solved(parts) > 0.7 if easy else solved(parts) < 0.6
+    assert solved(parts) > 0.7 if cross_video else solved(parts) < 0.6
 
 
-def matching(**options) -> CrossModal:
-    easy = {"size": 32, "frames": 2, "colour": False, "scale": (1.0, 1.0), "flip": False}
-    return CrossModal(build_encoder(TinyVideo), build_encoder(TinyAudio), **easy, **options)
-
-
-def by_pairs(task: CrossModal, guard: str, reader: Reader, seed: int = 0) -> float:
-    """How well own pairs are told from others by a guard's cue beside the picture's colour."""
-    chosen = next(g for g in task.guards if g.name == guard)
-    own = torch.arange(VIDEOS)
-    pairs = {"picture": own.repeat(2), "sound": torch.cat([own, own.roll(1)])}
+def by_pairs(task: CrossModal, name: str, reader: Reader, seed: int = 0) -> float:
+    """How well own pairs are told from others by the cue of both sides, and its products."""
+    (probe,) = (x.probe for x in (*task.guards, *task.audits) if x.name == name)
     answers = (torch.arange(2 * VIDEOS) < VIDEOS).long()
-    return solved(
-        [
-            (beside_pictures({**data, **pairs}, chosen.probe(data)), answers)
-            for data in batches(task, reader, ROUNDS, seed)
-        ]
-    )
+    parts = []
+    for data in batches(task, reader, ROUNDS, seed):
+        sides = probe(data)
+        clips, sounds = (sides - sides.mean(0)).unbind(1)
+        two = torch.cat([sounds, sounds.roll(1, 0)])
+        parts.append(((clips.repeat(2, 1)[:, :, None] * two[:, None]).flatten(1), answers))
+    return solved(parts)
 
 
-@pytest.mark.parametrize(("guard", "reader"), [("level", loud_and_blue), ("equalise", two_rooms)])
+@pytest.mark.parametrize(
+    ("guard", "reader"), [("loudness", loud_and_blue), ("equalise", two_rooms)]
+)
 @pytest.mark.parametrize("on", [False, True])
 def test_cross_modal_guards_hide_what_goes_with_a_picture(guard, reader, on):
-    score = by_pairs(
-        matching(masks=0, **{"level": False, "equalise": False, guard: on}), guard, reader
-    )
+    switches = {"loudness": False, "equalise": False, guard: on}
+    score = by_pairs(pair_task(CrossModal, masks=0, **switches), guard, reader)
     # Off 0.73 to 0.80, on 0.45 to 0.60.
     assert score < 0.66 if on else score > 0.66
 
@@ -214,26 +216,20 @@ def test_cross_modal_guards_hide_what_goes_with_a_picture(guard, reader, on):
 def test_an_audit_finds_files_that_mark_both_sides_and_only_those():
     """With all guards on: no task among other videos can hide this."""
     # 0.72 to 0.78, and 0.48 to 0.53.
-    assert by_file(two_codecs) > 0.66
-    assert by_file(plain) < 0.62
-
-
-def by_file(reader: Reader, seed: int = 0) -> float:
-    task, answers = matching(), (torch.arange(2 * VIDEOS) < VIDEOS).long()
-    (audit,) = task.audits
-    return solved([(audit.probe(data), answers) for data in batches(task, reader, ROUNDS, seed)])
+    assert by_pairs(pair_task(CrossModal), "file", two_codecs) > 0.66
+    assert by_pairs(pair_task(CrossModal), "file", plain) < 0.62
 
 
 def partners(task: Task, probe, reader: Reader, seed: int = 0) -> float:
-    """How often the nearest cue among eight second stretches is that of the same recording."""
+    """How often the nearest cue among eight second segments is that of the same recording."""
     right = []
     for data in batches(task, reader, 6, seed):
-        first, second = probe(data).chunk(2, 1)
+        first, second = probe(data).unbind(1)
         right += (torch.cdist(first, second).argmin(1) == torch.arange(VIDEOS)).tolist()
     return sum(right) / len(right)
 
 
-SOUND_GUARDS = [("level", eight_levels), ("equalise", eight_rooms)]
+SOUND_GUARDS = [("loudness", eight_levels), ("equalise", eight_rooms)]
 
 
 @pytest.mark.parametrize("cls", [AudioSimCLR, COLA])
@@ -242,8 +238,8 @@ def test_a_recordings_own_mark_is_hidden_by_its_guard(cls, guard, reader):
     found = {}
     for on in (False, True):
         quiet = {"noise": 0.0, "mix": 0.0, "masks": 0} if cls is AudioSimCLR else {}
-        switches = {"level": False, "equalise": False, guard: on}
-        task = cls(build_encoder(TinyAudio), seconds=1.0, **quiet, **switches)
+        switches = {"loudness": False, "equalise": False, guard: on}
+        task = make_task(cls, build_encoder(TinyAudio), seconds=1.0, **quiet, **switches)
         chosen = next(g for g in task.guards if g.name == guard)
         found[on] = partners(task, chosen.probe, reader)
     # One in eight by chance, 6 of 48.
@@ -260,9 +256,9 @@ def test_an_audit_finds_recordings_that_their_codec_tells_apart():
     """No guard of COLA hides it; AudioSimCLR's backgrounds, noise and masks fill the band."""
     bare = {"noise": 0.0, "mix": 0.0, "masks": 0}
     # Always 1, and 0.10 to 0.15 with what AudioSimCLR changes; one in eight is chance.
-    assert by_codec(COLA(build_encoder(TinyAudio), equalise=True)) > 0.7
-    assert by_codec(AudioSimCLR(build_encoder(TinyAudio), **bare)) > 0.7
-    assert by_codec(AudioSimCLR(build_encoder(TinyAudio))) < 0.4
+    assert by_codec(make_task(COLA, build_encoder(TinyAudio), equalise=True)) > 0.7
+    assert by_codec(make_task(AudioSimCLR, build_encoder(TinyAudio), **bare)) > 0.7
+    assert by_codec(make_task(AudioSimCLR, build_encoder(TinyAudio))) < 0.4
 
 
 def test_bandwidth_is_where_the_sound_ends():

@@ -158,7 +158,7 @@ def test_workers_get_no_weights_and_the_task_keeps_its_own():
     copy = Examples(FakeSource(), task, 0).task
     assert all(p.is_meta for p in copy.parameters())
     assert not any(b.is_meta for b in copy.buffers())
-    assert copy.views == task.views
+    assert copy.specs == task.specs
     assert all(torch.equal(v, before[k]) for k, v in task.state_dict().items())
 
 

@@ -18,6 +18,11 @@ def ordinary():
     return fake_task(dropout=0.0)
 
 
+def normalised():
+    """Statistics of a batch of four differ from those of one of eight."""
+    return fake_task(norm=True, dropout=0.0)
+
+
 def two_phases():
     torch.manual_seed(0)
     return TwoPhases(FakeEncoder(dropout=0.0))
@@ -63,7 +68,7 @@ def column(run, name):
         return [float(row[name]) for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("make", [ordinary, two_phases])
+@pytest.mark.parametrize("make", [ordinary, normalised, two_phases])
 def test_two_processes_learn_what_one_learns(tmp_path, make):
     alone = train(make, tmp_path / "alone", FakeSource(), devices=1)
     train_in_two(make, tmp_path / "two", FakeSource())

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from fakes import FakeSource, fake_task
+from task_kit import make_task
 
 from pretexto import progress as display_module
 from pretexto.encoders.image import TinyImage
@@ -126,7 +127,7 @@ def test_a_look_counts_media_of_which_the_motion_is_unknown_where_it_matters():
         def info(self, i):
             return replace(super().info(i), motion=(1.0, 2.0) if i < 6 else ())
 
-    task = ShuffleLearn(TinyImage(width=2), size=16, tau_min=0.2, tau_max=0.4)
+    task = make_task(ShuffleLearn, TinyImage(width=2), size=16, tau_min=0.2, tau_max=0.4)
     verdict = look(Measured(8), task, say=print)
     assert verdict.unmeasured == 2
     said = motion_in_words(verdict, task)
@@ -134,16 +135,16 @@ def test_a_look_counts_media_of_which_the_motion_is_unknown_where_it_matters():
     assert "pretexto index DATA --out X.parquet" in said
     assert "\n" not in said
     assert motion_in_words(look(Measured(6), task, say=print), task) == ""
-    task.motion = False
-    for other in (Rotation(TinyImage(width=2), size=16), task):
+    task.by_motion = False
+    for other in (make_task(Rotation, TinyImage(width=2), size=16), task):
         assert look(Measured(8), other, say=print).unmeasured == 0
 
 
 def test_a_real_task_learns_from_media_to_encoder(tmp_path):
     torch.manual_seed(0)
-    task = Rotation(TinyImage(width=2), size=16)
+    task = make_task(Rotation, TinyImage(width=2), size=16)
     trainer = TrainerArgs(steps=3, batch_size=4, workers=1, log_every=1, accelerator="cpu")
     optimizer = OptimizerArgs(name="lars", lr=1.0)
     out = pretrain(task, FakeSource(8), tmp_path, trainer=trainer, optimizer=optimizer)
     x = torch.rand(2, 3, 16, 16)
-    torch.testing.assert_close(load_encoder(out)(x), task.encoder.eval()(x), rtol=0, atol=0)
+    torch.testing.assert_close(load_encoder(out)(x), task.video.encoder.eval()(x), rtol=0, atol=0)

@@ -7,6 +7,7 @@ import torch
 from comparison_fakes import Films, turned
 from matplotlib.figure import Figure
 from PIL import Image
+from task_kit import make_task
 
 from pretexto.cli import main
 from pretexto.datasets.source import Subset
@@ -16,7 +17,7 @@ from pretexto.evaluation.features import Features
 from pretexto.evaluation.splits import Split
 from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import MediaError
-from pretexto.tasks.parts.pictures import film_over_sound
+from pretexto.tasks.parts.pictures import strip_over_sound
 from pretexto.tasks.shuffle_learn import ShuffleLearn
 from pretexto.tasks.task import Picture, Step, Task
 from pretexto.visualization import motion as motion_picture
@@ -40,8 +41,8 @@ class Shown(Task):
         return self.inner.encoders
 
     @property
-    def views(self):
-        return self.inner.views
+    def specs(self):
+        return self.inner.specs
 
     def plan(self, info, rng):
         return self.inner.plan(info, rng)
@@ -139,7 +140,7 @@ def test_a_film_stands_above_its_sound_on_one_time_axis():
     clip = (torch.arange(8) / 10).view(1, 8, 1, 1).expand(3, 8, 16, 16)
     t = torch.arange(16000 * 8 // 10) / 16000
     sound = 0.3 * torch.sin(2 * torch.pi * 500 * t)[None] * (t > 0.6)
-    sheet = film_over_sound(clip, 0.1, sound, 16000)
+    sheet = strip_over_sound(clip, 0.1, sound, 16000)
     assert sheet.shape == (3, 33, 64)
     # The frame in the middle of each quarter, and the tone from three quarters on.
     for k, shade in enumerate((0.1, 0.3, 0.5, 0.7)):
@@ -147,7 +148,7 @@ def test_a_film_stands_above_its_sound_on_one_time_axis():
     below = sheet[0, 17:].amax(0)
     assert below[:45].max() < 0.1
     assert below[50:].min() > 0.5
-    late = film_over_sound(clip[:, :4], 0.1, sound, 16000)
+    late = strip_over_sound(clip[:, :4], 0.1, sound, 16000)
     assert late[:, :16, 32:].min() == 1, "the clip has ended"
 
 
@@ -240,7 +241,7 @@ def test_the_motion_picture_shows_the_windows_of_the_moving_part(tmp_path, monke
     drawn = []
     real = motion_picture._draw
     monkeypatch.setattr(motion_picture, "_draw", lambda *a: [drawn.append(a), real(*a)])
-    task = ShuffleLearn(TinyImage(width=2), size=16, tau_min=0.2, tau_max=0.4)
+    task = make_task(ShuffleLearn, TinyImage(width=2), size=16, tau_min=0.2, tau_max=0.4)
     motion_picture.draw_motion(film(tmp_path / "x.mp4"), task, tmp_path / "new" / "x.png")
     assert Image.open(tmp_path / "new" / "x.png").size == (1100, 600)
     _, found, chosen, name, _ = drawn[0]
@@ -266,7 +267,7 @@ def test_the_motion_curve_shows_what_moves_within_a_second(tmp_path, monkeypatch
         ),
     )
     monkeypatch.setattr(Axes, "legend", lambda *_, **__: None)
-    task = ShuffleLearn(TinyImage(width=2), size=16, tau_min=0.02, tau_max=0.05)
+    task = make_task(ShuffleLearn, TinyImage(width=2), size=16, tau_min=0.02, tau_max=0.05)
     motion_picture.draw_motion(film(tmp_path / "x.mp4", seconds=1.0), task, tmp_path / "x.png")
     (whole,), _, axes = drawn["by the second"]
     speeds, times, _ = drawn["by the frame"]

@@ -13,7 +13,8 @@ from PIL import Image
 from report_fakes import fill
 from small_world import train
 from spelled_pairs import medium
-from torch import Tensor, nn
+from task_kit import make_task
+from torch import Tensor
 
 from pretexto import cli
 from pretexto.comparison.grid import Run
@@ -22,14 +23,19 @@ from pretexto.datasets.synthetic.source import Synthetic
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.image import TinyImage
 from pretexto.errors import InputError
-from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import Plan, Sample
 from pretexto.modalities.rng import generator
 from pretexto.reporting.html import write_report
 from pretexto.tasks.audio_visual import AudioVisual
 from pretexto.tasks.cross_modal import CrossModal
+from pretexto.tasks.parts.audio_input import AudioInput
+from pretexto.tasks.parts.clip_input import ClipInput
+from pretexto.tasks.parts.pairing import PairingTask
+from pretexto.tasks.parts.sound_changes import SoundGuards
+from pretexto.tasks.parts.transforms import Colour, Crop
 from pretexto.tasks.rotation import Rotation
 from pretexto.tasks.synchrony import Synchrony
+from pretexto.tasks.task import Task
 from pretexto.visualization.sound_localization import (
     Scene,
     pair_task,
@@ -50,27 +56,39 @@ SIDE, RATE = 32, 16000
 RED, BLUE = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
 
 
-class Known(nn.Module):
+class Known(PairingTask):
     """Red things hum low and blue ones whistle high: a pair task that needs no training."""
 
     def __init__(self, frames: int = 1):
-        super().__init__()
-        kind = "image" if frames == 1 else "video"
-        self.view = InputSpec(kind, size=SIDE, frames=frames, step=0.1 if frames > 1 else 0.0)
-        self.sound = InputSpec("audio", seconds=0.5, rate=RATE)
-        self.nothing = nn.Parameter(torch.zeros(1))
+        video = ClipInput(TinyImage(width=4), size=SIDE, frames=frames, frame_interval=0.05)
+        audio = AudioInput(TinyAudio(width=4), seconds=0.5)
+        super().__init__(video, audio, crop=Crop(), colour=Colour(), guards=SoundGuards())
 
-    def see(self, clips: Tensor) -> Tensor:
+    def plan(self, info, rng):
+        raise NotImplementedError
+
+    def example(self, sample, rng):
+        raise NotImplementedError
+
+    def forward(self, batch, phase=None):
+        raise NotImplementedError
+
+    def encode_video(self, clips: Tensor) -> Tensor:
         redder = clips[:, 0] - clips[:, 2]
         # A disc is 3 % of the picture.
         return torch.stack([redder, -redder], 1).clamp_min(0).mean((2, 3, 4)) / 0.03
 
-    def hear(self, sounds: Tensor) -> Tensor:
+    def encode_audio(self, sounds: Tensor) -> Tensor:
         power = torch.fft.rfft(sounds[:, 0]).abs()
         return F.one_hot((power.argmax(1) > 500).long(), 2).float()
 
-    def agree(self, seen: Tensor, heard: Tensor) -> Tensor:
-        return (seen * heard).sum(1)
+    def score(self, clips: Tensor, sounds: Tensor) -> Tensor:
+        return (clips * sounds).sum(1)
+
+
+def pair_task_of(cls: type[Task] = AudioVisual, **options) -> Task:
+    encoders = TinyImage(width=4), TinyAudio(width=4)
+    return make_task(cls, *encoders, **({"size": SIDE} | options))
 
 
 def tone(hertz: float) -> Tensor:
@@ -154,20 +172,19 @@ def test_a_strip_is_scaled_by_the_greatest_of_its_parts():
 
 @pytest.mark.parametrize("cls", [AudioVisual, Synchrony, CrossModal])
 def test_pair_tasks_score_what_their_forward_pass_does(cls):
-    options = {"size": SIDE, "frames": 4, "step": 0.1}
-    task = cls(TinyImage(width=4), TinyAudio(width=4), **options).eval()
+    task = pair_task_of(cls, frames=4).eval()
     source = Synthetic("test", train_scenes=4, test_scenes=2)
     found = read_scenes(task, source, 6)
     score = ranks(pair_task(task), found)
     assert score.shape == (6, 6)
     clip, sound = found[2].clip[None], found[4].sound[None]
     with torch.no_grad():
-        one = task.agree(task.see(clip), task.hear(sound))
+        one = task.score(task.encode_video(clip), task.encode_audio(sound))
     torch.testing.assert_close(score[4, 2], one[0], atol=1e-4, rtol=1e-4)
 
 
 def test_a_scene_is_read_where_the_task_looks_and_listens():
-    task = AudioVisual(TinyImage(width=4), TinyAudio(width=4), size=SIDE, frames=4, step=0.1)
+    task = pair_task_of(frames=4)
     source = Synthetic("test", train_scenes=4, test_scenes=2)
     found = read_scene(task, source, 3, seed=5)
     plan = task.plan(source.info(3), generator(5, 0, 3))
@@ -176,14 +193,14 @@ def test_a_scene_is_read_where_the_task_looks_and_listens():
     assert found.seconds == 1
     assert found.clip.shape == (3, 4, SIDE, SIDE)
     assert found.times.tolist() == pytest.approx(list(plan.times))
-    single = AudioVisual(TinyImage(width=4), TinyAudio(width=4), size=SIDE)
+    single = pair_task_of()
     four = read_scene(single, source, 3, seed=5)
     assert ((four.times - four.start) * 8).tolist() == pytest.approx([1, 3, 5, 7])
 
 
 def test_other_tasks_are_refused():
     with pytest.raises(InputError, match="Rotation pairs no pictures with sounds"):
-        pair_task(Rotation(TinyImage(width=4), size=SIDE))
+        pair_task(make_task(Rotation, TinyImage(width=4), size=SIDE))
 
 
 class Mute(Source):
@@ -203,13 +220,13 @@ class Mute(Source):
 
 
 def test_media_that_cannot_serve_are_named():
-    task = AudioVisual(TinyImage(width=4), TinyAudio(width=4), size=SIDE)
+    task = pair_task_of()
     with pytest.raises(InputError, match="x.mp4: plan: no sound track"):
         read_scenes(task, Mute(), 4)
 
 
 def test_sheets_are_drawn(tmp_path):
-    task = AudioVisual(TinyImage(width=4), TinyAudio(width=4), size=SIDE, seconds=0.5)
+    task = pair_task_of(seconds=0.5)
     source = Synthetic("test", train_scenes=4, test_scenes=2)
     for name, draw in (("where", draw_sounds), ("found", draw_matches)):
         draw(task, source, tmp_path / f"{name}.png", count=2)
@@ -223,7 +240,7 @@ def test_the_command_draws_both_for_a_run(tmp_path, capsys):
     tiny = ["--trainer.steps", "2", "--trainer.batch_size", "4", "--trainer.workers", "0"]
     data, run = str(Synthetic("all", train_scenes=4, test_scenes=2).folder), str(tmp_path / "run")
     words = ["pretrain", "--config", "audio_visual", "--data", data, "--out", run]
-    assert cli.main([*words, *tiny, "--task.size", "32"]) == 0
+    assert cli.main([*words, *tiny, "--task.video.size", "32"]) == 0
     for flag in ("--sound", "--matches"):
         out = tmp_path / f"{flag}.png"
         assert cli.main(["show", flag, run, "--out", str(out), "--count", "2"]) == 0
@@ -236,7 +253,7 @@ def test_the_command_draws_both_for_a_run(tmp_path, capsys):
 def run(tmp_path_factory) -> Path:
     """Evidence of an untrained pair task, as a run of a comparison leaves it."""
     folder = tmp_path_factory.mktemp("run") / "evidence"
-    task = AudioVisual(TinyImage(width=4), TinyAudio(width=4), size=SIDE, seconds=0.5)
+    task = pair_task_of(seconds=0.5)
     save_sounds(task, Synthetic("test", train_scenes=4, test_scenes=2), folder)
     return folder
 
@@ -258,9 +275,9 @@ def test_evidence_holds_maps_and_matches(run):
 
 
 def test_tasks_without_sound_leave_no_such_evidence(tmp_path):
-    save_sounds(Rotation(TinyImage(width=4), size=SIDE), Mute(), tmp_path)
+    save_sounds(make_task(Rotation, TinyImage(width=4), size=SIDE), Mute(), tmp_path)
     assert not (tmp_path / "sounds.json").exists()
-    save_sounds(AudioVisual(TinyImage(width=4), TinyAudio(width=4), size=SIDE), Mute(), tmp_path)
+    save_sounds(pair_task_of(), Mute(), tmp_path)
     found = json.loads((tmp_path / "sounds.json").read_text())
     assert "no sound track" in found["note"]
     assert found["maps"] == []
@@ -312,8 +329,9 @@ class Coloured:
 @pytest.mark.slow
 def test_a_trained_task_finds_the_square_that_sounds():
     torch.manual_seed(0)
-    options = {"size": 36, "seconds": 0.5, "colour": False, "negatives": 8, "scale": (0.8, 1.0)}
-    task = AudioVisual(TinyImage(width=8), TinyAudio(width=8), **options)
+    options = {"size": 36, "seconds": 0.5, "colour": 0, "scale": (0.8, 1.0)}
+    encoders = TinyImage(width=8), TinyAudio(width=8)
+    task = make_task(AudioVisual, *encoders, negatives_per_clip=8, **options)
     train(task, Coloured(0, 256), steps=120, seed=0)
     assert right_places(task, Coloured(1, 24)) > 0.6
 

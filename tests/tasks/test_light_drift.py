@@ -1,0 +1,121 @@
+"""No task on order is answered from light that drifts, where nothing else tells the order.
+
+The worlds and the onlooker know nothing of how the guards reckon. In the still worlds nothing but
+light changes: hardly anything may be asked. In the moving ones bodies jump about, without any
+direction in time: everything is asked, and the light must not answer it.
+"""
+
+import math
+
+import pytest
+import torch
+from light_worlds import DRIFTS, LightWorld, letterbox, lit_still
+from onlooker import accuracy_of, examples, forest_accuracy
+from task_kit import build_encoder, make_task
+
+from pretexto.encoders.image import TinyImage
+from pretexto.tasks.arrow_of_time import ArrowOfTime
+from pretexto.tasks.clip_order import ClipOrder
+from pretexto.tasks.rotation import Rotation
+from pretexto.tasks.sequence_sorting import SequenceSorting
+from pretexto.tasks.shuffle_learn import ShuffleLearn
+from pretexto.tasks.task import Task
+
+TASKS = {
+    "shuffle_learn": (ShuffleLearn, {"positives": 0.5, "frames": 1}, 1 / 2),
+    "clip_order": (ClipOrder, {"gap": 0.8, "frames": 1}, 1 / 6),
+    "sequence_sorting": (SequenceSorting, {"frames": 1, "tau_min": 0.6, "tau_max": 1.2}, 1 / 12),
+    "arrow_of_time": (ArrowOfTime, {"frames": 5, "frame_interval": 0.4}, 1 / 2),
+}
+KINDS = ("exposure", "contrast", "vignette", "white_balance", "noise")
+MORE = tuple(name for name in DRIFTS if name not in KINDS)
+
+
+def task_of(name: str, guarded: bool) -> Task:
+    cls, options, _ = TASKS[name]
+    switches = {} if guarded else dict.fromkeys(("exposure", "letterbox", "static"), False)
+    return make_task(cls, build_encoder(TinyImage), size=64, **options, **switches)
+
+
+def answered(name: str, guarded: bool, world: LightWorld, films: int) -> tuple[float, int]:
+    """The onlooker's share of right answers, and of how many."""
+    task = task_of(name, guarded)
+    return forest_accuracy(task, examples(task, world, films, world.seed))
+
+
+def most_by_chance(name: str, count: int) -> float:
+    """What guessing reaches in all but 1 of 1000 cases."""
+    chance = TASKS[name][2]
+    return chance + 3.1 * math.sqrt(chance * (1 - chance) / count)
+
+
+def asked_share(name: str, kind: str, films: int, seed: int = 0) -> float:
+    task, world = task_of(name, True), LightWorld(DRIFTS[kind], "none", seed=seed)
+    return float(examples(task, world, films, seed)["weight"].mean())
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_where_only_light_changes_nothing_is_asked(name):
+    for kind in KINDS:
+        assert asked_share(name, kind, 8) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), list(zip(TASKS, ("exposure", "noise", "exposure", "vignette"), strict=True))
+)
+def test_light_tells_the_order_only_without_the_guards(name, kind):
+    world = LightWorld(DRIFTS[kind], "bodies")
+    unguarded, _ = answered(name, False, world, 200)
+    assert unguarded > 3 * TASKS[name][2] if TASKS[name][2] < 0.5 else unguarded > 0.8
+    guarded, count = answered(name, True, world, 200)
+    assert guarded < most_by_chance(name, count)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", TASKS)
+def test_light_tells_the_order_only_without_the_guards_over_four_seeds(name, kind):
+    on, off, counts = [], [], 0
+    for seed in range(4):
+        world = LightWorld(DRIFTS[kind], "bodies", seed=1000 * seed)
+        right, count = answered(name, True, world, 400)
+        on.append(right)
+        counts += count
+        off.append(answered(name, False, world, 400)[0])
+    print(name, kind, "on", on, "off", off)
+    assert min(off) > 0.8 if TASKS[name][2] == 0.5 else min(off) > 3 * TASKS[name][2]
+    assert sum(on) / 4 < most_by_chance(name, counts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [*KINDS, *MORE])
+@pytest.mark.parametrize("name", TASKS)
+def test_of_still_films_hardly_anything_is_asked_over_four_seeds(name, kind):
+    shares = [asked_share(name, kind, 60, 1000 * seed) for seed in range(4)]
+    print(name, kind, shares)
+    if kind == "shadow":  # its edge is a thing that moves
+        return
+    assert max(shares) < (0.3 if kind == "sweep" else 0.03)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_bars_that_brighten_tell_the_order_only_where_they_are_kept(kept):
+    options = {"positives": 0.5, "frames": 1, "exposure": False, "letterbox": not kept}
+    task = make_task(ShuffleLearn, build_encoder(TinyImage), size=64, **options)
+    right, count = forest_accuracy(task, examples(task, LightWorld(letterbox, "bodies"), 200))
+    assert right > 0.8 if kept else right < most_by_chance("shuffle_learn", count)
+
+
+@pytest.mark.parametrize("barred", [True, False])
+@pytest.mark.parametrize("guarded", [True, False])
+def test_borders_tell_the_axis_only_of_bars_that_are_kept(barred, guarded):
+    task = make_task(Rotation, build_encoder(TinyImage), size=64, frames=1, letterbox=guarded)
+    world = LightWorld(letterbox if barred else lit_still, "none")
+    batch = examples(task, world, 100)
+    pixels = batch["inputs"][:, :, 0]
+    sides = [pixels[..., :2, :], pixels[..., -2:, :], pixels[..., :2], pixels[..., -2:]]
+    cues = torch.cat([f(side.flatten(2), -1) for side in sides for f in (torch.mean, torch.std)], 1)
+    right, count = accuracy_of(cues, batch["target"])
+    # Of four angles; the axis alone leaves two.
+    least_by_bars, most = 0.4, 0.25 + 3.1 * math.sqrt(0.25 * 0.75 / count)
+    assert right > least_by_bars if barred and not guarded else right < most
