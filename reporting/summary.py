@@ -39,13 +39,15 @@ def finding(
     if best not in gains:
         text = f"{best} reads {estimate_text(known[best])} % in {method}."
         return text, "The untrained control has not finished, so what that is worth is open."
+    controls = _controls(column, best, supervised.get(best, ""), floor)
     if math.isnan(gains[best].p):
-        return _single(column, best, known[best], gains[best], reference[best], method)
+        head, lede = _single(column, best, known[best], gains[best], reference[best], method)
+        return head, " ".join([lede, *controls])
     shown = [t for t in sorted(gains, key=lambda t: -gains[t].mean) if gains[t].sign > 0]
     rivals = _undecided(column, best, [task for task in known if task != best])
     head = _head(best, known, gains, shown, rivals, method, control_text(column))
     said = _besides(best, gains, shown, rivals)
-    return head, " ".join([*said, *_controls(column, best, supervised.get(best, ""), floor)])
+    return head, " ".join([*said, *controls])
 
 
 def _single(
