@@ -4,12 +4,16 @@ import argparse
 import difflib
 import errno
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import NoReturn
 
 from . import __version__
-from .errors import InputError
+from .errors import InputError, Interrupted
 
 # Command → what its line in the overview says. Each is a module of `commands` with
 # `arguments(parser)` and `run(args)`; none imports torch before `run`, so help stays instant.
@@ -36,23 +40,53 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit code: 0 success, 1 failed runs, 2 a user's mistake."""
+    """Runs one command.
+
+    Returns:
+        the exit code: 0 success, 1 failed runs, 2 a user's mistake, 128 + N after signal N.
+    """
     # Threads that wait for each other in a loop take the cores from the loader's workers. Measured
     # with two workers on two busy cores: 58 examples per second, and fewer than 11 without this.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        return _dispatch(sys.argv[1:] if argv is None else argv)
+        with _ended_by_signals():
+            return _dispatch(sys.argv[1:] if argv is None else argv)
     except InputError as error:
         return _complain(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        number = error.number if isinstance(error, Interrupted) else signal.SIGINT
         print("pretexto: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+        return 128 + number
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python must not try to write the rest of it either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
         return _complain(
             f"{error.filename or 'disk'}: {error.strerror}; {_DISK_ERRORS[error.errno]}"
         )
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Signals that end the process raise Interrupted, so that what is open is closed and kept."""
+
+    def answer(number: int, frame: object) -> NoReturn:
+        raise Interrupted(number)
+
+    numbers = []
+    if threading.current_thread() is threading.main_thread():
+        known = (signal.SIGTERM, signal.SIGHUP)
+        numbers = [n for n in known if signal.getsignal(n) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, answer)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 _DISK_ERRORS = {
@@ -149,7 +183,7 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "Exit codes: 0 done, 1 some runs failed, 2 a mistake in the input, 130 interrupted.",
+            "Exit codes: 0 done, 1 some runs failed, 2 wrong input, 128 + N after signal N.",
         ]
     )
 

@@ -9,7 +9,15 @@ class InputError(ValueError):
     """
 
 
-def some(names: list[str], count: int = 3) -> str:
+class Interrupted(KeyboardInterrupt):
+    """A signal ends the program; its exit code is 128 + the signal's number."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+def some(names: list[str], count: int = 3, between: str = ", ") -> str:
     """The first few names, and how many more there are."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
+    return between.join(names[:count]) + more

@@ -169,7 +169,7 @@ def _differentiated(
     losses = []
     for phase in there.phases or (None,):
         with half if half is not None else torch.autocast(device.type, enabled=False):
-            losses.append(there(inputs, phase).loss if phase else there(inputs).loss)
+            losses.append(there(inputs, phase.name).loss if phase else there(inputs).loss)
     loss = torch.stack([part.float() for part in losses]).sum()
     loss.backward()
     flat = [p.grad if p.grad is not None else torch.zeros_like(p) for p in there.parameters()]
@@ -249,7 +249,7 @@ def plain_loop(
         layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(p.ndim)
         p.data = p.data if layout is None else p.data.contiguous(memory_format=layout)
     batch = moved(examples(there, source, model.batch), bench.device)
-    optimizer = make_optimizer(there.parameters(), OptimizerArgs())
+    optimizer = make_optimizer(there.param_groups(), OptimizerArgs())
     forward = torch.compile(there) if compiled else there
     for _ in range(clock.steps):
         clock.tick()

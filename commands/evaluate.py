@@ -36,7 +36,9 @@ def arguments(parser) -> None:
     parser.add_argument("--crops", type=int, default=1, choices=(1, 3), help="crops per clip")
     parser.add_argument("--size", type=count, help="pixels; default: as in pretraining")
     parser.add_argument("--frames", type=count, help="frames per clip; default: as in pretraining")
-    parser.add_argument("--step", type=float, help="seconds between frames; default likewise")
+    parser.add_argument(
+        "--frame-interval", type=float, help="seconds between frames; default likewise"
+    )
     parser.add_argument("--seconds", type=float, help="length of a segment of sound; likewise")
     parser.add_argument("--levels", action="store_true", help="also probe every layer")
     parser.add_argument("--epochs", type=int, default=30, help="of finetune (default 30)")
@@ -68,7 +70,7 @@ def run(args) -> int:
         batch_size=args.batch_size,
         flip=not args.no_flip,
     )
-    changes = ("size", "frames", "step", "seconds")
+    changes = ("size", "frames", "frame_interval", "seconds")
     spec = {k: v for k in changes if (v := getattr(args, k)) is not None}
     card = read_card(Path(args.encoder), args.modality)
     replace(InputSpec(**card["view"]), **spec)  # refused before any data is looked at

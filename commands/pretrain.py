@@ -40,6 +40,10 @@ def run(args) -> int:
             tree[key] = getattr(args, key)
     out = Path(args.out or Path("runs") / Path(args.config).stem)
     folder = pretrain_from(tree, args.config, out)
+    from ..training.distributed import first_process
+
+    if not first_process():  # the others have helped to train
+        return 0
     print(f"encoder: {folder / 'encoder.safetensors'}")
     if args.probe:
         from .evaluate import evaluate_run

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..modalities.media import MediaError
 from ..tasks.task import Audit, Batch, Guard, Task
 from ..training.data import Examples
-from .generic_cues import file_facts, generic_cues
+from .generic_cues import Cue, generic_cues
 
 LEVEL = 0.99  # of the intervals: a dozen cues are looked at, and few should raise a false alarm
 FOLDS = 5
@@ -115,13 +115,11 @@ def audit(
     for guard in task.guards:
         yield from _guard(guard, switched, own, source, groups, examples, seed)
     for found in task.audits:
-        finding = measure(own, found.probe, groups, name=found.name, kind="audit", cue=found.cue)
+        yield _judged(measure(own, found.probe, groups, (found.name, "audit", found.cue)), found)
+    for found in generic_cues(own.batches[0], source):
+        about = (found.name, "generic", found.cue)
+        finding = measure(own, found.probe, groups, about, of_media=found.of_media)
         yield _judged(finding, found)
-    for name, cue, probe in generic_cues(own.batches[0]):
-        yield _judged(measure(own, probe, groups, name=name, kind="generic", cue=cue))
-    for name, cue, facts in file_facts(source) if "target" in own.batches[0] else ():
-        finding = measure(own, facts, groups, name=name, kind="generic", cue=cue, of_media=True)
-        yield _judged(finding)
 
 
 def _guard(
@@ -134,12 +132,12 @@ def _guard(
     seed: int,
 ) -> Iterator[Finding]:
     """The guard as it is in the task, and the other way round."""
-    about = {"name": guard.name, "kind": "guard", "cue": guard.cue}
+    about = (guard.name, "guard", guard.cue)
     other = draw(switched(guard.name, not guard.enabled), source, examples, seed)
     looks = {guard.enabled: own, not guard.enabled: other}
     found = {
         state: replace(
-            measure(looks[state], guard.probe, groups, **about), guard="on" if state else "off"
+            measure(looks[state], guard.probe, groups, about), guard="on" if state else "off"
         )
         for state in (True, False)
     }
@@ -185,37 +183,32 @@ def measure(
     questions: Questions,
     probe: Probe | Callable[[Tensor], Tensor],
     groups: NDArray[np.int64],
+    about: tuple[str, str, str],
     *,
-    name: str,
-    kind: str,
-    cue: str,
     of_media: bool = False,
 ) -> Finding:
     """What a probe of one cue gets right.
 
     Args:
         probe: of a batch; with `of_media` of the numbers of media, [R] → [R, F].
+        about: name, kind and words of the cue.
     """
     cues, answers, media = [], [], []
     for batch, index in zip(questions.batches, questions.media, strict=True):
         x, y, m = _asked(batch, index, probe, of_media)
-        cues.append(x), answers.append(y), media.append(m)
+        cues.append(x)
+        answers.append(y)
+        media.append(m)
     x, y, m = np.concatenate(cues), np.concatenate(answers), np.concatenate(media)
     group = groups[m]
     classes = np.unique(y)
-    about = {"name": name, "kind": kind, "cue": cue, "guard": "", "questions": len(y)}
-    chance = 1 / max(len(classes), 1)
-    if len(y) < FEWEST or len(classes) < 2 or len(np.unique(group)) < FOLDS:
-        nan = math.nan
-        return Finding(
-            **about, accuracy=nan, low=nan, high=nan, chance=chance, sources=len(set(group))
-        )
-    right = predict(x, y, group) == y
-    low, high = interval(right, y, group)
-    accuracy = float(np.mean([right[y == k].mean() for k in classes]))
-    return Finding(
-        **about, accuracy=accuracy, low=low, high=high, chance=chance, sources=len(set(group))
-    )
+    sources, chance = len(np.unique(group)), 1 / max(len(classes), 1)
+    accuracy = low = high = math.nan
+    if len(y) >= FEWEST and len(classes) > 1 and sources >= FOLDS:
+        right = predict(x, y, group) == y
+        low, high = interval(right, y, group)
+        accuracy = float(np.mean([right[y == k].mean() for k in classes]))
+    return Finding(*about, "", accuracy, low, high, chance, len(y), sources)
 
 
 def _asked(
@@ -267,7 +260,7 @@ def predict(x: NDArray, y: NDArray, group: NDArray) -> NDArray:
 
     probes = (
         RandomForestClassifier(
-            200, min_samples_leaf=3, class_weight="balanced", random_state=0, n_jobs=1
+            100, min_samples_leaf=3, class_weight="balanced", random_state=0, n_jobs=1
         ),
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, class_weight="balanced")),
     )
@@ -275,14 +268,17 @@ def predict(x: NDArray, y: NDArray, group: NDArray) -> NDArray:
     said = [
         cross_val_predict(p, x, y, groups=group, cv=folds, method="predict_proba") for p in probes
     ]
-    return np.unique(y)[np.mean(said, 0).argmax(1)]
+    return np.unique(y)[np.mean(np.stack([np.asarray(p) for p in said]), 0).argmax(1)]
 
 
 def interval(right: NDArray, y: NDArray, group: NDArray, draws: int = 2000) -> tuple[float, float]:
     """Bootstrap interval of the mean accuracy over the answers, over whole groups.
 
-    Questions on media of one source go right or wrong together.
+    Questions on media of one source go right or wrong together. Percentiles of few groups are too
+    narrow; they are widened as Student's t is beside the normal distribution.
     """
+    from scipy.stats import norm, t
+
     _, number = np.unique(group, return_inverse=True)
     classes, answer = np.unique(y, return_inverse=True)
     shape = (number.max() + 1, len(classes))
@@ -292,17 +288,19 @@ def interval(right: NDArray, y: NDArray, group: NDArray, draws: int = 2000) -> t
     rng = np.random.default_rng(0)
     weights = rng.multinomial(shape[0], np.full(shape[0], 1 / shape[0]), size=draws)
     shares = (weights @ hits) / np.maximum(weights @ asked, 1e-9)
-    low, high = np.quantile(shares.mean(1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    tails = np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    middle = (hits.sum(0) / np.maximum(asked.sum(0), 1e-9)).mean()
+    wider = t.ppf(tails[1], max(shape[0] - 1, 1)) / norm.ppf(tails[1])
+    low, high = middle + wider * (np.quantile(shares.mean(1), tails) - middle)
+    return float(max(low, 0.0)), float(min(high, 1.0))
 
 
-def _judged(finding: Finding, about: Audit | None = None) -> Finding:
+def _judged(finding: Finding, about: Audit | Cue) -> Finding:
     if not finding.known:
         return replace(finding, verdict="too few questions to tell")
     if not finding.leaks:
         return replace(finding, verdict="at chance")
-    remedy = about.remedy if about else "look at what goes with this cue in the data"
-    return replace(finding, verdict="tells the answer", remedy=remedy)
+    return replace(finding, verdict="tells the answer", remedy=about.remedy)
 
 
 def _guard_verdict(own: Finding, on: Finding, off: Finding, enabled: bool) -> Finding:

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -13,16 +15,43 @@ from ..tasks.task import Batch
 Probe = Callable[[Batch], Tensor]
 
 
-def generic_cues(batch: Batch) -> Iterator[tuple[str, str, Probe]]:
-    """Name, words and probe of every cue that can be read off batches like this one."""
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A cue that no task names.
+
+    Attributes:
+        name: a word for it.
+        cue: what it is, in words.
+        remedy: what can be done about it, in words.
+        probe: from a batch after `augment`, as a guard's; or, with `of_media`, from numbers of
+            media int64 [R] to [R, F].
+        of_media: whether it is a fact of the file, and not of what is shown of it.
+    """
+
+    name: str
+    cue: str
+    remedy: str
+    probe: Callable
+    of_media: bool = False
+
+
+def generic_cues(batch: Batch, source: Source) -> Iterator[Cue]:
+    """Every cue that can be read off batches like this one, and off the files of a source."""
     if pictures(batch) is not None:
-        yield "single frame", "one frame alone, 8 × 8 pixels", _picture_probe(single_frame)
-        yield "borders", "the outermost pixels alone", _picture_probe(borders)
-        yield "thumbnail", "all frames at 4 × 4 grey pixels", _picture_probe(thumbnail)
+        still = "see which single picture tells it; a task that asks for time should not be told so"
+        edge = "cut the borders off the films"
+        light = "see what light and colour go with the answer"
+        yield Cue("single frame", "one frame, 8 × 8 pixels", still, _picture_probe(single_frame))
+        yield Cue("borders", "the outermost pixels alone", edge, _picture_probe(borders))
+        yield Cue("thumbnail", "all frames, 4 × 4 grey pixels", light, _picture_probe(thumbnail))
     if sounds(batch) is not None:
-        yield "loudness", "how loud the sound is", _sound_probe
-    if "times" in batch and "target" in batch:
-        yield "timestamps", "from when in the medium it is, on average", mean_time
+        yield Cue("volume", "how loud the sound is", "level the files' loudness", _sound_probe)
+    if "target" not in batch:
+        return
+    if "times" in batch:
+        clock = "no network sees it, unless a clock runs in the picture: cut that off"
+        yield Cue("timestamps", "from when in the medium it is, on average", clock, mean_time)
+    yield from _facts(source)
 
 
 def pictures(batch: Batch) -> list[Tensor] | None:
@@ -89,12 +118,9 @@ def mean_time(batch: Batch) -> Tensor:
     return batch["times"].flatten(1).mean(1, keepdim=True)
 
 
-def file_facts(source: Source) -> Iterator[tuple[str, str, Callable[[Tensor], Tensor]]]:
-    """Name, words and probe, from numbers of media to [R, F], of what is known of the files."""
+def _facts(source: Source) -> Iterator[Cue]:
+    """What is known of the files without looking inside."""
     codecs: dict[str, int] = {}
-
-    def of(facts: Callable[[int], list[float]]) -> Callable[[Tensor], Tensor]:
-        return lambda media: torch.tensor([facts(i) for i in media.tolist()], dtype=torch.float32)
 
     def codec(i: int) -> list[float]:
         info = source.info(i)
@@ -104,9 +130,21 @@ def file_facts(source: Source) -> Iterator[tuple[str, str, Callable[[Tensor], Te
         info = source.info(i)
         return [float(info.height), float(info.width), info.duration]
 
-    yield "codec", "codec, frame rate and sample rate of the file", of(codec)
-    yield "resolution", "height, width and length of the file", of(resolution)
-    yield "file size", "bytes of the file", of(lambda i: [_size(source.info(i).path)])
+    def size(i: int) -> list[float]:
+        return [_size(source.info(i).path)]
+
+    found = {
+        "codec": ("codec, frame rate and sample rate of the file", codec),
+        "resolution": ("height, width and length of the file", resolution),
+        "file size": ("bytes of the file", size),
+    }
+    for name, (cue, facts) in found.items():
+        remedy = "take files of one kind, or transcode them alike"
+        yield Cue(name, cue, remedy, partial(_rows, facts), of_media=True)
+
+
+def _rows(facts: Callable[[int], list[float]], media: Tensor) -> Tensor:
+    return torch.tensor([facts(i) for i in media.tolist()], dtype=torch.float32)
 
 
 def _size(path: str) -> float:

@@ -23,10 +23,12 @@ class Source(ABC):
     Attributes:
         classes: names of the labels, in the order of their numbers; empty if unlabelled.
         title: a name for reports.
+        indexed: whether `info` is known without opening a file.
     """
 
     classes: tuple[str, ...] = ()
     title: str = ""
+    indexed: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -13,9 +13,9 @@ from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..modalities.input_spec import InputSpec, as_float
 from ..progress import progress
-from .cache import TOKENS, cache_file, load_features, save_features, stored
 from .clip_dataset import ClipSet, loader
 from .distributed import gather, gather_rows, own_part, rank
+from .feature_cache import TOKENS, cache_file, load_features, save_features, stored
 
 EMBEDDING = "embedding"
 HELD = 2**28  # bytes of results that a device holds before they are brought to the host

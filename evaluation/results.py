@@ -15,7 +15,7 @@ from ..datasets.source import Source
 from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..modalities.input_spec import InputSpec
-from .cache import weights_hash
+from .feature_cache import weights_hash
 from .features import Features, device_of, precision
 from .metrics import Outcome, per_class
 from .splits import Split

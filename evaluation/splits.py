@@ -1,13 +1,18 @@
 """Splits: which examples a probe learns from, is tuned on and is tested on. Groups stay whole."""
 
 import hashlib
-import json
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.fingerprint import Columns
+from ..datasets.listing import NAME as LISTING
+from ..datasets.listing import read_listing
 from ..datasets.source import Source, Subset
 from ..errors import InputError
 
@@ -225,26 +230,17 @@ def _group_of(source: Source, label: int) -> str:
 
 
 def pretraining_names(run: Path | None) -> frozenset[str] | None:
-    """Names in RUN/data.jsonl, one JSON object per line; None if there is no such file.
+    """Names in RUN/data.parquet; None if there is no such file.
 
     Examples with a "left_out" reason were not trained on and are not among them.
 
     Raises:
         InputError: the file is there and says something else.
     """
-    file = run and Path(run) / "data.jsonl"
-    if not file or not file.is_file():
+    if run is None or not (Path(run) / LISTING).is_file():
         return None
-    names = set()
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                entry = json.loads(line)
-                if "left_out" not in entry:
-                    names.add(entry["name"])
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise InputError(f"{file}, line {number}: no example's name in it") from error
-    return frozenset(names)
+    rows = read_listing(Path(run), "name", "left_out")
+    return frozenset(name for name, left_out in rows if left_out is None)
 
 
 class Fold(Source):
@@ -276,5 +272,5 @@ class Fold(Source):
     def split(self, i: int) -> str:
         return self.parts[i]
 
-    def fingerprint(self) -> str:
-        return self.source.fingerprint()
+    def columns(self, rows: NDArray[np.int64] | None = None) -> Iterator[Columns]:
+        return self.source.columns(rows)

@@ -76,7 +76,7 @@ class Rotation(Task):
         if self.rotation_guards.square_crop:
             frames = self.video.squares(replace(sample, frames=frames), rng)
         else:
-            frames = resize(frames, (self.video.resize_side,) * 2)
+            frames = resize(frames, (self.video.resize_side, self.video.resize_side))
         return {"frames": self.video.split(frames)[0], **self.crop.draw(rng)}
 
     def augment(self, batch: Batch) -> Batch:

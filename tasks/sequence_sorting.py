@@ -132,8 +132,9 @@ class SequenceSorting(Task):
         return self.video.plan(*starts)
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        side = self.video.resize_side
-        frames = resized(self.moment_guards.cut(sample).frames, side)
+        lit, side = self.moment_guards.cut(sample).frames, self.video.resize_side
+        assert lit is not None
+        frames = resized(lit, side)
         centre = motion_centre(frames) if self.by_motion else (uniform(rng), uniform(rng))
         square = square_around(frames, side, centre)
         moments = self.video.split(square)

@@ -8,6 +8,8 @@ import torch
 
 from ..errors import InputError
 
+LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerArgs:
@@ -31,6 +33,11 @@ class TrainerArgs:
         log_every: steps between rows of metrics.csv.
         max_unreadable: share of all files that may turn out unreadable before the run stops.
         drop_unsuitable: leave out media that the task cannot use, instead of refusing to start.
+        deterministic: only kernels that give the same to the last bit every time, where CUDA has
+            others that are faster: for a resume that is exact there too.
+        logger: where rows go beside metrics.csv, comma-separated: tensorboard, wandb, mlflow.
+        allow_changes: go on with a run although its arguments, precision or devices were others;
+            what changed is named and kept in run.json.
 
     Raises:
         InputError: a value that makes no sense.
@@ -52,6 +59,9 @@ class TrainerArgs:
     log_every: int = 20
     max_unreadable: float = 0.01
     drop_unsuitable: bool = False
+    deterministic: bool = False
+    logger: str = "csv,tensorboard"
+    allow_changes: bool = False
 
     def __post_init__(self):
         if self.steps is not None and self.epochs is not None:
@@ -65,8 +75,18 @@ class TrainerArgs:
                 raise InputError(f"trainer.{name} must be above 0, got {value}")
         if self.workers is not None and self.workers < 0:
             raise InputError(f"trainer.workers must be 0 or more, got {self.workers}")
+        for name in self.loggers:
+            if name not in LOGGERS:
+                raise InputError(
+                    f"trainer.logger: no logger {name!r}; choose from {', '.join(LOGGERS)}"
+                )
         if not 0 <= self.max_unreadable <= 1:
             raise InputError(f"trainer.max_unreadable is a share, 0 … 1: {self.max_unreadable}")
+
+    @property
+    def loggers(self) -> list[str]:
+        """The loggers by name."""
+        return [name.strip() for name in self.logger.split(",") if name.strip()]
 
     @property
     def workers_per_device(self) -> int:
@@ -108,23 +128,23 @@ def lightning_arguments(args: TrainerArgs, phases: bool) -> dict[str, Any]:
     Args:
         phases: the task has alternating phases, so that some parameters lie idle in each.
     """
-    cuda = torch.cuda.is_available() and args.accelerator in ("auto", "cuda", "gpu")
-    devices = args.devices
-    if devices == "auto" and not cuda:
-        devices = 1 if args.accelerator in ("auto", "cpu") else "auto"
-    many = args.nodes > 1 or _count(devices, cuda) > 1
+    cuda = _on_cuda(args)
+    many = processes_of(args) > 1
     strategy = args.strategy
     if many and strategy in ("auto", "ddp"):
         strategy = "ddp_find_unused_parameters_true" if phases else "ddp"
     precision = ("bf16-mixed" if cuda else "32") if args.precision == "auto" else args.precision
     return {
         "accelerator": "cpu" if args.accelerator == "auto" and not cuda else args.accelerator,
-        "devices": devices,
+        "devices": _devices(args),
         "num_nodes": args.nodes,
         "strategy": strategy,
         "precision": "32-true" if precision == "32" else precision,
         # Statistics of the whole batch: a run then does not depend on how many devices share it.
         "plugins": _shared_statistics(cuda) if many else [],
+        "deterministic": args.deterministic,
+        # The fastest kernels are found by trying, which may end otherwise in the next run.
+        "benchmark": cuda and not args.deterministic,
     }
 
 
@@ -134,7 +154,23 @@ def _shared_statistics(cuda: bool) -> list[Any]:
     return [SharedStatistics(cuda=cuda)]
 
 
-def _count(devices: int | str, cuda: bool) -> int:
+def processes_of(args: TrainerArgs) -> int:
+    """Over how many processes the run is spread."""
+    devices = _devices(args)
     if devices in ("auto", -1, "-1"):
-        return torch.cuda.device_count() if cuda else 1
-    return int(devices) if str(devices).isdigit() else len(str(devices).strip("[]").split(","))
+        each = torch.cuda.device_count() if _on_cuda(args) else 1
+    elif str(devices).isdigit():
+        each = int(devices)
+    else:
+        each = len(str(devices).strip("[]").split(","))
+    return args.nodes * each
+
+
+def _on_cuda(args: TrainerArgs) -> bool:
+    return torch.cuda.is_available() and args.accelerator in ("auto", "cuda", "gpu")
+
+
+def _devices(args: TrainerArgs) -> int | str:
+    if args.devices == "auto" and not _on_cuda(args):
+        return 1 if args.accelerator in ("auto", "cpu") else "auto"
+    return args.devices

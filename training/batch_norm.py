@@ -83,7 +83,7 @@ class SharedStatistics(LayerSync):
     def apply(self, model: nn.Module) -> nn.Module:
         if not self.cuda:
             return synchronised(model)
-        from timm.layers import convert_sync_batchnorm
+        from timm.layers.norm_act import convert_sync_batchnorm
 
         return convert_sync_batchnorm(model)
 

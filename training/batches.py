@@ -3,47 +3,46 @@
 import json
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from threading import Event
 
+import torch
 from torch.utils.data import DataLoader
 
+from ..datasets.cache import write_text
 from ..errors import InputError
 from ..tasks.task import Batch
 from .data import Loaded, Lost
-from .distributed import Team
+from .distributed import Processes
+from .prefetch import Prefetch
 from .sampler import Schedule
+from .signals import Stop
 
 
 class Unreadable:
-    """Distinct unreadable examples, kept in a file beside the run.
+    """Distinct unreadable examples, in the order in which they were met.
 
     Args:
-        path: the JSON-lines file, read if it is there: a run that goes on has seen some already.
+        path: the JSON-lines file that keeps them; None: another process does.
         examples: how many the source has.
         share: how much of them may be lost before the run stops; one always may.
+        known: those met before.
         spare_unsuitable: examples that the task cannot use do not count towards the limit.
-        write: whether this process writes the file.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         examples: int,
         share: float,
         *,
+        known: Iterable[Lost] = (),
         spare_unsuitable: bool = False,
-        write: bool = True,
     ):
         self.path, self.examples, self.share = path, examples, share
-        self.spare_unsuitable, self.write = spare_unsuitable, write
-        lines = path.read_text().splitlines() if path.exists() else []
-        # A kill may have cut the last line short; the file will then be met and named again.
-        known = [json.loads(line) for line in lines if line.endswith("}")]
-        self.known = {entry["name"]: Lost(-1, **entry) for entry in known}
-        if write and len(known) < len(lines):
-            path.write_text("".join(_line(lost) for lost in self.known.values()))
+        self.spare_unsuitable = spare_unsuitable
+        self.known = {lost.name: lost for lost in known}
 
     def __len__(self) -> int:
         return len(self.known)
@@ -54,7 +53,7 @@ class Unreadable:
         if not new:
             return
         self.known.update(new)
-        if self.write:
+        if self.path is not None:
             with self.path.open("a") as file:
                 file.write("".join(_line(lost) for lost in new.values()))
         self._check()
@@ -67,11 +66,48 @@ class Unreadable:
         ]
         if len(counted) > max(1, self.share * self.examples):
             first = "; ".join(f"{x.name}: {x.stage}: {x.reason}" for x in counted[:3])
+            listed = f"all are listed in {self.path}; " if self.path is not None else ""
             raise InputError(
                 f"{len(counted)} of {self.examples} files could not be read, more than "
-                f"trainer.max_unreadable allows ({self.share:.3g}): {first}; all are listed in "
-                f"{self.path}; remove or repair them, or allow more"
+                f"trainer.max_unreadable allows ({self.share:.3g}): {first}; {listed}"
+                "remove or repair them, or allow more"
             )
+
+
+def known_unreadable(path: Path, count: int) -> list[Lost]:
+    """The first `count` entries of such a file; what was met after them is taken out of it.
+
+    So a run that goes on from a checkpoint meets and counts files as if nothing had happened.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    if len(lines) > count:
+        write_text(path, "".join(lines[:count]))
+    return [Lost(-1, **json.loads(line)) for line in lines[:count]]
+
+
+@dataclass(slots=True)
+class Arrival:
+    """One step's batches, as all ranks have agreed on them.
+
+    Attributes:
+        step: its number.
+        batches: this rank's parts of those that every rank can use.
+        members: the examples in them.
+        left_out: how many batches are left out.
+        lost: of all ranks.
+        mistake: a user's, on any rank; None: none.
+        stopped: number of the signal that ends the run before this step; 0: none.
+    """
+
+    step: int
+    batches: list[Batch]
+    members: list[int]
+    left_out: int
+    lost: list[Lost]
+    mistake: str | None
+    stopped: int
 
 
 class Stream:
@@ -82,16 +118,17 @@ class Stream:
     is left out.
 
     Args:
-        loader: yields `Loaded`.
+        loader: yields `Loaded`; with workers, batches are fetched and agreed on ahead.
         schedule: the loader's own.
         unreadable: learns of every lost example of any rank.
-        team: the other ranks.
         stop: ends the stream before its next step, on every rank, once set on any of them.
+        device: where batches go.
+        left_out: batches left out before.
 
     Attributes:
         position: steps delivered or left out, counted from the beginning of the run.
-        left_out: batches that were left out.
-        waited: seconds spent waiting for the loader so far.
+        left_out: batches that were left out, likewise.
+        stopped: number of the signal that ended the stream.
         recent: the examples of delivered steps by number; whoever reads it clears it.
     """
 
@@ -100,62 +137,96 @@ class Stream:
         loader: DataLoader,
         schedule: Schedule,
         unreadable: Unreadable,
-        team: Team,
-        stop: Event,
+        stop: Stop,
+        *,
+        device: torch.device,
+        left_out: int = 0,
     ):
         self.loader, self.schedule, self.unreadable = loader, schedule, unreadable
-        self.team, self.stop = team, stop
-        self.position, self.left_out, self.waited = schedule.start, 0, 0.0
+        self.stop, self.device, self.left_out = stop, device, left_out
+        # Two, for batches are agreed on in a thread beside the training.
+        self.processes, self._agreeing = Processes(), Processes()
+        self.position, self.stopped = schedule.start, 0
         self.recent: dict[int, list[int]] = {}
+        self._ahead: Prefetch | None = None
+        self._waited = 0.0
 
     def __len__(self) -> int:
         return max(0, self.schedule.total - self.schedule.start)
 
-    def __iter__(self) -> Iterator[tuple[int, list[Batch]]]:
-        loaded = self._timed()
-        while True:
-            # All batches of a step, so that a run never ends within one.
-            batches = list(islice(loaded, self.schedule.batches))
-            if not batches:
-                return
-            usable, stopped = [], False
-            for batch in batches:
-                fit, stop = self._agree(batch)
-                stopped |= stop
-                if fit and batch.batch is not None:
-                    usable.append(batch.batch)
-                else:
-                    self.left_out += 1
-            if stopped:
-                return
-            number = batches[0].step
-            self.position = number + 1
-            if usable:
-                self.recent[number] = [i for batch in usable for i in batch["index"].tolist()]
-                yield number, usable
+    @property
+    def waited(self) -> float:
+        """Seconds in which the device had nothing to do for want of a batch."""
+        return self._ahead.waited if self._ahead else self._waited
 
-    def _timed(self) -> Iterator[Loaded]:
-        batches = iter(self.loader)
+    def __iter__(self) -> Iterator[tuple[int, list[Batch]]]:
+        # Workers are started here, before there is a second thread.
+        arrivals = self._agreed(iter(self.loader))
+        if self.loader.num_workers:
+            self._ahead = Prefetch(arrivals, self.device)
+        for arrival in self._ahead or self._timed(arrivals):
+            if arrival.mistake:
+                raise InputError(arrival.mistake)
+            self.unreadable.add(arrival.lost)
+            # Alone, nobody else must be asked: what is fetched ahead may be dropped.
+            alone = self.stop.number if self.processes.size == 1 else 0
+            self.stopped = arrival.stopped or alone
+            if self.stopped:
+                return
+            self.left_out += arrival.left_out
+            self.position = arrival.step + 1
+            if arrival.batches:
+                self.recent[arrival.step] = arrival.members
+                yield arrival.step, arrival.batches
+
+    def close(self) -> None:
+        """Ends fetching ahead."""
+        if self._ahead:
+            self._ahead.close()
+
+    def _timed(self, arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
         while True:
             began = time.perf_counter()
-            loaded: Loaded | None = next(batches, None)
-            self.waited += time.perf_counter() - began
-            if loaded is None:
+            arrival = next(arrivals, None)
+            self._waited += time.perf_counter() - began
+            if arrival is None:
                 return
-            yield loaded
+            yield arrival
 
-    def _agree(self, loaded: Loaded) -> tuple[bool, bool]:
-        """Whether every rank can use its part, and whether any wants to stop."""
-        left = 0 if loaded.batch is None else len(loaded.batch["index"])
-        scarce = left < min(2, self.schedule.batch)
-        news = bool(loaded.lost or loaded.mistake)
-        scarce, news, stop = self.team.sums([scarce, news, self.stop.is_set()])
-        if news:
-            told = self.team.gather((list(loaded.lost), loaded.mistake))
-            for mistake in (m for _, m in told if m):
-                raise InputError(mistake)
-            self.unreadable.add(lost for losses, _ in told for lost in losses)
-        return not scarce, bool(stop)
+    def _agreed(self, loaded: Iterator[Loaded]) -> Iterator[Arrival]:
+        # All batches of a step at once, so that a run never ends within one.
+        while parts := list(islice(loaded, self.schedule.batches)):
+            arrival = self._agree(parts)
+            yield arrival
+            if arrival.stopped:
+                return
+
+    def _agree(self, parts: list[Loaded]) -> Arrival:
+        """What every rank can use of a step, what any has lost, and whether any wants to stop."""
+        sizes = [0 if part.batch is None else len(part.batch["index"]) for part in parts]
+        scarce = [int(size < min(2, self.schedule.batch)) for size in sizes]
+        told = (
+            [lost for part in parts for lost in part.lost],
+            next((part.mistake for part in parts if part.mistake), None),
+        )
+        news, stopped, *scarce = self._agreeing.greatest(
+            [int(any(told)), self.stop.number, *scarce]
+        )
+        everyone = self._agreeing.gather(told) if news else [told]
+        usable = [
+            part.batch
+            for part, short in zip(parts, scarce, strict=True)
+            if not short and part.batch is not None
+        ]
+        return Arrival(
+            parts[0].step,
+            usable,
+            [i for batch in usable for i in batch["index"].tolist()],
+            len(parts) - len(usable),
+            [lost for losses, _ in everyone for lost in losses],
+            next((mistake for _, mistake in everyone if mistake), None),
+            stopped,
+        )
 
 
 def _line(lost: Lost) -> str:

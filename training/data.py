@@ -135,8 +135,11 @@ def make_loader(
 
 
 def _enter_worker(number: int) -> None:
-    # The main process answers Ctrl-C, by a checkpoint; workers must live until it is done.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The main process answers what ends the run, by a checkpoint; workers must live until it is
+    # done, also where a scheduler signals every process. A second SIGTERM is their parent's.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda n, _: signal.signal(n, signal.SIG_DFL))
     torch.set_num_threads(1)
 
 

@@ -53,8 +53,12 @@ class Pretraining(L.LightningModule):
         optimizer: how.
         seed: of dropout and whatever else draws on the device.
         clip: greatest norm of a gradient; None: as it is.
-        open_stream: from the number of the first step, makes the stream; called once all
-            processes have met.
+        open_stream: makes the stream from `start` on; called once all processes have met.
+
+    Attributes:
+        start: steps done when this call began.
+        left_out: batches left out until then.
+        unreadable: files met that could not be read until then; None: at the run's beginning.
     """
 
     stream: Stream
@@ -67,7 +71,7 @@ class Pretraining(L.LightningModule):
         *,
         seed: int,
         clip: float | None = None,
-        open_stream: Callable[["Pretraining", int], Stream],
+        open_stream: Callable[["Pretraining"], Stream],
     ):
         super().__init__()
         self.task, self.seed, self.clip = task, seed, clip
@@ -76,7 +80,8 @@ class Pretraining(L.LightningModule):
         self.automatic_optimization = False
         self.open_stream = open_stream
         self.window = Window()
-        self.start = 0
+        self.start, self.left_out = 0, 0
+        self.unreadable: int | None = None
 
     @property
     def done(self) -> int:
@@ -92,7 +97,7 @@ class Pretraining(L.LightningModule):
         ]
 
     def train_dataloader(self) -> Stream:
-        self.stream = self.open_stream(self, self.start)
+        self.stream = self.open_stream(self)
         return self.stream
 
     def on_train_batch_start(self, batch: Numbered, batch_idx: int) -> None:
@@ -167,11 +172,36 @@ class Pretraining(L.LightningModule):
         # Lightning's own idea of progress would make it skip batches of a stream that already
         # begins in the right place; its state is left out, and ours says where to begin.
         checkpoint.pop("loops", None)
-        checkpoint["pretexto"] = {"done": self.done, "window": self.window.state()}
+        checkpoint["pretexto"] = {
+            "done": self.done,
+            "window": self._totals(),
+            "left_out": self.stream.left_out,
+            "unreadable": len(self.stream.unreadable),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.start = checkpoint["pretexto"]["done"]
-        self.window.load(checkpoint["pretexto"]["window"])
+        held = checkpoint["pretexto"]
+        self.start, self.left_out = held["done"], held["left_out"]
+        self.unreadable = held["unreadable"]
+        # The checkpoint has the sums over all processes: one of them takes them on.
+        if self.global_rank == 0:
+            self.window.load(held["window"])
+
+    def means(self) -> dict[str, float]:
+        """Means over all steps since the last call and over all processes, "loss" first."""
+        totals = self._totals()
+        self.window.clear()
+        means = {name: total / count for name, (total, count) in totals.items()}
+        return {"loss": means.pop("loss"), **means}
+
+    def _totals(self) -> dict[str, list[float]]:
+        """Sum and count of every name over all processes, whichever of them know it."""
+        totals: dict[str, list[float]] = {}
+        for sums in self.stream.processes.gather(self.window.sums()):
+            for name, (total, count) in sums.items():
+                before = totals.get(name, [0.0, 0])
+                totals[name] = [before[0] + total, before[1] + count]
+        return totals
 
 
 def _shares(batches: list[Batch]) -> list[float]:
@@ -223,16 +253,14 @@ class Window:
                 total[1] += 1
 
     def sums(self) -> dict[str, list[float]]:
-        """Sum and count of every name; the window is empty afterwards."""
-        self.settle()
-        sums, self._sums = self._sums, {}
-        return sums
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold for the next row to be the same after a resume."""
+        """Sum and count of every name."""
         self.settle()
         return {name: list(total) for name, total in self._sums.items()}
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Goes on from a checkpoint's state."""
-        self._sums = {name: list(total) for name, total in state.items()}
+    def clear(self) -> None:
+        """Begins anew."""
+        self._sums = {}
+
+    def load(self, sums: dict[str, list[float]]) -> None:
+        """Goes on from a checkpoint's sums."""
+        self._sums = {name: list(total) for name, total in sums.items()}

@@ -1,26 +1,31 @@
 """pretrain(task, source, folder): from media to an encoder on disk."""
 
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
-import torch
+import numpy as np
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
+from ..datasets.listing import left_out_of
 from ..datasets.source import Source, Subset
 from ..encoders.store import check_storable
+from ..errors import Interrupted
 from ..progress import Display
 from ..tasks.task import Task
 from .args import TrainerArgs, lightning_arguments, total_steps
-from .batches import Stream, Unreadable
-from .data import Examples, Lost, make_loader
-from .distributed import Team, first_process
-from .loggers import Checkpoints, Journal, Rows
+from .batches import Stream, Unreadable, known_unreadable
+from .checkpoint import Checkpoints, FromFirst
+from .data import Examples, make_loader
+from .distributed import Processes, first_process, meet
+from .kernels import channels_last, fast_kernels
+from .loggers import MetricsFile, Rows, make_loggers, refuse_missing
 from .module import Pretraining
 from .optim import OptimizerArgs
-from .run_dir import RunFolder, describe, export
+from .record import describe
+from .run_dir import RunFolder, export
 from .sampler import Schedule
 from .sanity_check import (
     in_words,
@@ -31,7 +36,7 @@ from .sanity_check import (
     sound_counts,
     sound_in_words,
 )
-from .signals import on_interrupt, quiet
+from .signals import until_stopped, without_chatter, without_signals
 
 __all__ = ["OptimizerArgs", "Pretraining", "TrainerArgs", "pretrain"]
 
@@ -55,7 +60,7 @@ def pretrain(
     Args:
         task: what to train; it is changed in place.
         source: the media; labels are looked at by the supervised control only.
-        out: the run folder (see `run.py` for what it holds).
+        out: the run folder (see `run_dir.py` for what it holds).
         trainer: how long and on what.
         optimizer: with which steps.
         seed: of orders, draws and dropout.
@@ -68,175 +73,226 @@ def pretrain(
         InputError: a mistake in the arguments, a folder that cannot be written or holds another
             run, media that the task cannot use, too many unreadable files, a loss that is no
             number.
-        KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
+        Interrupted: a signal asked for the end, after a checkpoint was written.
     """
-    folder = RunFolder(out)
-    chief = first_process()
-    display = Display(trainer.workers_per_device)
     total_steps(trainer, 1)  # a missing length is refused before anything is read
+    refuse_missing(trainer.loggers)
     for encoder in task.encoders.values():
         check_storable(encoder)
-    record = describe(task, trainer, optimizer, seed, config)
-    if chief:
-        folder.claim()
-    state = folder.state()
-    if state is not None:
-        folder.compare(record, source)
-        if state["finished"]:
-            if chief:
+    meet("nccl" if lightning_arguments(trainer, False)["accelerator"] != "cpu" else "gloo")
+    folder, display = RunFolder(out), Display(trainer.workers_per_device)
+    call = _Call(folder, task, source, trainer, optimizer, seed, config, display)
+    with folder.claimed() if first_process() else nullcontext():
+        begun = call.begin()
+        if begun.finished:
+            if first_process():
                 display.say(f"{folder.path} is finished; its encoder is there")
-            return folder.path
-    elif chief:
-        _begin(folder, task, source, trainer, seed, record, config, display)
-    run = _Run(folder, task, source, trainer, optimizer, seed, chief, display)
-    run.train()
+        else:
+            call.train(begun)
     return folder.path
 
 
-def _begin(
-    folder: RunFolder,
-    task: Task,
-    source: Source,
-    trainer: TrainerArgs,
-    seed: int,
-    record: dict[str, Any],
-    config: dict[str, Any] | None,
-    display: Display,
-) -> None:
-    """Looks at the media and writes down what the run is made of."""
-    verdict = look(source, task, seed=seed, say=display.say)
-    if not trainer.drop_unsuitable:
-        refuse_unsuitable(verdict, task)
-    elif verdict.unsuitable:
-        display.say(f"left out: {in_words(verdict, task)}")
-    notes = [text for text in (sound_in_words(verdict), motion_in_words(verdict, task)) if text]
-    for text in notes:
-        display.say(text)
-    (folder.path / "unreadable.jsonl").unlink(missing_ok=True)
-    unreadable = Unreadable(folder.path / "unreadable.jsonl", len(source), trainer.max_unreadable)
-    for lost in verdict.unreadable[:5]:
-        display.say(f"unreadable: {lost.name}: {lost.stage}: {lost.reason}")
-    unreadable.add(verdict.unreadable)
-    dropped: list[Lost] = verdict.unsuitable
-    refuse_too_few(len(source), verdict)
-    found = {"notes": notes, "sound": sound_counts(verdict)}
-    folder.begin(record, config, source, dropped, found)
+class _Begun(NamedTuple):
+    """What all processes must know of a run before they train it.
+
+    Attributes:
+        finished: there is nothing left to do.
+        checkpoint: name of the one to go on from; None: from the beginning.
+        left_out: numbers of the examples that the task cannot use, int64 [K].
+        unreadable: how many files had been found unreadable before the first step.
+    """
+
+    finished: bool
+    checkpoint: str | None
+    left_out: np.ndarray
+    unreadable: int
 
 
-class _Run:
-    """One call's training, from the newest checkpoint to the end or to an interruption."""
+@dataclass
+class _Call:
+    """One call of `pretrain`, from the newest checkpoint to the end or to an interruption."""
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        task: Task,
-        source: Source,
-        trainer: TrainerArgs,
-        optimizer: OptimizerArgs,
-        seed: int,
-        chief: bool,
-        display: Display,
-    ):
-        self.folder, self.task, self.source = folder, task, source
-        self.trainer, self.optimizer, self.seed = trainer, optimizer, seed
-        self.chief, self.display = chief, display
-        self.stop = Event()
-        self.journal: Journal | None = None
+    folder: RunFolder
+    task: Task
+    source: Source
+    trainer: TrainerArgs
+    optimizer: OptimizerArgs
+    seed: int
+    config: dict[str, Any] | None
+    display: Display
 
-    def train(self) -> None:
-        """Fits, then exports. Raises KeyboardInterrupt after an interruption was made safe."""
+    def begin(self) -> _Begun:
+        """What the first process finds in the folder or puts there, on all processes."""
+        processes = Processes()
+        alone = processes.size == 1 and not first_process()  # started by Lightning, on one disk
+        return self._found() if alone else processes.first(self._prepare)
+
+    def _prepare(self) -> _Begun:
+        self.record = describe(self.task, self.trainer, self.optimizer, self.seed, self.config)
+        state = self.folder.state()
+        if state is None:
+            self._look()
+        else:
+            allow = self.trainer.allow_changes
+            for change in self.folder.compare(self.record, self.source, allow=allow):
+                self.display.say(f"changed: {change}")
+        return self._found()
+
+    def _found(self) -> _Begun:
+        state = self.folder.state()
+        assert state is not None
+        checkpoint = self.folder.newest_checkpoint()
+        return _Begun(
+            state["finished"],
+            checkpoint.name if checkpoint else None,
+            left_out_of(self.folder.path),
+            state["data"]["unreadable"],
+        )
+
+    def _look(self) -> None:
+        """Looks at the media and writes down what the run is made of."""
+        trainer, task, say = self.trainer, self.task, self.display.say
+        verdict = look(self.source, task, seed=self.seed, say=say)
+        if not trainer.drop_unsuitable:
+            refuse_unsuitable(verdict, task)
+        elif verdict.unsuitable:
+            say(f"left out: {in_words(verdict, task)}")
+        notes = [text for text in (sound_in_words(verdict), motion_in_words(verdict, task)) if text]
+        for text in notes:
+            say(text)
+        for lost in verdict.unreadable[:5]:
+            say(f"unreadable: {lost.name}: {lost.stage}: {lost.reason}")
+        self.folder.unreadable.unlink(missing_ok=True)
+        unreadable = Unreadable(self.folder.unreadable, len(self.source), trainer.max_unreadable)
+        unreadable.add(verdict.unreadable)
+        refuse_too_few(len(self.source), verdict)
+        found = {
+            "notes": notes,
+            "sound": sound_counts(verdict),
+            "looked_at": verdict.looked_at,
+            "unreadable": len(unreadable),
+        }
+        self.folder.begin(self.record, self.config, self.source, verdict.unsuitable, found)
+
+    def train(self, begun: _Begun) -> None:
+        """Fits, then exports. Raises Interrupted after an interruption was made safe."""
         module = Pretraining(
             self.task,
             self.optimizer,
             seed=self.seed,
             clip=self.trainer.clip,
-            open_stream=self._open_stream,
+            open_stream=lambda module: self._open_stream(module, begun),
         )
-        self.examples = Examples(self.source, self.task, self.seed)
-        self.rows = Rows(self.folder, None, None, self.trainer.log_every)
-        with quiet(), on_interrupt(self.stop):
-            trainer = self._lightning()
+        self.rows = Rows(self.folder, self.trainer.log_every)
+        checkpoint = self.folder.checkpoints / begun.checkpoint if begun.checkpoint else None
+        if checkpoint is not None and first_process():
+            self.display.say(f"going on from {checkpoint}")
+        with without_chatter(), until_stopped() as self.stop, fast_kernels():
+            lightning = self._lightning()
             try:
-                trainer.fit(module, ckpt_path=self._checkpoint(), weights_only=True)
+                lightning.fit(module, ckpt_path=checkpoint, weights_only=True)
             finally:
                 self.display.close()
-                if self.journal:
-                    self.journal.close()
-        if module.done < module.total:
-            if self.chief:
-                self.display.say(
-                    f"stopped after step {module.done} of {module.total}; the same command goes on"
-                )
-            raise KeyboardInterrupt
-        if self.chief:
+                if hasattr(module, "stream"):
+                    module.stream.close()
+        self._end(module, lightning)
+
+    def _end(self, module: Pretraining, lightning: L.Trainer) -> None:
+        first = lightning.is_global_zero
+        if module.done >= module.total and first:
             export(self.folder, self.task, module, self.rows.last)
-        elif isinstance(trainer.strategy.cluster_environment, LightningEnvironment):  # type: ignore[attr-defined]
+        elif first:
+            self.display.say(
+                f"stopped after step {module.done} of {module.total}; the same command goes on"
+            )
+        if not first and isinstance(
+            lightning.strategy.cluster_environment,  # type: ignore[attr-defined]
+            LightningEnvironment,
+        ):
             # Lightning started this process for the training alone.
             raise SystemExit(0)
+        if module.done < module.total:
+            raise Interrupted(module.stream.stopped)
 
     def _lightning(self) -> L.Trainer:
         if self.trainer.compile:
             self.task.compile()
-        if torch.cuda.is_available():
-            _channels_last(self.task)
-        return L.Trainer(
-            **lightning_arguments(self.trainer, bool(self.task.phases)),
+        chosen = lightning_arguments(self.trainer, bool(self.task.phases))
+        if chosen["accelerator"] != "cpu":
+            channels_last(self.task)
+        if str(chosen["strategy"]).startswith("ddp"):
+            chosen["plugins"].append(FromFirst())
+        lightning = L.Trainer(
+            **chosen,
             max_epochs=1,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            benchmark=torch.cuda.is_available(),
             default_root_dir=self.folder.path,
-            callbacks=[self.rows, Checkpoints(self.folder, self.trainer.checkpoint_every)],
+            callbacks=[
+                self.rows,
+                Checkpoints(self.folder.checkpoints, self.trainer.checkpoint_every),
+            ],
         )
+        return without_signals(lightning)
 
-    def _checkpoint(self) -> Path | None:
-        path = self.folder.newest_checkpoint()
-        if path is not None and self.chief:
-            self.display.say(f"going on from {path}")
-        return path
-
-    def _open_stream(self, module: Pretraining, start: int) -> Stream:
-        team = Team()
-        # Only the first rank has looked at the media when all of them start together.
-        used = team.gather(self.folder.used() if team.rank == 0 else None)[0]
-        self.examples.source = Subset(self.source, used)
+    def _open_stream(self, module: Pretraining, begun: _Begun) -> Stream:
+        processes = Processes()
+        source = used(self.source, begun.left_out)
         schedule = Schedule(
-            len(used),
+            len(source),
             self.trainer.batch_size,
             total=0,
             seed=self.seed,
-            start=start,
-            rank=team.rank,
-            ranks=team.size,
+            start=module.start,
+            rank=processes.rank,
+            ranks=processes.size,
             accumulate=self.trainer.accumulate,
         )
         module.total = total_steps(self.trainer, schedule.per_epoch)
         schedule = replace(schedule, total=module.total)
         loader = make_loader(
-            self.examples,
+            Examples(source, self.task, self.seed),
             schedule,
             workers=self.trainer.workers_per_device,
             pin=module.device.type == "cuda",
         )
-        unreadable = Unreadable(
-            self.folder.path / "unreadable.jsonl",
+        if processes.rank == 0:
+            self._open_rows(module)
+        return Stream(
+            loader,
+            schedule,
+            self._unreadable(module, begun, processes),
+            self.stop,
+            device=module.device,
+            left_out=module.left_out,
+        )
+
+    def _unreadable(self, module: Pretraining, begun: _Begun, processes: Processes) -> Unreadable:
+        path = self.folder.unreadable
+        count = begun.unreadable if module.unreadable is None else module.unreadable
+        return Unreadable(
+            path if processes.rank == 0 else None,
             len(self.source),
             self.trainer.max_unreadable,
+            known=processes.first(lambda: known_unreadable(path, count)),
             spare_unsuitable=self.trainer.drop_unsuitable,
-            write=team.rank == 0,
         )
-        if team.rank == 0:
-            self.journal = self.rows.journal = Journal(self.folder.path, start)
-            self.rows.display = self.display
-        return Stream(loader, schedule, unreadable, team, self.stop)
+
+    def _open_rows(self, module: Pretraining) -> None:
+        self.rows.file = MetricsFile(self.folder.path / "metrics.csv", module.start)
+        self.rows.display = self.display
+        module.trainer.loggers = make_loggers(
+            self.trainer.loggers, self.folder.path, module.start, self.record
+        )
 
 
-def _channels_last(task: Task) -> None:
-    """Lays out convolution weights as CUDA's tensor cores want them; activations follow."""
-    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for p in task.parameters():
-        if p.ndim in layouts:
-            p.data = p.data.contiguous(memory_format=layouts[p.ndim])
+def used(source: Source, left_out: np.ndarray) -> Source:
+    """The source without some of its examples."""
+    if not len(left_out):
+        return source
+    keep = np.ones(len(source), bool)
+    keep[left_out] = False
+    return Subset(source, np.flatnonzero(keep))  # type: ignore[arg-type]

@@ -2,47 +2,45 @@
 
 config.yaml        what was asked for; replaying it gives the same weights
 run.json           the same in full, versions, commit, seed, times, what is odd about the media,
-                   whether it is finished
-data.jsonl         every example: name, group, label, and why it was left out, if it was
-metrics.csv        one row per `log_every` steps;  tensorboard/  the same, where installed
+                   what was allowed to change, whether it is finished
+data.parquet       every example: name, group, label, and why it was left out, if it was
+metrics.csv        one row per `log_every` steps;  tensorboard/ …  the same, for other loggers
 unreadable.jsonl   files that could not be read
 checkpoints/       last.ckpt and the one before
 encoder.safetensors, encoder.json
+.lock              held by the one process that writes here
 """
 
 import json
 import os
-import platform
-import subprocess
 import time
 import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 
-from .. import __version__
 from ..datasets.cache import write_text
+from ..datasets.listing import read_listing, write_listing
 from ..datasets.source import Source
 from ..encoders.store import save_encoder
-from ..errors import InputError
+from ..errors import InputError, some
 from ..progress import NOT_METRICS
 from ..tasks.task import Task
-from .args import TrainerArgs
 from .data import Lost
 from .module import Pretraining, Row
-from .optim import OptimizerArgs
+from .record import class_path, commit, differences, plain, versions
 
 Record = dict[str, Any]
 
 
 class RunFolder:
-    """One run's folder.
+    """One run's folder; only the run's first process writes there.
 
     Args:
         path: it need not exist yet.
@@ -55,21 +53,37 @@ class RunFolder:
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
-    def claim(self) -> None:
-        """Makes the folder and tries to write there.
+    @property
+    def unreadable(self) -> Path:
+        return self.path / "unreadable.jsonl"
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Makes the folder and holds its lock, which the system frees if the process dies.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: it cannot be written, or another process trains there.
         """
         probe = self.path / f".write-{os.getpid()}"
+        lock = FileLock(self.path / ".lock", timeout=0)
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             probe.write_text("")
             probe.unlink()
+            lock.acquire()
+        except Timeout:
+            raise InputError(
+                f"{self.path}: another process is training there; wait for its end, or give "
+                "another --out"
+            ) from None
         except OSError as error:
             raise InputError(
                 f"{self.path}: cannot write there ({error.strerror}); give another --out"
             ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def state(self) -> Record | None:
         """The content of run.json, None where no run has begun.
@@ -85,19 +99,32 @@ class RunFolder:
         except ValueError as error:
             raise InputError(f"{path}: damaged; give another --out") from error
 
-    def compare(self, record: Record, source: Source) -> None:
-        """Raises InputError if the run there was made of another config or other data."""
+    def compare(self, record: Record, source: Source, *, allow: bool) -> list[str]:
+        """What differs between the run there and this call, in words, where that is allowed.
+
+        Args:
+            record: what this call would train.
+            source: on what; other data are never allowed.
+            allow: take note of changes in place of refusing them.
+
+        Raises:
+            InputError: the run there was made of another config or other data.
+        """
         state = self.state()
         assert state is not None
-        found = differences(state["record"], record)
-        if not found:
-            found = _data_differences(self.data(), source)
-        if found:
-            more = f"; {len(found) - 5} more" if len(found) > 5 else ""
+        found = differences(state["record"], record, finished=state["finished"])
+        if found and allow and not state["finished"]:
+            changes = [*state.get("changes", []), *found]
+            self.write_state({**state, "record": record, "changes": changes})
+        elif found:
             raise InputError(
-                f"{self.path} holds another run: {'; '.join(found[:5])}{more}; "
-                "give another --out, or the same command as then"
+                f"{self.path} holds another run: {some(found, 5, '; ')}; give another --out, or "
+                "the same command as then (trainer.allow_changes goes on all the same)"
             )
+        if source.fingerprint() != state["data"]["fingerprint"]:
+            other = some(_data_differences(self.path, source), 5, "; ")
+            raise InputError(f"{self.path} holds a run on other data: {other}; give another --out")
+        return found
 
     def begin(
         self,
@@ -114,47 +141,27 @@ class RunFolder:
             config: as the user gave it.
             source: the media.
             dropped: examples that are left out.
-            found: what a look at the media found: `notes` in words, and counts of odd `sound`.
+            found: what a look at the media found: `notes` in words, counts of odd `sound` and of
+                `unreadable` files.
         """
         why = {lost.index: lost.reason for lost in dropped}
-        lines = [
-            {
-                "name": source.name(i),
-                "group": source.group(i),
-                "label": source.label(i),
-                **({"left_out": why[i]} if i in why else {}),
-            }
-            for i in range(len(source))
-        ]
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        write_text(self.path / "data.jsonl", text)
+        fingerprint = write_listing(source, self.path, why)
         write_text(self.path / "config.yaml", yaml.safe_dump(config or record, sort_keys=False))
-        state = {
-            "finished": False,
-            "seed": record["seed"],
-            "commit": commit(),
-            "versions": versions(),
-            "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "data": {
-                "examples": len(source),
-                "fingerprint": source.fingerprint(),
-                **found,
-            },
-            "record": record,
-        }
-        self.write_state(state)
+        self.write_state(
+            {
+                "finished": False,
+                "seed": record["seed"],
+                "commit": commit(),
+                "versions": versions(),
+                "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "data": {"examples": len(source), "fingerprint": fingerprint, **found},
+                "record": record,
+            }
+        )
 
     def write_state(self, state: Record) -> None:
         """Replaces run.json."""
         write_text(self.path / "run.json", json.dumps(state, indent=1, ensure_ascii=False))
-
-    def data(self) -> list[Record]:
-        """The lines of data.jsonl."""
-        return [json.loads(line) for line in (self.path / "data.jsonl").read_text().splitlines()]
-
-    def used(self) -> list[int]:
-        """Numbers of the examples that the run trains on."""
-        return [i for i, entry in enumerate(self.data()) if "left_out" not in entry]
 
     def newest_checkpoint(self) -> Path | None:
         """The last whole checkpoint."""
@@ -183,22 +190,32 @@ def load_task(task: Task, folder: str | Path) -> None:
         ) from error
 
 
-def _data_differences(there: list[Record], source: Source) -> list[str]:
-    old = {entry["name"]: entry for entry in there}
-    names = [source.name(i) for i in range(len(source))]
-    new = dict(zip(names, range(len(names)), strict=True))
-    found = _count([n for n in new if n not in old], "more") + _count(
-        [n for n in old if n not in new], "missing"
-    )
+def _data_differences(folder: Path, source: Source) -> list[str]:
+    """In words, where the source and the run's list part; at most the first thing of each kind."""
+    there = {name for (name,) in read_listing(folder, "name")}
+    here = {row[0] for row in _rows(source)}
+    found = _count(sorted(here - there), "more") + _count(sorted(there - here), "missing")
     if found:
         return found
-    if names != [entry["name"] for entry in there]:
-        return ["the same files in another order"]
-    for key, value in (("label", source.label), ("group", source.group)):
-        for entry, i in zip(there, range(len(names)), strict=True):
-            if entry[key] != value(i):
-                return [f"{key} of {names[i]}: {entry[key]} in the run, {value(i)} now"]
-    return []
+    keys = ("label", "group", "split")
+    for old, new in zip_longest(read_listing(folder, "name", *keys), _rows(source)):
+        if old is None or new is None or old[0] != new[0]:
+            return ["the same files in another order"]
+        for key, was, now in zip(keys, old[1:], new[1:], strict=True):
+            if was != now:
+                return [f"{key} of {old[0]}: {was} in the run, {now} now"]
+    return ["their list is another"]
+
+
+def _rows(source: Source) -> Iterator[tuple]:
+    """Name, label, group and split of every example."""
+    for batch in source.columns():
+        texts = (
+            column if isinstance(column, list) else column.to_pylist()  # type: ignore[union-attr]
+            for column in (batch.names, batch.groups, batch.splits)
+        )
+        names, groups, splits = texts
+        yield from zip(names, batch.labels.tolist(), groups, splits, strict=True)
 
 
 def _count(names: list[str], word: str) -> list[str]:
@@ -206,99 +223,6 @@ def _count(names: list[str], word: str) -> list[str]:
         return []
     shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     return [f"{len(names)} file{'s' if len(names) > 1 else ''} {word}: {shown}"]
-
-
-# What may change between two calls of one run: it decides where and how fast, not what is learned.
-HARMLESS = {
-    "out",
-    "trainer.workers",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.nodes",
-    "trainer.strategy",
-    "trainer.compile",
-    "trainer.checkpoint_every",
-    "trainer.log_every",
-    "trainer.max_unreadable",
-}
-
-
-def describe(
-    task: Task,
-    trainer: TrainerArgs,
-    optimizer: OptimizerArgs,
-    seed: int,
-    config: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Everything that the run follows from, as plain values; the config where there is one."""
-    record = {
-        "task": {"class_path": class_path(task), "init_args": task.arguments},
-        "trainer": asdict(trainer),
-        "optimizer": asdict(optimizer),
-        "seed": seed,
-        **(config or {}),
-    }
-    return plain(record)
-
-
-def plain(value: Any) -> Any:
-    """The same as JSON and YAML would give it back."""
-    return json.loads(json.dumps(value, default=str))
-
-
-def class_path(thing: object) -> str:
-    """The import path of an object's class."""
-    return f"{type(thing).__module__}.{type(thing).__qualname__}"
-
-
-def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """In words, every value that matters and differs between a run's record and this call."""
-    old, new = dict(_leaves(there)), dict(_leaves(here))
-    return [
-        f"{key}: {_word(old, key)} in the run, {_word(new, key)} now"
-        for key in dict.fromkeys([*old, *new])
-        if key not in HARMLESS and old.get(key, _ABSENT) != new.get(key, _ABSENT)
-    ]
-
-
-_ABSENT = object()
-
-
-def _word(leaves: dict[str, Any], key: str) -> str:
-    return json.dumps(leaves[key], ensure_ascii=False) if key in leaves else "absent"
-
-
-def _leaves(tree: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, dict) and tree:
-        for key, value in tree.items():
-            yield from _leaves(value, f"{where}.{key}" if where else str(key))
-    else:
-        yield where, tree
-
-
-@cache
-def commit() -> str:
-    """The git commit of this code, "" where it is no checkout or git is missing."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return ""
-    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Of this package, Python and the libraries that decide a result."""
-    found = {"pretexto": __version__, "python": platform.python_version()}
-    for name in ("torch", "torchvision", "torchaudio", "lightning", "av", "decord", "timm"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = ""
-    return found
 
 
 def export(folder: RunFolder, task: Task, module: Pretraining, row: Row) -> None:

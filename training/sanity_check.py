@@ -1,9 +1,10 @@
 """Before training: can the task use these media at all?"""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 
 from ..datasets.source import Source
 from ..errors import InputError
@@ -36,10 +37,19 @@ class Verdict:
     unmeasured: int = 0
 
 
+INDEXED = 200_000  # media looked at where an index knows them: some ten seconds
+OPENED = 20_000  # where every file must be opened
+
+
 def look(
-    source: Source, task: Task, *, seed: int = 0, most: int = 1000, say: Callable[[str], None]
+    source: Source,
+    task: Task,
+    *,
+    seed: int = 0,
+    most: int | None = None,
+    say: Callable[[str], None],
 ) -> Verdict:
-    """Probes and plans up to `most` evenly spread examples; decodes nothing.
+    """Plans every example, or of very many (or `most`) an even spread; decodes nothing.
 
     Raises:
         InputError: the source is empty.
@@ -47,27 +57,39 @@ def look(
     n = len(source)
     if n == 0:
         raise InputError("the data holds no example: give a folder with media, or another split")
-    count = min(n, most)
-    chosen = [k * n // count for k in range(count)]
-    by_motion = chooses_by_motion(task)
+    count = min(n, most or (INDEXED if source.indexed else OPENED))
+    if count < n and most is None:
+        hint = "" if source.indexed else "; an index (pretexto index) lets more be looked at"
+        say(f"looking at {count} of {n} media before training{hint}")
+    chosen = (k * n // count for k in range(count))
+    judge = _Judge(source, task, seed)
+    found = map(judge, chosen) if source.indexed else _in_threads(judge, chosen)
+    unsuitable, unreadable, odd = [], [], [0, 0, 0]
+    for each in _progress(found, count, say):
+        if isinstance(each, Lost):
+            (unsuitable if each.stage == "plan" else unreadable).append(each)
+        else:
+            odd = [total + more for total, more in zip(odd, each, strict=True)]
+    return Verdict(count, unsuitable, unreadable, *odd)
 
-    def judge(i: int) -> Found:
+
+class _Judge:
+    """What the task would say to example i."""
+
+    def __init__(self, source: Source, task: Task, seed: int):
+        self.source, self.task, self.seed = source, task, seed
+        self.by_motion = chooses_by_motion(task)
+
+    def __call__(self, i: int) -> Found:
         try:
-            info = source.info(i)
-            plan = call(task.plan, info, draw.generator(seed, 0, i), progress=START)
+            info = self.source.info(i)
+            rng = draw.generator(self.seed, 0, i)
+            plan = call(self.task.plan, info, rng, progress=START)
         except MediaError as error:
-            return Lost(i, source.name(i), error.stage, error.reason)
+            return Lost(i, self.source.name(i), error.stage, error.reason)
         narrow = bool(plan.audio) and info.audio_rate < plan.audio[0].rate
         surround = plan.audio is not None and info.audio_channels > 2
-        return narrow, surround, by_motion and info.has_video and not info.motion
-
-    unsuitable, unreadable, odd = [], [], []
-    for found in _progress(_in_threads(judge, chosen), count, say):
-        if isinstance(found, Lost):
-            (unsuitable if found.stage == "plan" else unreadable).append(found)
-        else:
-            odd.append(found)
-    return Verdict(count, unsuitable, unreadable, *map(sum, zip(*odd, strict=True)))
+        return narrow, surround, self.by_motion and info.has_video and not info.motion
 
 
 def refuse_unsuitable(verdict: Verdict, task: Task) -> None:
@@ -135,10 +157,13 @@ def sound_counts(verdict: Verdict) -> dict[str, int]:
     }
 
 
-def _in_threads(judge: Callable[[int], Found], chosen: list[int]) -> Iterator[Found]:
+def _in_threads(judge: Callable[[int], Found], chosen: Iterable[int]) -> Iterator[Found]:
     pool = ThreadPoolExecutor(8)
     try:
-        yield from pool.map(judge, chosen)
+        chosen = iter(chosen)
+        # Some at a time: a pool takes all that it is given at once into memory.
+        while some := list(islice(chosen, 256)):
+            yield from pool.map(judge, some)
     finally:
         pool.shutdown(cancel_futures=True)
 

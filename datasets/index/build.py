@@ -120,13 +120,14 @@ def scan_job(path: str, old_hash: str | None) -> Reply:
         return row, []
     row.update({name: getattr(found.info, name) for name in INFO})
     row.update(loudness=found.loudness, silence=found.silence)
+    row["unmeasured"] = found.unmeasured or None
     row["corrupt"] = found.corrupt + len(found.errors)
     if row["corrupt"]:
         first = found.errors[0] if found.errors else "flagged by the decoder"
         row["reason"] = f"{found.corrupt} corrupt frames, {len(found.errors)} complaints: {first}"
     if found.ends_early:
         row.update(status="damaged", reason=found.ends_early)
-    return row, []
+    return row, [found.timeline] if found.timeline else []
 
 
 def content_hash(path: str) -> str:

@@ -45,6 +45,7 @@ COLUMNS = {
     "duplicate_of": "string",
     "loudness": "float32",
     "silence": "float32",
+    "unmeasured": "string",
     "size": "int64",
     "modified": "int64",
     "root": "string",

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ class TableSource(Source):
     Args:
         table: the rows.
     """
+
+    indexed = True
 
     def __init__(self, table: Rows):
         self.table, self.classes = table, table.classes
@@ -211,7 +214,10 @@ class Index(TableSource):
     def _read(self, i: int, plan: Plan) -> Sample:
         if self._reader:
             return self._reader.read(self.file(i), plan)
-        return read(self.file(i), plan, self._backend)
+        if self.table.value(i, "kind") == "image":
+            return read(self.file(i), plan, self._backend)
+        timeline = partial(self.table.timeline, i)
+        return read(self.file(i), plan, self._backend, timeline=timeline)
 
 
 def info_of(row: dict[str, Any]) -> MediaInfo:

@@ -5,9 +5,9 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "manifest.json"
 INDEX = "index.parquet"
-_FORMAT = "pretexto-packs-1"
+_FORMAT = "pretexto-packs-"  # and a number: what a pack holds is told by its columns and keys
 _SHARD = re.compile(r"shard-\d{5,9}\.arrow")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -45,6 +45,9 @@ class Manifest:
         index: the table of clips.
         shards: in the order of their numbers.
         quarantine: path, stage and reason of each file that could not be packed.
+        flow: how optical flow was made, empty if there is none: `method` and its `preset`, the
+            `interval` in frames, the `scale` by which pixels are multiplied, and whether there is
+            `backward` flow.
     """
 
     settings: dict[str, Any]
@@ -52,19 +55,24 @@ class Manifest:
     index: File
     shards: tuple[File, ...]
     quarantine: tuple[dict[str, str], ...]
+    flow: dict[str, Any] = field(default_factory=dict)
 
     def text(self) -> str:
-        """As it stands in the folder: one manifest has one text, with a hash of its own."""
-        values = {"format": _FORMAT, **asdict(self)}
-        bare = json.dumps(values, sort_keys=True).encode()
-        values["sha256"] = hashlib.sha256(bare).hexdigest()
-        return json.dumps(values, indent=1, sort_keys=True) + "\n"
+        """As it stands in the folder."""
+        return _signed({"format": f"{_FORMAT}2", **asdict(self)})
 
     def write(self, folder: Path) -> None:
         """Puts it into the folder, whole or not at all."""
         part = folder / f"{NAME}.part"
         part.write_text(self.text(), encoding="utf-8")
         replace(part, folder / NAME)
+
+
+def _signed(values: dict[str, Any]) -> str:
+    """Values as they stand in a file: they have one text, with a hash of its own."""
+    bare = json.dumps(values, sort_keys=True).encode()
+    signed = {**values, "sha256": hashlib.sha256(bare).hexdigest()}
+    return json.dumps(signed, indent=1, sort_keys=True) + "\n"
 
 
 def read_manifest(path: Path, where: str) -> Manifest:
@@ -79,14 +87,13 @@ def read_manifest(path: Path, where: str) -> Manifest:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        if values.pop("format") != _FORMAT:
-            raise ValueError("made by another version of pretexto")
-        values.pop("sha256")
+        if not values["format"].startswith(_FORMAT):
+            raise ValueError("of another format")
         values["index"] = _file(values["index"], INDEX)
         names = [f"shard-{k:05d}.arrow" for k in range(len(values["shards"]))]
         values["shards"] = tuple(map(_file, values["shards"], names))
         values["quarantine"] = tuple(values["quarantine"])
-        return Manifest(**values)
+        return Manifest(**{f.name: values[f.name] for f in fields(Manifest) if f.name in values})
     except OSError as error:
         raise InputError(f"{where}: no pack: {NAME} cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -108,8 +115,10 @@ def verify(folder: Path) -> Iterator[tuple[str, str | None]]:
         InputError: no manifest to compare with.
     """
     manifest = read_manifest(folder / NAME, str(folder))
-    same = (folder / NAME).read_bytes() == manifest.text().encode()
-    yield NAME, None if same else "is not as it was written"
+    text = (folder / NAME).read_bytes()
+    values = json.loads(text)
+    values.pop("sha256", None)
+    yield NAME, None if text == _signed(values).encode() else "is not as it was written"
     for file in (manifest.index, *manifest.shards):
         yield file.name, _fault(folder / file.name, file)
 
@@ -129,8 +138,9 @@ def describe(path: Path) -> File:
     return File(path.name, path.stat().st_size, sha256(path))
 
 
-FLOW_SCALE = 64
-_KEPT_CLIPS = 4096
+_KEPT_BATCHES = 256
+_BATCH_BYTES, _BATCH_CLIPS = 1 << 20, 512  # at which a record batch is closed
+_PIECES = ("frames", "flow", "flow_back")
 
 
 def shard_schema() -> "pa.Schema":
@@ -146,32 +156,75 @@ def shard_schema() -> "pa.Schema":
             ("audio", pa.large_binary()),
             ("channels", pa.int16()),
             ("flow", pieces),
+            ("flow_back", pieces),
         ]
     )
 
 
-def write_clip(writer: "pa.RecordBatchFileWriter", clip: dict[str, Any]) -> None:
-    """Appends one clip, a value per column of the schema."""
-    import pyarrow as pa
+class ShardWriter:
+    """Writes clips into a shard, many small ones to a record batch.
 
-    writer.write_batch(pa.RecordBatch.from_pylist([clip], shard_schema()))
+    Args:
+        path: of the file, written over.
+
+    Attributes:
+        bytes: written or waiting so far, about.
+    """
+
+    def __init__(self, path: Path):
+        import pyarrow as pa
+
+        self._schema = shard_schema()
+        self._writer = pa.ipc.new_file(str(path), self._schema)
+        self._waiting: list[dict[str, Any]] = []
+        self._batch, self._size, self.bytes = 0, 0, 0
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._flush()
+        self._writer.close()
+
+    def write(self, clip: dict[str, Any], size: int) -> tuple[int, int]:
+        """Appends a clip of about `size` bytes, a value per column of the schema.
+
+        Returns:
+            numbers of its record batch and of its row therein.
+        """
+        place = self._batch, len(self._waiting)
+        self._waiting.append(clip)
+        self._size += size
+        self.bytes += size
+        if self._size >= _BATCH_BYTES or len(self._waiting) >= _BATCH_CLIPS:
+            self._flush()
+        return place
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._waiting:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._waiting, self._schema))
+            self._waiting, self._size = [], 0
+            self._batch += 1
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
+class Clip(NamedTuple):
     """Views into a shard; nothing is copied.
 
     Attributes:
         times: float64 [T], seconds at which each frame starts.
-        frames: T JPEGs.
+        frames: T pictures as they are in files.
         audio: int16 [N, C].
-        flow: T - 1 compressed fields, from each frame to the next, or none.
+        flow: compressed fields, from each frame to the one `interval` further, or none.
+        flow_back: the same from there to here.
     """
 
     times: NDArray[np.float64]
     frames: "Pieces"
     audio: NDArray[np.int16]
     flow: "Pieces"
+    flow_back: "Pieces"
 
 
 class Pieces:
@@ -188,7 +241,7 @@ class Pieces:
 
 
 class Shard:
-    """A shard file, opened for reading.
+    """A shard file, opened for reading. Columns that it does not know are left alone.
 
     Args:
         path: of the file.
@@ -200,46 +253,63 @@ class Shard:
     def __init__(self, path: Path):
         import pyarrow as pa
 
+        self.path = path
         self._file = pa.ipc.open_file(pa.memory_map(str(path)))
-        if not self._file.schema.equals(shard_schema()):
-            raise pa.ArrowInvalid("columns of another kind of file")
-        self._clips: OrderedDict[int, Clip] = OrderedDict()
+        mine = {field.name: field.type for field in self._file.schema}
+        for column in shard_schema():
+            optional = column.name == "flow_back"  # which older packs lack
+            if mine.get(column.name, column.type if optional else None) != column.type:
+                raise pa.ArrowInvalid(f"no column {column.name} as a shard has it")
+        self._batches: OrderedDict[int, _Batch] = OrderedDict()
 
-    def __len__(self) -> int:
-        return self._file.num_record_batches
-
-    def clip(self, number: int) -> Clip:
-        """The clip in record batch `number`."""
-        if number in self._clips:
-            self._clips.move_to_end(number)
-            return self._clips[number]
-        batch = self._file.get_batch(number)
-        batch.validate(full=True)
-        clip = self._clips[number] = _clip(batch)
-        if len(self._clips) > _KEPT_CLIPS:
-            self._clips.popitem(last=False)
-        return clip
-
-    def paths(self) -> list[str]:
-        """Names of the clips, in order."""
-        return [self._file.get_batch(k).column(0)[0].as_py() for k in range(len(self))]
+    def clip(self, batch: int, row: int) -> Clip:
+        """The clip in this row of a record batch."""
+        found = self._batches.get(batch)
+        if found is None:
+            found = self._batches[batch] = _Batch(self._file.get_batch(batch))
+            if len(self._batches) > _KEPT_BATCHES:
+                self._batches.popitem(last=False)
+        return found.clip(row)
 
 
-def _clip(batch: "pa.RecordBatch") -> Clip:
-    times = batch.column("times")[0].values.to_numpy(zero_copy_only=True)
-    channels = batch.column("channels")[0].as_py() or 1
-    sound = batch.column("audio")[0].as_buffer()
-    audio = np.frombuffer(sound, np.int16) if sound else np.empty(0, np.int16)
-    return Clip(
-        times, _pieces(batch, "frames"), audio.reshape(-1, channels), _pieces(batch, "flow")
-    )
+class _Batch:
+    """A record batch as arrays, whose offsets were checked once."""
+
+    def __init__(self, batch: "pa.RecordBatch"):
+        batch.validate(full=True)  # else a damaged offset would lead out of the file
+        columns = {name: batch.column(name) for name in batch.schema.names}
+        self._starts = {
+            n: columns[n].offsets.to_numpy() for n in ("times", *_PIECES) if n in columns
+        }
+        self._times = columns["times"].values.to_numpy(zero_copy_only=True)
+        self._pieces = {n: _binary(columns[n].values) for n in _PIECES if n in columns}
+        self._channels = columns["channels"].fill_null(0).to_numpy(zero_copy_only=False)
+        self._sound = _binary(columns["audio"])
+
+    def clip(self, row: int) -> Clip:
+        if not 0 <= row < len(self._channels):
+            raise IndexError(f"no row {row}")
+        first, last = self._starts["times"][row : row + 2]
+        sound = np.frombuffer(self._sound[row], np.int16)
+        pieces = {name: self._part(name, row) for name in _PIECES}
+        return Clip(
+            times=self._times[first:last],
+            audio=sound.reshape(-1, max(int(self._channels[row]), 1)),
+            **pieces,
+        )
+
+    def _part(self, name: str, row: int) -> Pieces:
+        if name not in self._pieces:
+            return Pieces(np.zeros(1, np.int64), memoryview(b""))
+        first, last = self._starts[name][row : row + 2]
+        every = self._pieces[name]
+        return Pieces(every.offsets[first : last + 1], every.data)
 
 
-def _pieces(batch: "pa.RecordBatch", column: str) -> Pieces:
-    values = batch.column(column)[0].values
-    if values is None or not len(values):
+def _binary(column: "pa.Array") -> Pieces:
+    """The byte strings of a column; null ones are empty."""
+    if not len(column):
         return Pieces(np.zeros(1, np.int64), memoryview(b""))
-    _, offsets, data = values.buffers()
-    every = np.frombuffer(offsets, np.int64)
-    start = values.offset
-    return Pieces(every[start : start + len(values) + 1], memoryview(data).cast("B"))
+    _, offsets, data = column.buffers()
+    every = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
+    return Pieces(every, memoryview(data).cast("B") if data else memoryview(b""))

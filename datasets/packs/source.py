@@ -12,13 +12,15 @@ from torch import Tensor
 
 from ...modalities.image import resize
 from ...modalities.media import MediaError, MediaInfo, Plan, Sample
+from ..index.columns import open_parquet
 from ..index.source import TableSource, info_of
 from ..index.table import Rows
-from .format import FLOW_SCALE, NAME, Clip, Pieces, Shard, read_manifest
+from .flow import StoredFlow
+from .format import NAME, Clip, Pieces, Shard, read_manifest
 from .storage import DEFAULT_CACHE, LocalFolder, RemoteFolder, Storage, is_url
 from .transcode import cut
 
-EXTRA = {"shard": "int32", "batch": "int32"}
+EXTRA = {"shard": "int32", "batch": "int32", "item": "int32"}
 _OPEN_SHARDS = 64
 _KNOWN = 65_536  # clips of which the facts are remembered
 
@@ -53,7 +55,11 @@ class Packs(TableSource):
             place = Path(cache) if cache else None
             self._storage = RemoteFolder(self.path, cache=place, limit=cache_bytes, options=options)
         self.manifest = read_manifest(self._storage.fetch(NAME), self.path)
-        super().__init__(Rows(self._storage.get(self.manifest.index), extra=tuple(EXTRA)))
+        index = self._storage.get(self.manifest.index)
+        # Older packs have one clip to a record batch, and no column of that.
+        held = open_parquet(index, "is no index of packs").schema_arrow.names
+        extra = tuple(name for name in EXTRA if name != "item" or name in held)
+        super().__init__(Rows(index, extra=extra))
         self.title = self.path.rstrip("/").rsplit("/", 1)[-1]
         self._shards: OrderedDict[int, Shard] = OrderedDict()
         self._known: dict[int, _Facts] = {}
@@ -70,9 +76,7 @@ class Packs(TableSource):
         out: dict[str, Any] = {}
         if plan.times:
             numbers = _numbers_at(clip, plan.times, facts, plan)
-            pixels = decode(clip.frames, numbers, facts.height, facts.width, facts.path)
-            # A view: pixels lie channel by channel in each place.
-            out["frames"] = resized(pixels.permute(0, 3, 1, 2), plan.short_side)
+            out["frames"] = resized(_pixels(clip, numbers, facts), plan.short_side)
             out["times"] = torch.from_numpy(clip.times[numbers])
         if plan.audio:
             if not facts.audio_rate:
@@ -81,16 +85,17 @@ class Packs(TableSource):
             spans = [cut(clip.audio, *about, s, plan.past_end, facts.path) for s in plan.audio]
             out["audio"], out["audio_rate"] = torch.cat(spans, 1), plan.audio[0].rate
         if plan.flow:
-            times = [t for pair in plan.flow for t in pair]
-            numbers = _numbers_at(clip, times, facts, plan)
-            out["flow"] = _flow(clip, numbers, facts, plan.short_side)
+            stored = StoredFlow.of(self.manifest, facts.height, facts.width, facts.path)
+            out["flow"] = _flow(clip, stored, facts, plan)
         return Sample(**out, note=plan.note)
 
     def _facts(self, i: int) -> "_Facts":
         found = self._known.get(i)
         if found is None:
             row = self.table.row(i)
-            found = _Facts(os.path.join(self.path, row["path"]), *(row[n] for n in _FACTS))
+            known = {name: row.get(name) for name in _FACTS}
+            known["item"] = known["item"] or 0
+            found = _Facts(os.path.join(self.path, row["path"]), **known)
             if len(self._known) >= _KNOWN:
                 self._known.clear()
             self._known[i] = found
@@ -98,7 +103,7 @@ class Packs(TableSource):
 
     def _clip(self, facts: "_Facts") -> Clip:
         try:
-            return self._shard(facts.shard).clip(facts.batch)
+            return self._shard(facts.shard).clip(facts.batch, facts.item)
         except MediaError:
             raise
         except (OSError, ValueError, IndexError, AttributeError) as error:
@@ -109,6 +114,9 @@ class Packs(TableSource):
         if number in self._shards:
             self._shards.move_to_end(number)
             return self._shards[number]
+        # A copy that the cache has dropped takes its room until nobody has it mapped.
+        for gone in [n for n, shard in self._shards.items() if not shard.path.exists()]:
+            del self._shards[gone]
         shard = self._shards[number] = Shard(self._storage.get(self.manifest.shards[number]))
         if len(self._shards) > _OPEN_SHARDS:
             self._shards.popitem(last=False)
@@ -124,8 +132,10 @@ class _Facts(NamedTuple):
     height: int
     width: int
     audio_rate: int
+    codec: str
     shard: int
     batch: int
+    item: int
 
 
 _FACTS = _Facts._fields[1:]
@@ -134,6 +144,18 @@ _FACTS = _Facts._fields[1:]
 def resized(x: Tensor, short_side: int | None) -> Tensor:
     """Frames or flow [..., C, H, W] with this shorter side, as they are for None."""
     return x if short_side is None or short_side == min(x.shape[-2:]) else resize(x, short_side)
+
+
+def _pixels(clip: Clip, numbers: np.ndarray, facts: _Facts) -> Tensor:
+    """uint8 [T, 3, H, W]: a view, pixels lie channel by channel in each place."""
+    if not facts.codec.startswith("original"):
+        pixels = decode(clip.frames, numbers, facts.height, facts.width, facts.path)
+        return pixels.permute(0, 3, 1, 2)
+    from ...modalities.decode.reader import read
+
+    frames = read(bytes(clip.frames[0]), Plan((0.0,))).frames
+    assert frames is not None
+    return frames.expand(len(numbers), -1, -1, -1)
 
 
 def decode(
@@ -178,23 +200,12 @@ def _numbers_at(clip: Clip, times: Sequence[float], facts: _Facts, plan: Plan) -
     return np.maximum(clip.times.searchsorted(wanted + 1e-6, "right") - 1, 0)
 
 
-def _flow(clip: Clip, numbers: np.ndarray, facts: _Facts, short_side: int | None) -> Tensor:
+def _flow(clip: Clip, stored: StoredFlow, facts: _Facts, plan: Plan) -> Tensor:
     """float32 [P, 2, H, W], pixels at the frames' size."""
-    import pyarrow as pa
-
-    height, width = facts.height, facts.width
-    fields = []
-    for first, second in numbers.reshape(-1, 2).tolist():
-        if first == second:
-            fields.append(torch.zeros(2, height, width))
-            continue
-        if second != first + 1 or first >= len(clip.flow):
-            reason = "packs hold flow from a frame to the next one only; pack with --flow"
-            raise MediaError(facts.path, "plan", reason)
-        data = pa.decompress(clip.flow[first], 4 * height * width, "zstd", asbytes=True)
-        field = torch.frombuffer(bytearray(data), dtype=torch.int16).float()
-        fields.append(field.reshape(2, height, width) / FLOW_SCALE)
-    flow = torch.stack(fields)
-    smaller = resized(flow, short_side)
-    scale = torch.tensor([smaller.shape[-1] / width, smaller.shape[-2] / height])
+    times = [t for pair in plan.flow for t in pair]
+    numbers = _numbers_at(clip, times, facts, plan).reshape(-1, 2).tolist()
+    pairs = zip(plan.flow, numbers, strict=True)
+    flow = torch.stack([stored.field(clip, asked, between) for asked, between in pairs])
+    smaller = resized(flow, plan.short_side)
+    scale = torch.tensor([smaller.shape[-1] / facts.width, smaller.shape[-2] / facts.height])
     return smaller * scale[:, None, None]

@@ -2,10 +2,13 @@
 
 import hashlib
 import os
-import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from ...errors import InputError
 from ...modalities.media import MediaError
@@ -69,29 +72,30 @@ class RemoteFolder(Storage):
     def fetch(self, name: str) -> Path:
         key = hashlib.sha256(f"{self.url}/{name}".encode()).hexdigest()
         path = self.cache / f"{key}.manifest"
-        self._download(name, path, None)
+        with FileLock(f"{path}.lock"):
+            self._download(name, path, None)
         return path
 
     def get(self, file: File) -> Path:
         path = self.cache / f"{file.sha256}{os.path.splitext(file.name)[1]}"
-        try:
-            os.utime(path)  # marks it as used
-        except FileNotFoundError:
-            self._download(file.name, path, file)
-            self._drop_oldest(path)
+        if not _used(path):
+            # Whoever comes second waits, and finds the copy. The system frees a dead one's lock.
+            with FileLock(f"{path}.lock"):
+                if not _used(path):
+                    self._make_room(path, file.bytes)
+                    self._download(file.name, path, file)
         return path
 
     def _download(self, name: str, path: Path, file: File | None) -> None:
         import fsspec
 
         where = f"{self.url}/{name}"
-        handle, part = tempfile.mkstemp(dir=self.cache, suffix=".part")
-        os.close(handle)
+        part = _part(path, file.bytes if file else 0)
         try:
             # Opened anew in each process: connections do not survive a fork.
             system, inside = fsspec.url_to_fs(where, **self.options)
-            system.get_file(inside, part)
-            if file and describe(Path(part)).sha256 != file.sha256:
+            system.get_file(inside, str(part))
+            if file and describe(part).sha256 != file.sha256:
                 raise MediaError(where, "open", "arrived with other content than was written")
             os.replace(part, path)
         except (OSError, ValueError) as error:
@@ -102,25 +106,63 @@ class RemoteFolder(Storage):
         except ImportError as error:
             raise InputError(f"{where}: {error}; install the fsspec package it names") from None
         finally:
-            Path(part).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
 
-    def _drop_oldest(self, keep: Path) -> None:
-        """Deletes what was not used for longest until the rest fits the limit."""
-        found = []
-        for path in self.cache.iterdir():
-            if path.suffix in (".arrow", ".parquet"):
-                try:
-                    status = path.stat()
-                except FileNotFoundError:  # another process was faster
-                    continue
-                found.append((path == keep, status.st_mtime_ns, status.st_size, path))
-        total = sum(size for _, _, size, _ in found)
-        for newest, _, size, path in sorted(found):
-            if total <= self.limit or newest:
-                return
-            # Processes that have it open keep what they have mapped.
-            path.unlink(missing_ok=True)
-            total -= size
+    def _make_room(self, path: Path, size: int) -> None:
+        """Deletes what was not used for longest until a file of this size fits the limit too.
+
+        Downloads under way count as whole; what a dead process has left of one goes first.
+        """
+        with FileLock(str(self.cache / "room.lock")):
+            for left in self.cache.glob("*.part"):
+                if _is_abandoned(left, path):
+                    left.unlink(missing_ok=True)
+            held = sorted(_copies(self.cache))
+            total = size + sum(bytes_ for _, bytes_, _ in held)
+            total += sum(int(p.name.rsplit(".", 2)[1]) for p in self.cache.glob("*.part"))
+            for _, bytes_, copy in held:
+                if total <= self.limit:
+                    break
+                # Processes that have it open keep what they have mapped, until their next shard.
+                copy.unlink(missing_ok=True)
+                total -= bytes_
+            # From now on it counts for others, who cannot take its room.
+            _part(path, size).touch()
+
+
+def _used(path: Path) -> bool:
+    """Marks a copy as used now; False if there is none."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _part(path: Path, size: int) -> Path:
+    """What holds a download until it is whole: its name says how large that will be."""
+    return path.with_name(f"{path.name}.{size}.part")
+
+
+def _is_abandoned(part: Path, mine: Path) -> bool:
+    """Whether nobody is downloading any more what this part was to become."""
+    path = part.with_name(part.name.rsplit(".", 2)[0])
+    if path == mine:
+        return True
+    try:
+        with FileLock(f"{path}.lock", timeout=0):
+            return True
+    except Timeout:
+        return False
+
+
+def _copies(cache: Path) -> Iterator[tuple[int, int, Path]]:
+    """When each copy was used last, its bytes and its path."""
+    for path in cache.iterdir():
+        if path.suffix in (".arrow", ".parquet"):
+            with suppress(FileNotFoundError):  # another process was faster
+                status = path.stat()
+                yield status.st_mtime_ns, status.st_size, path
 
 
 def is_url(spec: str) -> bool:

@@ -1,9 +1,12 @@
 """One file of an index as a clip of a pack: decoded, shrunk and compressed in a child process."""
 
 import math
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +16,8 @@ from torch import Tensor
 
 from ...modalities.decode.sandbox import Reply
 from ...modalities.media import AudioSpan, MediaError, MediaInfo, PastEnd, Plan
-from .format import FLOW_SCALE
+
+FLOW = {"method": "dense inverse search", "preset": "medium", "scale": 64}
 
 Chroma = Literal["420", "422", "444"]
 _TOGETHER = 256  # frames decoded in one pass
@@ -29,7 +33,11 @@ class PackSettings:
         chroma: "420" keeps a quarter of the colour samples, "444" all.
         audio_rate: Hz; 0 leaves the sound out.
         fps: frames per second to keep at most, None: every frame.
-        flow: also store optical flow from each frame to the next.
+        flow: also store optical flow from each frame to a later one, at the packed size.
+        flow_interval: how many packed frames later.
+        flow_backward: also store the flow from there to here.
+
+    Pictures that need no resizing keep their bytes, whatever `quality` says.
     """
 
     short_side: int = 128
@@ -38,10 +46,12 @@ class PackSettings:
     audio_rate: int = 16000
     fps: float | None = None
     flow: bool = False
+    flow_interval: int = 1
+    flow_backward: bool = False
 
 
 def pack_job(path: str, settings: dict[str, Any]) -> Reply:
-    """A file's packed facts and its bytes: JPEGs, sound, flow, one behind the other.
+    """A file's packed facts and its bytes: pictures, sound, flow, flow back, one after another.
 
     Raises:
         MediaError: the file cannot be read.
@@ -50,34 +60,60 @@ def pack_job(path: str, settings: dict[str, Any]) -> Reply:
 
     wanted = PackSettings(**settings)
     info = probe(path)
-    facts: dict[str, Any] = {"times": [], "jpegs": 0, "height": 0, "width": 0, "channels": 0}
-    jpegs: list[bytes] = []
-    flow: list[bytes] = []
+    facts: dict[str, Any] = {"times": [], "height": 0, "width": 0, "channels": 0, "codec": "jpeg"}
+    pictures: list[bytes] = []
+    flows: tuple[list[bytes], list[bytes]] = [], []
     sound = b""
-    if info.kind != "audio":
-        jpegs, flow = _pictures(path, info, wanted, facts)
+    if info.kind == "image" and min(info.height, info.width) <= wanted.short_side:
+        pictures = [_original(path, info, facts)]
+    elif info.kind != "audio":
+        pictures = _pictures(path, info, wanted, facts, flows)
     if info.has_audio and wanted.audio_rate:
         sound = _sound(path, info, wanted.audio_rate, facts)
-    facts["jpegs"] = len(jpegs)
-    return facts, [*jpegs, sound, *flow]
+    facts.update(jpegs=len(pictures), flows=len(flows[0]))
+    return facts, [*pictures, sound, *flows[0], *flows[1]]
 
 
-def _pictures(path: str, info: MediaInfo, wanted: PackSettings, facts: dict):
+def _original(path: str, info: MediaInfo, facts: dict) -> bytes:
+    """A picture's own bytes. "jpeg" are those that simplejpeg decodes to the same pixels."""
+    import simplejpeg
+
+    from ...modalities.decode.reader import read
+
+    data = Path(path).read_bytes()
+    facts.update(times=[0.0], height=info.height, width=info.width, codec=f"original {info.codec}")
+    frames = read(data, Plan((0.0,))).frames
+    assert frames is not None
+    if simplejpeg.is_jpeg(data) and info.codec == "jpeg":
+        with suppress(ValueError):
+            pixels = torch.from_numpy(simplejpeg.decode_jpeg(data, "RGB")).permute(2, 0, 1)
+            facts["codec"] = "jpeg" if pixels.equal(frames[0]) else facts["codec"]
+    return data
+
+
+def _pictures(
+    path: str,
+    info: MediaInfo,
+    wanted: PackSettings,
+    facts: dict,
+    flows: tuple[list[bytes], list[bytes]],
+) -> list[bytes]:
     import simplejpeg
 
     jpegs: list[bytes] = []
-    flow: list[bytes] = []
-    last = None
+    earlier: deque[NDArray[np.uint8]] = deque(maxlen=wanted.flow_interval)
     for time, pixels in _frames(path, info, wanted):
         facts["times"].append(time)
         facts["height"], facts["width"] = pixels.shape[:2]
         jpegs.append(
             simplejpeg.encode_jpeg(pixels, wanted.quality, "RGB", colorsubsampling=wanted.chroma)
         )
-        if wanted.flow and last is not None:
-            flow.append(_flow(last, pixels))
-        last = pixels
-    return jpegs, flow
+        if wanted.flow and len(earlier) == wanted.flow_interval:
+            flows[0].append(_flow(earlier[0], pixels))
+            if wanted.flow_backward:
+                flows[1].append(_flow(pixels, earlier[0]))
+        earlier.append(pixels)
+    return jpegs
 
 
 def _frames(
@@ -135,7 +171,7 @@ def _flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> bytes:
     from ...modalities.flow import dis
 
     a, b = (torch.from_numpy(x).permute(2, 0, 1) for x in (first, second))
-    values = (dis(a, b).numpy() * FLOW_SCALE).round().clip(-32768, 32767).astype("<i2")
+    values = (dis(a, b).numpy() * FLOW["scale"]).round().clip(-32768, 32767).astype("<i2")
     return pa.compress(np.ascontiguousarray(values), codec="zstd", asbytes=True)
 
 

@@ -14,14 +14,16 @@ from ...progress import progress
 from ..cache import replace
 from ..index.checkpoint import Journal
 from ..index.schema import COLUMNS, write_rows
-from ..index.source import Index
+from ..index.source import Index, inside
 from ..index.table import Rows
-from .format import INDEX, NAME, File, Manifest, describe, read_manifest, shard_schema, write_clip
+from .format import INDEX, NAME, File, Manifest, ShardWriter, describe, read_manifest
 from .source import EXTRA
-from .transcode import PackSettings, pack_job
+from .transcode import FLOW, PackSettings, pack_job
 
 SHARD_BYTES = 256 * 2**20
 _JOURNAL = "pack.journal"
+_KEPT = ("height", "width", "channels", "jpegs", "codec")
+_OVERHEAD = 64  # bytes of a clip beside its media, about
 
 
 def pack(
@@ -49,10 +51,12 @@ def pack(
         shard_bytes: at which a shard is closed; it is larger by one clip at most.
 
     Raises:
-        InputError: the index cannot be read, or the folder holds another pack.
+        InputError: the index cannot be read or names files outside its folder, or `out` holds
+            another pack.
     """
     settings, limits, out = settings or PackSettings(), limits or Limits(600.0, 4096), Path(out)
     source = Index(Path(index), strict=strict)
+    _check_inside(source, Path(index))
     stamp = {"index": describe(Path(index)).sha256, "strict": strict, "shard_bytes": shard_bytes}
     task = {"settings": asdict(settings), "source": stamp}
     if (out / NAME).exists():
@@ -69,6 +73,14 @@ def pack(
         manifest = _finish(source, Path(index), out, task, parts)
         journal.remove()
     return manifest
+
+
+def _check_inside(source: Index, index: Path) -> None:
+    for (name,) in source.table.rows("path"):
+        try:
+            inside(name)
+        except MediaError as error:
+            raise InputError(f"{index}: {error}") from None
 
 
 def _as_before(out: Path, task: dict) -> Manifest:
@@ -111,14 +123,12 @@ def _job(path: str, settings: dict, number: int) -> Reply:
 
 def _shard(out: Path, number: int, answers: Iterator, source: Index, shard_bytes: int) -> dict:
     """Writes one shard; returns its journal line."""
-    import pyarrow as pa
-
     path = out / f"shard-{number:05d}.arrow"
     temporary = path.with_name(f"{path.name}.part")
     clips: list[dict] = []
     bad: list[dict] = []
-    size, at = 0, 0
-    with pa.ipc.new_file(str(temporary), shard_schema()) as writer:
+    at = 0
+    with ShardWriter(temporary) as writer:
         for (_, _, at), answer in answers:
             if isinstance(answer, MediaError):
                 bad.append(
@@ -126,11 +136,11 @@ def _shard(out: Path, number: int, answers: Iterator, source: Index, shard_bytes
                 )
                 continue
             facts, blobs = answer
-            write_clip(writer, _clip(source.name(at), facts, blobs))
-            short = {name: facts[name] for name in ("height", "width", "channels", "jpegs")}
-            clips.append({"row": at, **short})
-            size += sum(map(len, blobs))
-            if size >= shard_bytes:
+            clip = _clip(source.name(at), facts, blobs)
+            batch, item = writer.write(clip, sum(map(len, blobs)) + _OVERHEAD)
+            short = {name: facts[name] for name in _KEPT}
+            clips.append({"row": at, "batch": batch, "item": item, **short})
+            if writer.bytes >= shard_bytes:
                 break
     line: dict[str, Any] = {"next": at + 1, "clips": clips, "bad": bad, "file": None}
     if clips:
@@ -141,14 +151,15 @@ def _shard(out: Path, number: int, answers: Iterator, source: Index, shard_bytes
 
 
 def _clip(name: str, facts: dict, blobs: list[bytes]) -> dict[str, Any]:
-    count = facts["jpegs"]
+    sound, flow = facts["jpegs"], facts["jpegs"] + 1
     return {
         "path": name,
         "times": facts["times"],
-        "frames": blobs[:count],
-        "audio": blobs[count],
+        "frames": blobs[:sound],
+        "audio": blobs[sound],
         "channels": facts["channels"],
-        "flow": blobs[count + 1 :],
+        "flow": blobs[flow : flow + facts["flows"]],
+        "flow_back": blobs[flow + facts["flows"] :],
     }
 
 
@@ -166,11 +177,20 @@ def _finish(source: Index, index: Path, out: Path, task: dict, parts: list[dict]
         index=describe(out / INDEX),
         shards=tuple(_file(file) for file in shards),
         quarantine=tuple(bad),
+        flow=_flow(task["settings"]),
     )
     manifest.write(out)
     with suppress(OSError):
         (out / f"{INDEX}.part").unlink()
     return manifest
+
+
+def _flow(settings: dict[str, Any]) -> dict[str, Any]:
+    """How the pack's optical flow was made."""
+    if not settings["flow"]:
+        return {}
+    interval, backward = settings["flow_interval"], settings["flow_backward"]
+    return {**FLOW, "interval": interval, "backward": backward}
 
 
 def _file(value: dict) -> File:
@@ -184,7 +204,7 @@ def _rows(index: Path, source: Index, settings: dict, parts: list[dict]) -> Iter
     table = Rows(index, strict=source.table.strict, extra=extra)
     shard = 0
     for part in parts:
-        for batch, clip in enumerate(part["clips"]):
+        for clip in part["clips"]:
             row = table.row(clip["row"])
             video = row["kind"] == "video"
             thinned = clip["jpegs"] / row["duration"] if video and settings["fps"] else row["fps"]
@@ -196,10 +216,11 @@ def _rows(index: Path, source: Index, settings: dict, parts: list[dict]) -> Iter
                 "frames": clip["jpegs"],
                 "fps": min(thinned, row["fps"]),
                 "rotation": 0,
-                "codec": "jpeg" if clip["jpegs"] else "pcm",
+                "codec": clip["codec"] if clip["jpegs"] else "pcm",
                 "audio_rate": settings["audio_rate"] if clip["channels"] else 0,
                 "audio_channels": clip["channels"],
                 "shard": shard,
-                "batch": batch,
+                "batch": clip["batch"],
+                "item": clip["item"],
             }
         shard += part["file"] is not None

@@ -1,6 +1,6 @@
 """Reading media by time: one open and one pass for everything that a plan asks of a file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -70,7 +70,7 @@ def read(
     video: int | None = None,
     audio: int | None = None,
     strict: bool = False,
-    timeline: bytes | None = None,
+    timeline: Callable[[], bytes | None] | None = None,
 ) -> Sample:
     """What a plan asks of a medium.
 
@@ -88,8 +88,9 @@ def read(
         video: number of the video stream, None: the file's default one.
         audio: number of the audio stream, likewise.
         strict: refuse what decodes only with errors, is flagged as corrupt or ends early.
-        timeline: of its default streams, as `stored_timeline.pack` gave it: spares the pass over
-            all packets that the first reading takes; left aside if it is not this medium's.
+        timeline: gives the timeline of its default streams, as `stored_timeline.pack` made it;
+            asked for if it is not known already. It spares the pass over all packets that the
+            first reading takes, and is left aside if it is not this medium's.
 
     Raises:
         MediaError: the file cannot be read as asked.
@@ -103,8 +104,8 @@ def read(
         raise MediaError(origin.name, "open", f"strict reading is {reason}")
     # Strict reading has a timeline of its own, whose making was listened to as well.
     key = packet_index.identity(origin, video, audio, *(1,) * strict)
-    if timeline and key[-2:] == (None, None):
-        prime(origin, timeline)
+    if timeline and key[-2:] == (None, None) and not packet_index.cached(key):
+        prime(origin, timeline() or b"")
     if not packet_index.cached(key) and not (info and info.kind != "image"):
         with still_picture(origin) as picture:
             if picture:

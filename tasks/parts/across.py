@@ -44,7 +44,11 @@ def rejected(weight: Tensor) -> Tensor:
 @cache
 def _host_group() -> dist.ProcessGroup | None:
     """Processes that talk on the host, so that no device has to wait for a number."""
-    return None if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
+    if dist.get_backend() == "gloo":
+        return None
+    group = dist.new_group(backend="gloo")
+    assert isinstance(group, dist.ProcessGroup)
+    return group
 
 
 def gathered(own: Tensor) -> tuple[Tensor, int]:

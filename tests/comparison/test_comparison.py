@@ -20,6 +20,7 @@ from pretexto.comparison.executor import Begun, Ended, devices_of, slots
 from pretexto.comparison.grid import Run, build_encoder, of_runs, runs_of, seeded, with_controls
 from pretexto.comparison.plain import from_plain, to_plain
 from pretexto.comparison.plan import differences, grow
+from pretexto.datasets.listing import read_listing
 from pretexto.errors import InputError
 
 TESTS = Path(__file__).parents[1] / "helpers"
@@ -153,7 +154,7 @@ def test_a_comparison_runs_everything_and_writes_its_files(done):
 def test_no_run_sees_the_media_it_is_tested_on(done):
     for k in range(3):
         run = done.out / "runs" / "turned" / f"fold-film{k}" / "seed-0"
-        names = [json.loads(x)["name"] for x in (run / "data.jsonl").read_text().splitlines()]
+        names = [name for (name,) in read_listing(run, "name")]
         tested = {f"{i:03}.mp4" for i in range(24) if i % 3 == k}
         assert names
         assert not tested & set(names)
@@ -328,7 +329,7 @@ def test_finished_runs_take_part_with_the_seeds_that_they_have(done, tmp_path):
     assert seeds == {"turned": {0}, "old": {0, 1}}
     old = [r for r in found.rows if r["entry"] == "old"]
     # They have seen films of the other folds, and say so.
-    known = [json.loads(line)["name"] for line in (runs[0] / "data.jsonl").read_text().splitlines()]
+    known = [name for (name,) in read_listing(runs[0], "name")]
     seen = {f"film{k}": sum(int(name[:3]) % 3 == k for name in known) for k in range(3)}
     assert seen["film0"] == 0 < seen["film1"]
     assert {r["fold"]: r["seen_in_pretraining"] for r in old} == seen

@@ -1,11 +1,17 @@
 """Packs behind fsspec: fetched when needed, checked, and kept within a bound."""
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 from test_packs import in_this_process
 
@@ -130,3 +136,73 @@ def test_two_processes_may_share_a_cache(remote, packed, tmp_path):
     tmp_path.mkdir()
     assert two.get(file).read_bytes() == (packed / file.name).read_bytes()
     assert one.fetch(NAME).read_bytes() == (packed / NAME).read_bytes()
+
+
+def test_four_readers_at_once_make_one_download(remote, packed, tmp_path, monkeypatch):
+    import fsspec
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    fetched, real = [], MemoryFileSystem.get_file
+
+    def slowly(self, source, target, **rest):
+        fetched.append(source)
+        time.sleep(0.2)
+        return real(self, source, target, **rest)
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", slowly)
+    assert fsspec.filesystem("memory") is not None
+    file = Packs(packed).manifest.shards[4]
+    with ThreadPoolExecutor(4) as pool:
+        folders = [RemoteFolder(remote, cache=tmp_path) for _ in range(4)]
+        paths = {*pool.map(lambda folder: folder.get(file), folders)}
+    assert len(paths) == len(fetched) == 1
+    assert paths.pop().read_bytes() == (packed / file.name).read_bytes()
+
+
+def test_downloads_under_way_count_and_what_the_dead_left_goes(remote, packed, tmp_path):
+    files = Packs(packed).manifest.shards
+    most = max(file.bytes for file in files)
+    folder = RemoteFolder(remote, cache=tmp_path, limit=3 * most)
+    dead = tmp_path / f"{'0' * 64}.arrow.{50 * most}.part"
+    dead.write_bytes(bytes(10))
+    alive = tmp_path / f"{'1' * 64}.arrow.{most}.part"
+    alive.touch()
+    with FileLock(str(tmp_path / f"{'1' * 64}.arrow.lock")):
+        for file in files:
+            folder.get(file)
+            held = sum(path.stat().st_size for path in kept(tmp_path))
+            assert held + most <= 3 * most
+        assert alive.exists()
+    assert not dead.exists()
+    assert len(kept(tmp_path)) >= 1
+
+
+def test_a_reader_lets_go_of_what_the_cache_dropped(remote, packed, tmp_path):
+    most = max(file.bytes for file in Packs(packed).manifest.shards)
+    index = (packed / "index.parquet").stat().st_size
+    packs = Packs(remote, cache=tmp_path, cache_bytes=index + 2 * most)
+    for k in range(10):
+        packs.read(k, HERE)
+        assert len(packs._shards) <= 3
+    assert all(shard.path.exists() for shard in packs._shards.values())
+
+
+def test_killed_while_downloading_it_starts_anew(packed, tmp_path):
+    code = (
+        "import os, signal, sys\n"
+        "from fsspec.implementations.local import LocalFileSystem\n"
+        "def torn(self, source, target, **rest):\n"
+        "    open(target, 'wb').write(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from pretexto.datasets.packs.source import Packs\n"
+        "from pretexto.modalities.media import Plan\n"
+        "packs = Packs('file://' + sys.argv[1], cache=sys.argv[2])\n"
+        "LocalFileSystem.get_file = torn\n"
+        "packs.read(0, Plan((0.0,)))\n"
+    )
+    dead = subprocess.run([sys.executable, "-P", "-c", code, str(packed), str(tmp_path)])
+    assert dead.returncode == -signal.SIGKILL
+    assert kept(tmp_path) == []
+    packs = Packs(f"file://{packed}", cache=tmp_path)
+    assert packs.read(0, HERE).frames.equal(Packs(packed).read(0, HERE).frames)
+    assert not list(tmp_path.glob("*.part"))

@@ -22,6 +22,8 @@ from pretexto.modalities.media import AudioSpan, Plan
 from pretexto.modalities.rng import generator
 from pretexto.tasks.audio_visual import AudioVisual
 from pretexto.tasks.parts.heads import Fusion
+from pretexto.tasks.parts.sound_changes import SoundGuards
+from pretexto.tasks.parts.transforms import Colour, Crop
 from pretexto.tasks.task import Task
 
 
@@ -68,19 +70,18 @@ def test_the_head_is_the_papers():
 def test_the_recipe_is_the_papers():
     tree = load_tree("audio_visual_l3")
     task = build({"task": tree["task"]}, {"task": Task}, "audio_visual_l3")["task"]
-    assert (task.view.size, task.view.frames) == (224, 1)
-    assert (task.sound.seconds, task.sound.rate) == (1.0, 48000)
-    assert (task.encoder.dim, task.audio_encoder.dim) == (512, 512)
-    assert isinstance(task.encoder, L3Image)
-    assert isinstance(task.audio_encoder, SpectrogramCNN)
+    assert (task.video.size, task.video.frames) == (224, 1)
+    assert (task.audio.seconds, task.audio.rate) == (1.0, 48000)
+    assert (task.video.dim, task.audio.dim) == (512, 512)
+    assert isinstance(task.video.encoder, L3Image)
+    assert isinstance(task.audio.encoder, SpectrogramCNN)
     assert isinstance(task.head, Fusion)
-    assert task.sampled
-    assert (task.flip, task.colour, task.gain) == (True, True, True)
-    assert (task.level, task.equalise, task.hard) == (False, False, False)
+    assert (task.negatives, task.gain) == ("exchanged", 0.1)
+    assert task.colour == Colour(brightness=1 / 8, saturation=1 / 2)
+    assert task.sound_guards == SoundGuards(loudness=False, equalise=False, silence=True)
     # 224 of 256 pixels in every direction.
-    assert task.scale == (0.765625, 0.765625)
-    assert math.sqrt(task.scale[0]) == 224 / 256
-    assert task.ratio == (1.0, 1.0)
+    assert task.crop == Crop(scale=(0.765625, 0.765625), ratio=(1.0, 1.0), flip=True)
+    assert math.sqrt(task.crop.scale[0]) == 224 / 256
     assert tree["trainer"]["batch_size"] == 64
     assert (tree["optimizer"]["lr"], tree["optimizer"]["weight_decay"]) == (1e-4, 1e-5)
 

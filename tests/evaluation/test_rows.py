@@ -9,6 +9,8 @@ import pytest
 import torch
 from evaluation_fakes import IMAGE
 
+from pretexto.datasets.listing import write_listing
+from pretexto.datasets.source import Source
 from pretexto.errors import InputError
 from pretexto.evaluation.evaluate import METHODS, evaluate, print_rows, read_rows, write_rows
 from pretexto.evaluation.features import extract
@@ -179,11 +181,30 @@ def test_the_seed_of_low_shot_draws_other_examples_for_the_same_column():
     assert [r.seed for r in one + two] == [0] * len(one) + [1] * len(two)
 
 
+class Named(Source):
+    """Names without media."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def __len__(self):
+        return len(self.names)
+
+    def name(self, i):
+        return self.names[i]
+
+    def info(self, i):
+        raise NotImplementedError
+
+    def read(self, i, plan):
+        raise NotImplementedError
+
+
 def test_test_files_that_pretraining_saw_are_counted_and_said(tmp_path, capsys):
     source = easy(names=halves())
-    seen = [json.dumps({"name": source.name(i)}) for i in range(20, 30)]
-    others = ['{"name": "elsewhere.mp4"}', '{"name": "0031.mp4", "left_out": "damaged"}']
-    (tmp_path / "data.jsonl").write_text("\n".join([*seen, *others]) + "\n")
+    # Twelve names, of which one is elsewhere and the last one was left out of the training.
+    listed = Named([*(source.name(i) for i in range(20, 30)), "elsewhere.mp4", "0031.mp4"])
+    write_listing(listed, tmp_path, {11: "damaged"})
     (row, *_) = evaluate("knn", ENCODER, source, IMAGE, run=tmp_path)
     assert row.seen_in_pretraining == 6
     print_rows(
@@ -200,8 +221,8 @@ def test_test_files_that_pretraining_saw_are_counted_and_said(tmp_path, capsys):
     ]
     (row, *_) = evaluate("knn", ENCODER, source, IMAGE, run=tmp_path / "none")
     assert row.seen_in_pretraining is None
-    (tmp_path / "data.jsonl").write_text('{"path": 1}\n')
-    with pytest.raises(InputError, match=r"data.jsonl, line 1"):
+    (tmp_path / "data.parquet").write_text("no table")
+    with pytest.raises(InputError, match=r"data.parquet: no list of examples"):
         evaluate("knn", ENCODER, source, IMAGE, run=tmp_path)
 
 

@@ -13,6 +13,7 @@ from pretexto.build import build, load_tree
 from pretexto.commands.evaluate import evaluate_run
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.index.table import Rows
+from pretexto.datasets.listing import read_listing
 from pretexto.datasets.source import Entry, Files
 from pretexto.encoders.audio import TinyAudio
 from pretexto.errors import InputError
@@ -61,7 +62,7 @@ def source(folder):
     return Files(folder, entries, ("a", "b"))
 
 
-def heard(source, task, name):
+def drawn_from(source, task, name):
     """The example that a task makes of a file."""
     i = next(k for k in range(len(source)) if source.name(k) == name)
     rng = generator(0, 0, i)
@@ -70,7 +71,7 @@ def heard(source, task, name):
 
 @pytest.fixture(scope="module", params=[AudioSimCLR, COLA], ids=lambda cls: cls.__name__)
 def task(request):
-    return request.param(build_encoder(TinyAudio), seconds=0.5)
+    return make_task(request.param, build_encoder(TinyAudio), seconds=0.5)
 
 
 def energy(sound, low, high):
@@ -82,13 +83,13 @@ def energy(sound, low, high):
 
 def test_without_sound_or_with_too_little_a_task_says_so(source, task):
     with pytest.raises(MediaError, match=r"mute\.mkv: plan: no sound track: leave the file out"):
-        heard(source, task, "mute.mkv")
+        drawn_from(source, task, "mute.mkv")
     with pytest.raises(MediaError, match=r"lasts 0\.20 s, less than 0\.5 s: lower seconds"):
-        heard(source, task, "short.wav")
+        drawn_from(source, task, "short.wav")
 
 
 def test_low_rates_are_resampled_and_stay_empty_above(source, task):
-    narrow = heard(source, task, "narrow.wav")
+    narrow = drawn_from(source, task, "narrow.wav")
     assert narrow.shape == (2, 1, 8000)
     assert energy(narrow, 400, 480) > 0.95
     assert energy(narrow, 4200, 8001) < 1e-5
@@ -96,12 +97,12 @@ def test_low_rates_are_resampled_and_stay_empty_above(source, task):
 
 def test_all_channels_are_averaged(source, task):
     # Channel k of eight is k/8 as loud as 0.2: their mean is 0.1125.
-    peak = heard(source, task, "many.wav").abs().max()
+    peak = drawn_from(source, task, "many.wav").abs().max()
     assert float(peak) == pytest.approx(0.2 * np.mean(np.arange(1, 9) / 8), abs=1e-3)
 
 
 def test_silence_stays_silence_and_is_counted(source, task):
-    zeros, good = heard(source, task, "zeros.wav"), heard(source, task, "good0.wav")
+    zeros, good = drawn_from(source, task, "zeros.wav"), drawn_from(source, task, "good0.wav")
     assert zeros.abs().max() == 0
     drawn = [task.example(source.read(0, task.plan(source.info(0), generator(0, 0, 0))),
                           generator(0, 0, k)) for k in range(4)]  # fmt: skip
@@ -109,7 +110,7 @@ def test_silence_stays_silence_and_is_counted(source, task):
     batch["audio"] = torch.stack([zeros, good, good, good])
     step = task(task.augment(batch))
     assert step.loss.isfinite()
-    assert float(step.metrics["silent"]) == 0.25
+    assert float(step.metrics["rejected"]) == 0.25
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +134,13 @@ def test_a_run_of_a_shipped_recipe_counts_what_is_silent(films, tmp_path, recipe
     trainer = TrainerArgs(steps=2, batch_size=5, workers=0, accelerator="cpu", log_every=1)
     run = pretrain(task, films, tmp_path / "run", trainer=trainer)
     with (run / "metrics.csv").open(newline="") as file:
-        # One of five, whatever is mixed with it or added to it afterwards.
-        assert [float(row["silent"]) for row in csv.DictReader(file)] == pytest.approx([0.2] * 2)
+        # One of five, whatever is mixed with it or added to it afterwards, is neither asked nor
+        # an answer.
+        assert [float(row["rejected"]) for row in csv.DictReader(file)] == pytest.approx([0.2] * 2)
 
 
 def test_the_supervised_control_hears_short_sound_before_silence(source):
-    sound = heard(
+    sound = drawn_from(
         source, make_task(Supervised, build_encoder(TinyAudio), classes=2, seconds=0.5), "short.wav"
     )
     assert sound.shape == (1, 8000)
@@ -158,7 +160,7 @@ def test_evaluation_hears_all_but_what_has_no_sound(source):
 
 def test_a_run_reports_what_it_leaves_out_and_what_is_odd(source, tmp_path, capsys):
     trainer = TrainerArgs(steps=3, batch_size=5, workers=0, accelerator="cpu", log_every=1)
-    task = COLA(build_encoder(TinyAudio), seconds=0.5)
+    task = make_task(COLA, build_encoder(TinyAudio), seconds=0.5)
     with pytest.raises(InputError, match="COLA cannot use 2 of 7 examples"):
         pretrain(task, source, tmp_path / "strict", trainer=trainer)
     lenient = TrainerArgs(**{**trainer.__dict__, "drop_unsuitable": True})
@@ -171,11 +173,11 @@ def test_a_run_reports_what_it_leaves_out_and_what_is_odd(source, tmp_path, caps
     ) in said
     counts = json.loads((run / "run.json").read_text())["data"]["sound"]
     assert counts == {"looked_at": 7, "lower_rate": 1, "more_than_two_channels": 1}
-    lines = [json.loads(line) for line in (run / "data.jsonl").read_text().splitlines()]
-    assert sorted(x["name"] for x in lines if "left_out" not in x) == GOOD
+    lines = list(read_listing(run, "name", "left_out"))
+    assert sorted(name for name, left_out in lines if left_out is None) == GOOD
     with (run / "metrics.csv").open(newline="") as file:
-        # One of five recordings is silent, in both of its stretches.
-        assert [float(row["silent"]) for row in csv.DictReader(file)] == pytest.approx([0.2] * 3)
+        # One of five recordings is silent, in both of its segments.
+        assert [float(row["rejected"]) for row in csv.DictReader(file)] == pytest.approx([0.2] * 3)
     evaluate_run(run, ["knn"], data=source, out=tmp_path / "rows.jsonl", clips=1)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert {row["unreadable"] for row in rows} == {1}

@@ -83,7 +83,7 @@ def test_a_film_of_two_hours_opens_without_a_pass(film, monkeypatch):
             yield packet
 
     monkeypatch.setattr(Medium, "packets_from", counting)
-    sample = read(film, Plan(times=(5400.5,)), timeline=stored)
+    sample = read(film, Plan(times=(5400.5,)), timeline=lambda: stored)
     assert sample.times.tolist() == [5400.0]
     assert make.spelled(sample.frames[0].permute(1, 2, 0).numpy()) == 5400 % 256
     assert len(read_packets) < 50
@@ -96,7 +96,7 @@ def test_sound_files_have_one_too(tmp_path):
     stored, plan = analyze(path).timeline, Plan(audio=AudioSpan(0.5, 0.2, 8000))
     expected = read(path, plan).audio
     forget(path)
-    assert read(path, plan, timeline=stored).audio.equal(expected)
+    assert read(path, plan, timeline=lambda: stored).audio.equal(expected)
 
 
 def test_of_another_file_or_damaged_it_is_left_aside(tmp_path):
@@ -112,7 +112,7 @@ def test_of_another_file_or_damaged_it_is_left_aside(tmp_path):
     damaged.append(zlib.compress(raw[:-30] + bytes(range(200, 230))))
     for data in damaged:
         forget(two)
-        assert read(two, plan, timeline=data).times.equal(expected)
+        assert read(two, plan, timeline=lambda data=data: data).times.equal(expected)
 
 
 def test_a_timeline_that_lies_is_found_out(tmp_path):
@@ -125,7 +125,7 @@ def test_a_timeline_that_lies_is_found_out(tmp_path):
     video = replace(found.video, pts=lying)
     lie = pack(replace(found, video=video), os.path.getsize(path))
     forget(path)
-    sample = read(path, Plan(times=(0.51,)), timeline=lie)
+    sample = read(path, Plan(times=(0.51,)), timeline=lambda: lie)
     assert make.spelled(sample.frames[0].permute(1, 2, 0).numpy()) == 15
     with av.open(str(path)) as container:
         times = [frame.time for frame in container.decode(video=0)]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers import audio_times
 from small_world import as_it_is, held_out, one_moment, train, world
+from task_kit import make_task
 
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.image import TinyImage
@@ -17,6 +18,7 @@ from pretexto.modalities.image import resize
 from pretexto.modalities.media import MediaInfo, Plan, Sample
 from pretexto.modalities.rng import generator, uniform
 from pretexto.tasks.audio_visual import AudioVisual
+from pretexto.tasks.parts.transforms import Blur, Colour
 from pretexto.tasks.rotation import Rotation
 from pretexto.tasks.shuffle_learn import ShuffleLearn
 from pretexto.tasks.simclr import SimCLR
@@ -81,11 +83,12 @@ class Chords(Tones):
 
 
 def rotation() -> Task:
-    return Rotation(TinyImage(width=WIDTH), size=32, scale=(0.6, 1.0))
+    return make_task(Rotation, TinyImage(width=WIDTH), size=32, scale=(0.6, 1.0))
 
 
 def shuffle_learn() -> Task:
-    return ShuffleLearn(
+    return make_task(
+        ShuffleLearn,
         TinyImage(width=WIDTH),
         size=32,
         tau_min=0.16,
@@ -97,13 +100,13 @@ def shuffle_learn() -> Task:
 
 
 def audio_visual() -> Task:
-    return AudioVisual(
-        TinyImage(width=WIDTH), TinyAudio(width=WIDTH), size=32, seconds=0.5, colour=False
-    )
+    encoders = TinyImage(width=WIDTH), TinyAudio(width=WIDTH)
+    return make_task(AudioVisual, *encoders, size=32, seconds=0.5, colour=0)
 
 
 def simclr() -> Task:
-    return SimCLR(TinyImage(width=WIDTH), size=32, scale=(0.3, 1.0), strength=0.5, blur=0.0)
+    views = {"scale": (0.3, 1.0), "colour": Colour(0.4, 0.4, 0.4, 0.1, p=0.8, grey=0.2)}
+    return make_task(SimCLR, TinyImage(width=WIDTH), size=32, blur=Blur(p=0.0), **views)
 
 
 def score(
@@ -148,7 +151,8 @@ def test_audio_visual_correspondence_is_learned_and_not_where_there_is_none():
 def score_of_chords(seed: int, coupled: bool, steps: int) -> float:
     torch.manual_seed(seed)
     encoders = TinyImage(width=WIDTH), TinyAudio(width=WIDTH)
-    task = AudioVisual(*encoders, size=32, seconds=0.5, colour=False, negatives=8)
+    options = {"size": 32, "seconds": 0.5, "colour": 0, "negatives_per_clip": 8}
+    task = make_task(AudioVisual, *encoders, **options)
     train(task, Chords(2 * seed, 512, coupled), steps=steps, seed=seed)
     return held_out(task, Chords(2 * seed + 1, 192, coupled))
 

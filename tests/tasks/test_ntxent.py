@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 import two_processes
 from torch import Tensor
@@ -114,7 +113,7 @@ def test_half_precision_vectors_are_compared_in_full():
 
 
 def test_two_processes_with_gathered_negatives_equal_one(tmp_path: Path):
-    mp.spawn(two_processes.run, (str(tmp_path),), nprocs=2)
+    two_processes.in_two(two_processes.run, tmp_path)
     first, second, weight = two_processes.batch()
     for name, contrast in two_processes.LOSSES.items():
         loss, _ = contrast(first @ weight, second @ weight, 0.2)

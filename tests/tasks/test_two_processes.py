@@ -4,7 +4,6 @@ from itertools import product
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 import two_processes
 from torch import Tensor
 
@@ -17,7 +16,7 @@ TOLERANCE = {"atol": 1e-6, "rtol": 1e-5}
 def found(tmp_path_factory) -> list[dict[str, Tensor]]:
     """What each of two processes found, all cases one after another."""
     folder = tmp_path_factory.mktemp("processes")
-    mp.spawn(two_processes.pretext, (str(folder),), nprocs=2)
+    two_processes.in_two(two_processes.pretext, folder)
     return [torch.load(folder / f"pretext-{rank}.pt", weights_only=True) for rank in range(2)]
 
 

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 import two_processes
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ TIGHT = {"atol": 1e-10, "rtol": 1e-10}
 def found(tmp_path_factory) -> list[dict[str, dict[str, Tensor]]]:
     """What each of two processes made of its rows, by the name of the norm."""
     folder = tmp_path_factory.mktemp("norms")
-    mp.spawn(two_processes.normalise, (str(folder),), nprocs=2)
+    two_processes.in_two(two_processes.normalise, folder)
     return [torch.load(folder / f"norms-{rank}.pt", weights_only=True) for rank in range(2)]
 
 

@@ -94,11 +94,12 @@ def test_a_window_averages_and_names_the_first_bad_step():
     window = Window()
     for k, loss in enumerate([1.0, 2.0, 6.0]):
         window.add(k, {"loss": torch.tensor(loss), "accuracy": torch.tensor(k)})
-    assert window.state() == {"loss": [9.0, 3], "accuracy": [3.0, 3]}
+    assert window.sums() == {"loss": [9.0, 3], "accuracy": [3.0, 3]}
     other = Window()
-    other.load(window.state())
+    other.load(window.sums())
     other.add(3, {"loss": torch.tensor(1.0)})
     assert other.sums() == {"loss": [10.0, 4], "accuracy": [3.0, 3]}
+    other.clear()
     assert other.sums() == {}
     for k, loss in enumerate([1.0, float("inf"), float("nan")]):
         other.add(k + 7, {"loss": torch.tensor(loss)})
@@ -115,11 +116,36 @@ def test_a_look_at_many_media_takes_some_of_them_evenly():
             seen.append(i)
             return super().info(i)
 
-    verdict = look(Counting(5000, silent=range(2500)), fake_task(needs_sound=True), say=print)
+    task = fake_task(needs_sound=True)
+    verdict = look(Counting(5000, silent=range(2500)), task, most=1000, say=print)
     assert verdict.looked_at == 1000
     assert sorted(seen) == list(range(0, 5000, 5))
     assert len(verdict.unsuitable) == 500
     assert [x.index for x in verdict.unsuitable[:3]] == [0, 5, 10]
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_look_knows_every_file(indexed):
+    class Listed(FakeSource):
+        pass
+
+    Listed.indexed = indexed
+    verdict = look(Listed(1500, silent=[1, 1499]), fake_task(needs_sound=True), say=print)
+    assert verdict.looked_at == 1500
+    assert [x.index for x in verdict.unsuitable] == [1, 1499]
+
+
+@pytest.mark.parametrize(("indexed", "most"), [(False, "OPENED"), (True, "INDEXED")])
+def test_a_look_at_too_many_says_that_it_is_partial(monkeypatch, indexed, most, capsys):
+    class Listed(FakeSource):
+        pass
+
+    Listed.indexed = indexed
+    monkeypatch.setattr(f"pretexto.training.sanity_check.{most}", 10)
+    assert look(Listed(40), fake_task(), say=print).looked_at == 10
+    said = capsys.readouterr().out
+    assert "looking at 10 of 40 media before training" in said
+    assert ("pretexto index" in said) is not indexed
 
 
 def test_a_look_counts_media_of_which_the_motion_is_unknown_where_it_matters():

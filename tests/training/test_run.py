@@ -9,6 +9,7 @@ import torch
 import yaml
 from fakes import FakeEncoder, FakeSource, FakeTask, TwoPhases, fake_task
 
+from pretexto.datasets.listing import read_listing
 from pretexto.encoders.store import load_encoder, read_card
 from pretexto.errors import InputError
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
@@ -47,9 +48,8 @@ def test_a_run_leaves_everything_behind(finished):
     assert state["finished"]
     assert state["versions"]["torch"] == torch.__version__.split("+")[0]
     assert state["seed"] == 0
-    assert [line["name"] for line in lines(out / "data.jsonl")] == [
-        FakeSource().name(i) for i in range(24)
-    ]
+    listed = read_listing(out, "name", "label", "left_out")
+    assert list(listed) == [(FakeSource().name(i), int(i >= 12), None) for i in range(24)]
     assert column(out, "step") == ["1", "2", "3", "4", "5", "6"]
     assert not (out / "unreadable.jsonl").exists()
     card = read_card(out)
@@ -175,8 +175,8 @@ def test_clips_that_the_task_cannot_use_are_refused_or_left_out(tmp_path, capsys
         fake_task(needs_sound=True), source, tmp_path, trainer=args(drop_unsuitable=True)
     )
     assert words in capsys.readouterr().out
-    left_out = [line["name"] for line in lines(out / "data.jsonl") if "left_out" in line]
-    assert left_out == ["002.mp4", "007.mp4"]
+    left_out = [row for row in read_listing(out, "name", "left_out") if row[1]]
+    assert left_out == [("002.mp4", "it has no sound"), ("007.mp4", "it has no sound")]
     assert set(column(out, "unreadable")) == {"0"}
 
 

@@ -1,0 +1,125 @@
+"""What packs once got wrong: flow of thinned films, files from outside, pictures made anew."""
+
+from pathlib import Path
+
+import media_factory as media
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from test_packs import in_this_process
+
+from pretexto.datasets.index import build as indexing
+from pretexto.datasets.index.build import scan
+from pretexto.datasets.index.source import Index
+from pretexto.datasets.packs import write as packing
+from pretexto.datasets.packs.source import Packs
+from pretexto.datasets.packs.transcode import PackSettings
+from pretexto.datasets.packs.write import pack
+from pretexto.errors import InputError
+from pretexto.modalities.media import MediaError, Plan
+
+STILL = Plan((0.0,))
+
+
+@pytest.fixture(autouse=True)
+def _no_children(monkeypatch):
+    monkeypatch.setattr(packing, "crew", in_this_process)
+    monkeypatch.setattr(indexing, "crew", in_this_process)
+
+
+@pytest.fixture
+def film(tmp_path) -> Path:
+    """The index of a film whose texture moves by a pixel in each of 40 frames, 20 a second."""
+    (tmp_path / "media").mkdir()
+    pictures = media.drifting([k / 1.28 for k in range(40)], height=96, width=128)
+    media.write(tmp_path / "media" / "film.mp4", pictures, [k / 20 for k in range(40)])
+    scan(tmp_path / "media", tmp_path / "index.parquet")
+    return tmp_path / "index.parquet"
+
+
+def test_a_thinned_film_has_no_flow_between_frames_that_were_left_out(film, tmp_path):
+    settings = PackSettings(96, quality=95, fps=4.0, flow=True)
+    pack(film, tmp_path / "pack", settings)
+    packs = Packs(tmp_path / "pack")
+    for pair in ((0.0, 0.05), (0.24, 0.26), (0.1, 0.2)):
+        with pytest.raises(MediaError, match="apart; pack with --fps all"):
+            packs.read(0, Plan(flow=(pair,)))
+    moved = packs.read(0, Plan(flow=((0.0, 0.25), (0.3, 0.3)))).flow
+    assert np.hypot(*moved[0].numpy()).mean() == pytest.approx(5, rel=0.3)
+    assert not moved[1].any()
+
+
+def test_flow_over_an_interval_and_back(film, tmp_path):
+    settings = PackSettings(96, quality=95, flow=True, flow_interval=3, flow_backward=True)
+    manifest = pack(film, tmp_path / "pack", settings)
+    assert manifest.flow == {
+        "method": "dense inverse search",
+        "preset": "medium",
+        "scale": 64,
+        "interval": 3,
+        "backward": True,
+    }
+    packs = Packs(tmp_path / "pack")
+    there, back = packs.read(0, Plan(flow=((0.51, 0.66), (0.66, 0.51)))).flow
+    assert np.hypot(*there.numpy()).mean() == pytest.approx(3, rel=0.3)
+    assert (there.mean((1, 2)) + back.mean((1, 2))).abs().max() < 0.5
+    with pytest.raises(MediaError, match="the 3th after it"):
+        packs.read(0, Plan(flow=((0.51, 0.56),)))
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png"])
+def test_a_file_outside_the_folder_is_not_packed(tmp_path, name):
+    (tmp_path / "media").mkdir()
+    for place in ("media/a.png", "secret.png"):
+        Image.fromarray(media.card(3)).save(tmp_path / place)
+    scan(tmp_path / "media", tmp_path / "index.parquet")
+    table = pq.read_table(tmp_path / "index.parquet")
+    paths = table.schema.get_field_index("path")
+    pq.write_table(table.set_column(paths, "path", pa.array([name])), tmp_path / "index.parquet")
+    with pytest.raises(InputError, match="leaves the folder"):
+        pack(tmp_path / "index.parquet", tmp_path / "pack")
+    assert not (tmp_path / "pack").exists()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """300 pictures of 32 by 32 pixels as JPEG, PNG and WebP; one JPEG is turned by its Exif."""
+    root = tmp_path_factory.mktemp("pictures")
+    draw = np.random.default_rng(0)
+    for k in range(300):
+        pixels = draw.integers(0, 255, (32, 32, 3), np.uint8)
+        suffix = ("jpg", "png", "webp")[k % 3] if k < 60 else "jpg"
+        exif = Image.Exif()
+        exif[0x0112] = 6 if k == 0 else 1
+        Image.fromarray(pixels).save(root / f"{k:03d}.{suffix}", exif=exif)
+    return root
+
+
+def test_small_pictures_keep_their_bytes_and_lie_many_to_a_batch(pictures, tmp_path):
+    scan(pictures, tmp_path / "index.parquet")
+    pack(tmp_path / "index.parquet", tmp_path / "pack")
+    files, packs = Index(tmp_path / "index.parquet"), Packs(tmp_path / "pack")
+    for i in range(len(files)):
+        assert packs.read(i, STILL).frames.equal(files.read(i, STILL).frames), files.name(i)
+        assert packs.info(i).codec.endswith(files.info(i).codec)
+    (shard,) = (tmp_path / "pack").glob("*.arrow")
+    assert pa.ipc.open_file(pa.memory_map(str(shard))).num_record_batches == 1
+    size = sum(path.stat().st_size for path in pictures.iterdir())
+    assert shard.stat().st_size < 1.1 * size
+    assert packs.info(0).codec == "original jpeg"  # its pixels are turned
+
+
+def test_shards_with_further_columns_are_read(pictures, tmp_path):
+    scan(pictures, tmp_path / "index.parquet")
+    pack(tmp_path / "index.parquet", tmp_path / "pack")
+    before = Packs(tmp_path / "pack").read(5, STILL).frames
+    (path,) = (tmp_path / "pack").glob("*.arrow")
+    table = pa.ipc.open_file(path.read_bytes()).read_all()
+    table = table.append_column("tokens", pa.array([[1, 2]] * len(table))).drop(["flow_back"])
+    with pa.ipc.new_file(str(path), table.schema) as out:
+        out.write_table(table)
+    packs = Packs(tmp_path / "pack")
+    object.__setattr__(packs.manifest.shards[0], "bytes", path.stat().st_size)
+    assert packs.read(5, STILL).frames.equal(before)
