@@ -1,6 +1,7 @@
 """Scan a folder of media into an index; what cannot be read is quarantined with the reason.
 
     pretexto index my_videos --out my_videos.parquet
+    pretexto index train.txt --out train.parquet               # a list: path and label a line
     pretexto index ucf101-1:data/ucf101 --out ucf101.parquet   # with its classes and splits
 
 Every file is decoded once, in child processes with limits on time and memory. Interrupted, the
@@ -11,9 +12,12 @@ import os
 
 
 def arguments(parser) -> None:
-    parser.add_argument("path", help="folder of media, or a published set: ucf101-1:DIR, …")
+    parser.add_argument(
+        "path", help="folder of media, a list of them, or a published set: ucf101-1:DIR, …"
+    )
     parser.add_argument("--out", required=True, help="Parquet file to write")
     parser.add_argument("--table", help="CSV with path, class, group, split; default: groups.csv")
+    parser.add_argument("--fold", help="column of the table that names the splits")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="default: all cores")
     parser.add_argument(
         "--time-limit", type=float, default=60.0, help="seconds per file (default 60)"
@@ -33,6 +37,7 @@ def run(args) -> int:
     from ..modalities.decode.sandbox import Limits
 
     limits = Limits(args.time_limit, args.memory_limit)
-    report = scan(args.path, args.out, jobs=args.jobs, limits=limits, table=args.table)
+    how = {"jobs": args.jobs, "limits": limits, "table": args.table, "fold": args.fold}
+    report = scan(args.path, args.out, **how)
     print("\n".join(report.lines()))
     return 0

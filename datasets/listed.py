@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..modalities.decode.sandbox import Limits
@@ -120,3 +121,22 @@ def _part(file: Path) -> str:
     """The split that a list's name says, as trainlist01.txt and kinetics400_val_list.txt do."""
     words = re.split(r"[^a-z]+", file.stem.lower().replace("list", " "))
     return next((SPLITS[word] for word in words if word in SPLITS), "")
+
+
+def is_list(spec: str) -> bool:
+    """Whether a specification names a list, as LIST or LIST:FOLDER."""
+    return _parts(spec)[0].suffix.lower() in LISTS
+
+
+def open_list(spec: str, **options: Any) -> Files:
+    """The source that a list names, as LIST or LIST:FOLDER; see `ListFile`."""
+    file, root = _parts(spec)
+    return ListFile(file, root, **options)
+
+
+def _parts(spec: str) -> tuple[Path, Path | None]:
+    """The list, and the folder that its paths count from."""
+    file, colon, folder = spec.rpartition(":")
+    if colon and Path(file).suffix.lower() in LISTS:
+        return Path(file).expanduser(), Path(folder).expanduser()
+    return Path(spec).expanduser(), None

@@ -8,7 +8,7 @@ from ..errors import InputError
 from ..modalities.decode.sandbox import Limits
 from ..modalities.media import Kind
 from .folder import Folder, nearest
-from .lists import is_list, open_list
+from .listed import is_list, open_list
 from .lookup import check_kinds
 from .packs.format import NAME as MANIFEST
 from .packs.storage import is_url

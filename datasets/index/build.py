@@ -16,7 +16,7 @@ from ...progress import progress
 from ..annotations import read_table
 from ..cache import sha256
 from ..folder import from_folders, from_table, table_file
-from ..lists import is_list, open_list
+from ..listed import is_list, open_list
 from ..lookup import find_media
 from ..public.by_name import is_published, open_published
 from ..source import Entry, Files
@@ -293,7 +293,10 @@ def list_media(
 
 def _open_listed(spec: str) -> Files:
     if is_published(spec):
-        return open_published(spec)
+        source = open_published(spec)
+        if not isinstance(source, Files):
+            raise InputError(f"{spec}: arrays need no index; give it as --data itself")
+        return source
     if is_list(spec):
         return open_list(spec)
     raise InputError(

@@ -114,10 +114,11 @@ class Packs(TableSource):
         if number in self._shards:
             self._shards.move_to_end(number)
             return self._shards[number]
+        path = self._storage.get(self.manifest.shards[number])
         # A copy that the cache has dropped takes its room until nobody has it mapped.
         for gone in [n for n, shard in self._shards.items() if not shard.path.exists()]:
             del self._shards[gone]
-        shard = self._shards[number] = Shard(self._storage.get(self.manifest.shards[number]))
+        shard = self._shards[number] = Shard(path)
         if len(self._shards) > _OPEN_SHARDS:
             self._shards.popitem(last=False)
         return shard
