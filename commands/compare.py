@@ -3,14 +3,18 @@
     pretexto compare --config four_tasks --data my_videos --out runs/comparison
 
 Random-init and supervised controls always stand beside the tasks. Interrupted, the same command
-goes on where it was.
+goes on where it was; with more seeds, tasks, protocols or levels it adds those. Pretraining runs
+that are finished already take part by name, one per seed:
+
+    pretexto compare --config four_tasks --run mine=runs/a --run mine=runs/b --out runs/comparison
 """
 
-import os
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..build import Tree, build, load_tree, resolved
@@ -40,9 +44,16 @@ def arguments(parser) -> None:
         "--crops", type=int, choices=(1, 3), help="per clip, in evaluation; default likewise"
     )
     parser.add_argument("--tasks", help="only these of the config, comma-separated")
+    parser.add_argument(
+        "--run",
+        action="append",
+        default=[],
+        metavar="NAME=RUN",
+        help="a finished pretraining run as an entry; repeat a name for its further seeds",
+    )
     parser.add_argument("--protocols", help="of evaluation, comma-separated; default: the config's")
     parser.add_argument(
-        "--jobs", type=count, help="runs at a time; default: one per core, at most 2"
+        "--jobs", type=count, help="runs at a time; default: one per GPU, two on a CPU"
     )
 
 
@@ -56,12 +67,27 @@ def run(args) -> int:
     if args.tasks:
         tree["tasks"] = _only(tree.get("tasks", {}), args.tasks.split(","))
     out = Path(args.out or Path("runs") / Path(args.config).stem)
-    return compare_from(tree, args.config, out, args.jobs)
+    return compare_from(tree, args.config, out, args.jobs, _runs(args.run))
 
 
-def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) -> int:
-    """Runs the comparison that the tree says; returns 1 if some runs failed, else 0."""
-    from ..comparison.compare import Entry, compare
+def compare_from(
+    tree: Tree,
+    origin: str,
+    out: Path,
+    jobs: int | None = None,
+    runs: Mapping[str, Sequence[Path]] = MappingProxyType({}),
+) -> int:
+    """Runs the comparison that the tree says; returns 1 if some runs failed, else 0.
+
+    Args:
+        tree: the config.
+        origin: its name, for messages.
+        out: folder of the comparison.
+        jobs: trials at a time; None: as many as there are devices for.
+        runs: finished pretraining runs that take part, by name.
+    """
+    from ..comparison.compare import compare
+    from ..comparison.grid import Entry, of_runs
     from ..reporting.html import write_report
     from ..visualization.examples import save_evidence
 
@@ -70,11 +96,13 @@ def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) ->
     objects = build(tree, schema(), origin)
     if objects["clips"] < 1:
         raise InputError(f"clips is a number per medium, 1 or more, got {objects['clips']}")
-    source = open_data(objects["data"], kind=objects["kind"])
-    _say_unmeasured(list(objects["tasks"].values()), source)
+    opened = open_data(objects["data"], kind=objects["kind"])
+    _say_unmeasured(list(objects["tasks"].values()), opened)
+    entries = {n: Entry(partial(make_task, t, origin), config=t) for n, t in tree["tasks"].items()}
+    entries |= {name: of_runs(same, objects["view"].modality) for name, same in runs.items()}
     comparison = compare(
-        {n: Entry(partial(make_task, t, origin), config=t) for n, t in tree["tasks"].items()},
-        source,
+        entries,
+        partial(make_source, tree["data"], tree["kind"], origin),
         out,
         view=objects["view"],
         trainer=objects["trainer"],
@@ -85,10 +113,10 @@ def compare_from(tree: Tree, origin: str, out: Path, jobs: int | None = None) ->
         crops=objects["crops"],
         levels=objects["levels"],
         tuning=objects["tuning"],
-        jobs=jobs or min(2, os.cpu_count() or 1),
+        jobs=jobs,
         command=shlex.join(["pretexto", *sys.argv[1:]]),
         evidence=save_evidence,
-        on_trial=partial(write_report, source=source),
+        on_trial=partial(write_report, source=opened),
     )
     print((out / "results.md").read_text())
     print(f"report: {out / 'report.html'}")
@@ -138,6 +166,26 @@ def make_task(tree: Tree, origin: str):
     from ..tasks.task import Task
 
     return build({"task": tree}, {"task": Task}, origin)["task"]
+
+
+def make_source(data: Any, kind: Any, origin: str):
+    """Opens the media; called in every process that needs them."""
+    keys = {key: schema()[key] for key in ("data", "kind")}
+    objects = build({"data": data, "kind": kind}, keys, origin)
+    return open_data(objects["data"], kind=objects["kind"])
+
+
+def _runs(named: Sequence[str]) -> dict[str, list[Path]]:
+    """NAME=RUN options by name."""
+    found: dict[str, list[Path]] = {}
+    for text in named:
+        name, equals, run = text.partition("=")
+        if not (equals and name and run):
+            raise InputError(f"--run {text}: give a name and the folder of a run, as NAME=RUN")
+        if not (Path(run) / "encoder.json").exists():
+            raise InputError(f"--run {text}: {run} holds no encoder.json; name a finished run")
+        found.setdefault(name, []).append(Path(run))
+    return found
 
 
 def _only(tasks: Tree, wanted: list[str]) -> Tree:

@@ -19,7 +19,7 @@ SHORT_SIDE = 46
 def arguments(parser) -> None:
     parser.add_argument("--out", default="pretexto-demo", help="folder (default pretexto-demo)")
     parser.add_argument(
-        "--jobs", type=count, help="runs at a time; default: one per core, at most 2"
+        "--jobs", type=count, help="runs at a time; default: one per GPU, two on a CPU"
     )
 
 

@@ -1,4 +1,4 @@
-"""From rows to a table: means with intervals over seeds, differences paired with random-init."""
+"""From rows to a table: one column per protocol, its means and its paired differences."""
 
 import json
 import math
@@ -6,48 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..evaluation.statistics import interval
+import numpy as np
+
+from .significance import Estimate, Sample, estimate, family
 
 Row = Mapping[str, Any]
-# By what the value is known for: {seed: {fold: value}}.
-Values = dict[int, dict[str, float]]
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean and how sure it is.
+class Cell:
+    """One number: its value, and of each group of test media how many are right of how many."""
 
-    Attributes:
-        mean: over seeds of each seed's mean over folds.
-        half: half-width of its 95 % Student-t interval, nan for a single value.
-        n: how many values the interval is over.
-        over: what those values are: "seeds", or "folds" where there is one seed only.
-        values: they themselves.
-    """
+    value: float
+    groups: Mapping[str, Sequence[int]] | None = None
 
-    mean: float
-    half: float
-    n: int
-    over: str
-    values: tuple[float, ...]
 
-    @property
-    def sign(self) -> int:
-        """1 or -1 for a difference larger than its interval, else 0.
-
-        An interval of no width comes from equal values, which so few of them are by chance.
-        """
-        if not self.half > 1e-9 or abs(self.mean) <= self.half:
-            return 0
-        return 1 if self.mean > 0 else -1
-
-    @property
-    def low(self) -> float:
-        return self.mean - self.half
-
-    @property
-    def high(self) -> float:
-        return self.mean + self.half
+# By what the number is known for: {seed: {fold: cell}}.
+Values = dict[int, dict[str, Cell]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +47,19 @@ class Column:
 
     def estimate(self, entry: str) -> Estimate | None:
         """Of an entry, or None without rows."""
-        return estimate(self._complete(self.values.get(entry, {})))
+        found = self._sample(entry)
+        return None if found is None else estimate(found)
 
-    def difference(self, entry: str, other: str) -> Estimate | None:
-        """Entry minus other on the seeds and folds that both have; None if there are none."""
-        both = paired(self.values.get(entry, {}), self.values.get(other, {}))
-        return estimate(self._complete(both))
+    def differences(self, pairs: Sequence[Pair]) -> dict[Pair, Estimate]:
+        """First minus second, seed by seed and fold by fold, as one family of claims; without the
+        pairs that have no seed in common."""
+        found = {pair: sample for pair in pairs if (sample := self._sample(*pair)) is not None}
+        return family(found)
+
+    def _sample(self, entry: str, other: str | None = None) -> Sample | None:
+        own = self._complete(self.values.get(entry, {}))
+        others = None if other is None else self._complete(self.values.get(other, {}))
+        return _sample(own, others)
 
     def _complete(self, values: Values) -> Values:
         """Without seeds that lack a fold, whose mean would be over easier or harder media.
@@ -89,25 +72,44 @@ class Column:
         return whole or values
 
 
-def estimate(values: Values) -> Estimate | None:
-    """Mean and interval over seeds; over folds where there is only one seed."""
-    seeds = [math.fsum(folds.values()) / len(folds) for folds in values.values() if folds]
+def _sample(own: Values, others: Values | None) -> Sample | None:
+    """The seeds' values, or their differences to the others' on the folds that both have."""
+    seeds, groups = [], []
+    for seed, folds in own.items():
+        beside = None if others is None else others.get(seed, {})
+        common = [(cell, beside[f] if beside else None) for f, cell in folds.items()
+                  if beside is None or f in beside]  # fmt: skip
+        if common:
+            seeds.append(
+                math.fsum(a.value - (b.value if b else 0) for a, b in common) / len(common)
+            )
+            groups.append(_shares(common))
     if not seeds:
         return None
-    over, known = "seeds", seeds
-    if len(seeds) == 1:
-        over, known = "folds", next(list(folds.values()) for folds in values.values() if folds)
-    mean, half = interval(known)
-    return Estimate(mean, half, len(known), over, tuple(known))
+    known = [g for g in groups if g]
+    if len(known) < len(groups) or any(g.keys() != known[0].keys() for g in known):
+        return Sample(np.array(seeds))
+    return Sample(np.array(seeds), np.array([[g[name] for name in known[0]] for g in known]))
 
 
-def paired(values: Values, others: Values) -> Values:
-    """Differences by seed and fold, where both have a value."""
-    found = {
-        seed: {f: v - others[seed][f] for f, v in folds.items() if f in others.get(seed, {})}
-        for seed, folds in values.items()
-    }
-    return {seed: folds for seed, folds in found.items() if folds}
+def _shares(common: Sequence[tuple[Cell, Cell | None]]) -> dict[str, float]:
+    """How far each group draws a seed's value from what it would be if all groups were alike.
+
+    A group that is tested in several folds counts as one. Empty where a row does not tell.
+    """
+    found: dict[str, float] = {}
+    for cell, other in common:
+        if not cell.groups or (other and not other.groups):
+            return {}
+        beside = (other.groups if other else None) or {}
+        value = cell.value - (other.value if other else 0)
+        size = sum(total for _, total in cell.groups.values()) * len(common)
+        for name, (right, total) in cell.groups.items():
+            less, same = beside.get(name, (0, total))
+            if same != total:
+                return {}
+            found[name] = found.get(name, 0.0) + (right - less - value * total) / size
+    return found
 
 
 def columns(rows: Sequence[Row]) -> list[Column]:
@@ -125,7 +127,8 @@ def columns(rows: Sequence[Row]) -> list[Column]:
             key = json.dumps([stamp, level, variant], sort_keys=True)
             column = found.setdefault(key, Column(f"c{len(found)}", stamp, level, 0.0))
             seeds = column.values.setdefault(row["entry"], {})
-            seeds.setdefault(row["run_seed"], {})[row["fold"]] = row["value"]
+            cell = Cell(row["value"], row.get("by_group"))
+            seeds.setdefault(row["run_seed"], {})[row["fold"]] = cell
             chances.setdefault(key, {})[row["fold"]] = row["chance"]
     return [_with_chance(column, chances[key]) for key, column in found.items()]
 

@@ -1,10 +1,15 @@
 """Compare tasks with the same media, encoder and budget, beside untrained and supervised."""
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+
+from filelock import FileLock, Timeout
 
 from ..datasets.cache import write_json
 from ..datasets.source import Source
@@ -13,17 +18,19 @@ from ..errors import InputError
 from ..evaluation.evaluate import METHODS, count_classes, labelled
 from ..evaluation.features import check_looks
 from ..evaluation.finetune import Tuning
-from ..evaluation.splits import Split, splits
+from ..evaluation.splits import splits
 from ..evaluation.stamp import environment
 from ..modalities.input_spec import InputSpec
 from ..progress import Progress
 from ..tasks.task import Task
 from ..training.args import TrainerArgs
 from ..training.optim import OptimizerArgs
-from .executor import Ended, cores, run_jobs
-from .grid import Entry, Evidence, Run, Setting, claim, runs_of, with_controls
-from .results import Row, collect, finished, save_failure
-from .trial import work
+from .executor import Begun, Ended, Executor, cores, run_trials, slots
+from .grid import Entry, Run, runs_of, with_controls
+from .plain import to_plain
+from .plan import Plan, complete, describe, endings, grow, planned
+from .rows import Row, collect, read_json, save_failure
+from .trial import Evidence, Trial
 
 __all__ = ["Comparison", "Entry", "compare"]
 
@@ -45,7 +52,7 @@ class Comparison:
 
 def compare(
     entries: Mapping[str, Entry],
-    source: Source,
+    source: Callable[[], Source],
     out: str | Path,
     *,
     view: InputSpec,
@@ -57,21 +64,24 @@ def compare(
     crops: int = 1,
     levels: bool = False,
     tuning: Tuning | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     supervised: Callable[[Encoder, int], Task] | None = None,
     command: str = "",
     evidence: Evidence | None = None,
     on_trial: Callable[[Path], object] = lambda out: None,
+    executor: Executor | None = None,
 ) -> Comparison:
     """Pretrains and evaluates every entry, on every split, with every seed, beside the controls.
 
-    Each run pretrains on the training part of a split and is evaluated on its test part. A run
-    that is finished is never repeated: interrupted and called again, this goes on where it was.
-    A failed run is reported, the others go on; the next call tries it again.
+    Each run pretrains on the training part of a split and is evaluated on its test part, in a
+    process of its own. What is finished is never repeated: interrupted and called again, this goes
+    on where it was, and called with more entries, seeds, protocols or levels it adds those. A
+    failed run is reported, the others go on; the next call tries it again.
 
     Args:
         entries: recipes by name.
-        source: media, of which the labelled ones take part.
+        source: opens the media, of which the labelled ones take part. It and all functions here
+            are functions of modules or `functools.partial` of these, as other processes call them.
         out: folder of the comparison.
         view: what every encoder is evaluated with.
         trainer: budget of every entry and of the supervised control.
@@ -83,11 +93,12 @@ def compare(
         levels: evaluate every level of the encoders, not only their output.
         tuning: how the protocol "finetune" trains; None: as `Tuning` has it. The untrained control
             under it is training from scratch with the labels, for as long as the others are tuned.
-        jobs: runs at a time, each in a process of its own if more than one.
+        jobs: runs at a time; None: as many as there are devices for, two on a CPU.
         supervised: makes the supervised control, see `with_controls`.
         command: how to call this again, for the report.
         evidence: keeps pictures and the like of the first split's first run of every entry.
         on_trial: called with `out` after every run and at the end: what shows the state so far.
+        executor: runs the trials; None: `run_trials` on this machine.
 
     Raises:
         InputError: an unlabelled source, a wrong entry, or a folder with another comparison.
@@ -95,71 +106,44 @@ def compare(
     out = Path(out)
     _check(entries, protocols, seeds, jobs)
     check_looks(view, clips, crops)
-    kept = labelled(source)
+    environments = slots(trainer, jobs)
+    media = source()
+    kept = labelled(media)
     cuts = {split.name: split for split in splits(kept)}
-    everything = with_controls(entries, count_classes(kept), view, supervised=supervised)
-    first = next(iter(cuts))
-    setting = Setting(
-        out=out,
-        source=kept,
-        splits=cuts,
-        entries=everything,
+    classes = count_classes(kept)
+    everything = with_controls(entries, classes, view, supervised=supervised, known=endings(out))
+    first = next(iter(everything))
+    trial = Trial(
+        out=out.resolve(),
+        run=Run(first, next(iter(cuts)), 0),
+        entry=everything[first],
+        source=source,
         view=view,
         protocols=tuple(protocols),
         clips=clips,
         crops=crops,
         levels=levels,
         tuning=tuning or Tuning(),
-        trainer=trainer,
+        trainer=_shared_machine(trainer, len(environments)),
         optimizer=optimizer or OptimizerArgs(),
         evidence=evidence,
-        shown=(first, 0),
     )
-    claim(out, describe(setting, seeds))
-    runs = runs_of(everything, cuts, seeds)
-    failed = _run_all(setting, runs, jobs, command, on_trial)
-    rows = collect(runs, out)
-    on_trial(out)
+    wanted = describe(replace(trial, trainer=trainer), kept, cuts, everything, seeds)
+    out.mkdir(parents=True, exist_ok=True)
+    with _alone(out), _terminable():
+        plan = grow(out, wanted)
+        trial = replace(trial, protocols=tuple(plan["protocols"]), levels=plan["levels"])
+        runs = runs_of({name: e.seeds(seeds) for name, e in everything.items()}, cuts)
+        execute = executor or partial(run_trials, environments=environments)
+        failed = _run_all(trial, everything, runs, plan, execute, command, on_trial)
+        rows = collect(planned(plan), out)
+        on_trial(out)
     return Comparison(out, rows, failed)
 
 
-def describe(setting: Setting, seeds: int) -> dict[str, Any]:
-    """The plan as plain values: whatever the numbers depend on, and names for the report."""
-    source = setting.source
-    tuned = {"tuning": asdict(setting.tuning)} if "finetune" in setting.protocols else {}
-    return {
-        "data": {
-            "name": source.title or type(source).__name__,
-            "fingerprint": source.fingerprint(),
-            "examples": len(source),
-            "classes": list(source.classes),
-        },
-        "splits": {name: _sizes(split, source) for name, split in setting.splits.items()},
-        "seeds": seeds,
-        "protocols": list(setting.protocols),
-        "view": asdict(setting.view),
-        "clips": setting.clips,
-        "crops": setting.crops,
-        "levels": setting.levels,
-        **tuned,
-        "trainer": _budget(setting.trainer),
-        "optimizer": asdict(setting.optimizer),
-        "entries": {name: entry.describe() for name, entry in setting.entries.items()},
-    }
-
-
-def _sizes(split: Split, source: Source) -> dict[str, Any]:
-    sizes = {part: len(getattr(split, part)) for part in ("train", "val", "test")}
-    return {**sizes, "hash": split.fingerprint(source)}
-
-
-def _budget(trainer: TrainerArgs) -> dict[str, Any]:
-    """Without what changes the time a run takes but not its result."""
-    machine = {"workers", "checkpoint_every", "log_every"}
-    return {key: value for key, value in asdict(trainer).items() if key not in machine}
-
-
-def _check(entries: Mapping[str, Entry], protocols: Sequence[str], seeds: int, jobs: int) -> None:
+def _check(
+    entries: Mapping[str, Entry], protocols: Sequence[str], seeds: int, jobs: int | None
+) -> None:
     if not entries:
         raise InputError("there is nothing to compare: name at least one task")
     for name in entries:
@@ -171,33 +155,76 @@ def _check(entries: Mapping[str, Entry], protocols: Sequence[str], seeds: int, j
     if not protocols:
         raise InputError(f"there is nothing to measure: take protocols of {', '.join(METHODS)}")
     for name, value in (("seeds", seeds), ("jobs", jobs)):
-        if value < 1:
+        if value is not None and value < 1:
             raise InputError(f"{name} must be at least 1, got {value}")
 
 
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps a second call out of the folder as long as this one works there."""
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise InputError(f"{out}: another process is at work there; wait for its end") from error
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends this as Ctrl-C does, with the trials' checkpoints written, but with code 143."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _run_all(
-    setting: Setting, runs: list[Run], jobs: int, command: str, on_trial: Callable[[Path], object]
+    trial: Trial,
+    entries: Mapping[str, Entry],
+    runs: list[Run],
+    plan: Plan,
+    execute: Executor,
+    command: str,
+    on_trial: Callable[[Path], object],
 ) -> dict[Run, str]:
-    out, folds = setting.out, len(setting.splits) > 1
-    todo = [run for run in runs if not finished(run, out)]
-    setting = replace(setting, trainer=_shared_machine(setting.trainer, jobs))
+    out, folds = trial.out, len(plan["splits"]) > 1
+    todo = {_write_job(trial, run, entries): run for run in runs if not complete(run, out, plan)}
     failed: dict[Run, str] = {}
-    with Progress(len(runs), len(runs) - len(todo), alive=jobs > 1) as progress:
+    with Progress(len(runs), len(runs) - len(todo), alive=True) as progress:
         try:
-            for event in run_jobs(work, setting, todo, parallel=jobs):
-                words = event.job.words(folds=folds)
-                if not isinstance(event, Ended):
-                    progress.begin(words)
-                    continue
-                if event.failure:
-                    failed[event.job] = event.failure[0]
-                    save_failure(event.job, out, *event.failure)
-                rows = collect(runs, out)
-                progress.end(words, _outcome(event, rows))
-                on_trial(out)
+            with closing(execute(list(todo))) as events:
+                for event in events:
+                    run = todo[event.job]
+                    if isinstance(event, Begun):
+                        progress.begin(run.words(folds=folds))
+                        continue
+                    if reason := _failure(run, event, out):
+                        failed[run] = reason
+                    rows = collect(planned(plan), out)
+                    progress.end(run.words(folds=folds), _outcome(run, reason, rows))
+                    on_trial(out)
         finally:
+            collect(planned(plan), out)
             _save_about(out, command, progress.seconds)
     return failed
+
+
+def _write_job(trial: Trial, run: Run, entries: Mapping[str, Entry]) -> Path:
+    """The file that tells a process what this trial is."""
+    shown = (run.split, run.seed) == (trial.run.split, 0)
+    evidence = trial.evidence if shown else None
+    own = replace(trial, run=run, entry=entries[run.entry], evidence=evidence)
+    job = own.folder / "job.json"
+    write_json(job, to_plain(own))
+    return job
 
 
 def _shared_machine(trainer: TrainerArgs, jobs: int) -> TrainerArgs:
@@ -207,19 +234,30 @@ def _shared_machine(trainer: TrainerArgs, jobs: int) -> TrainerArgs:
     return replace(trainer, workers=max(1, cores() // jobs))
 
 
-def _outcome(event: Ended[Run], rows: list[Row]) -> str:
-    if event.failure:
-        return f"failed: {event.failure[0]}"
-    run = event.job
-    own = [
-        r
-        for r in rows
-        if (r["entry"], r["fold"], r["run_seed"]) == (run.entry, run.split, run.seed)
-    ]
+def _failure(run: Run, event: Ended, out: Path) -> str:
+    """Why a trial failed, "" if it did not; written down where it could not do so itself."""
+    if event.code == 0:
+        return ""
+    file = run.folder(out) / "failure.json"
+    if event.code == 1 and file.exists():
+        return read_json(file)["reason"]
+    how = f"signal {-event.code}" if event.code < 0 else f"code {event.code}"
+    reason = f"its process ended with {how} (killed, or out of memory?); see log.txt of its folder"
+    save_failure(run, out, reason, "")
+    return reason
+
+
+def _outcome(run: Run, failure: str, rows: list[Row]) -> str:
+    """What a trial came to, in one line: each protocol's first number, of the encoder's output."""
+    if failure:
+        return f"failed: {failure}"
     firsts: dict[str, str] = {}
-    for row in own:
-        text = f"{row['stamp']['method']} {100 * row['value']:.1f} %"
-        firsts.setdefault(row["stamp"]["method"], text)
+    for row in rows:
+        place = (row["entry"], row["fold"], row["run_seed"])
+        own = row["status"] == "done" and place == (run.entry, run.split, run.seed)
+        if own and row["level"] == "embedding":
+            text = f"{row['stamp']['method']} {100 * row['value']:.1f} %"
+            firsts.setdefault(row["stamp"]["method"], text)
     return ", ".join(firsts.values())
 
 

@@ -1,186 +1,187 @@
-"""Runs jobs one after another or in parallel worker processes; one's failure spares the rest."""
+"""Runs trials, each in a process of its own with its own device; one's failure spares the rest."""
 
-import multiprocessing
 import os
+import selectors
 import signal
+import subprocess
 import sys
-import threading
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from queue import Empty, Queue
-from typing import Generic, TypeVar
+from pathlib import Path
 
 from ..errors import InputError
+from ..training.args import TrainerArgs
 
-# Seconds that an interrupted worker has to finish its step and write a checkpoint.
+# Seconds that an interrupted trial has to finish its step and write a checkpoint.
 PATIENCE = 15.0
 
-Job = TypeVar("Job")
-State = TypeVar("State")
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A trial, known by its job file, has been handed to a process."""
+
+    job: Path
 
 
 @dataclass(frozen=True, slots=True)
-class Begun(Generic[Job]):
-    """A job has been handed to a worker."""
+class Ended:
+    """A trial is over: with 0 if all went well, 1 if it has written down why not, minus the
+    signal's number if one killed it."""
 
-    job: Job
-
-
-@dataclass(frozen=True, slots=True)
-class Ended(Generic[Job]):
-    """A job is over; `failure` is (reason, traceback) unless it went well."""
-
-    job: Job
-    failure: tuple[str, str] | None = None
+    job: Path
+    code: int
 
 
-def run_jobs(
-    work: Callable[[State, Job], None], state: State, jobs: Iterable[Job], *, parallel: int
-) -> Iterator[Begun[Job] | Ended[Job]]:
-    """Calls work(state, job) for every job and yields what happens, as it happens.
+# Takes job files in the order in which they begin and yields what happens, as it happens. A job
+# file is all that a trial needs, so that an executor may run it on another machine.
+Events = Generator[Begun | Ended, None, None]
+Executor = Callable[[Sequence[Path]], Events]
+
+
+def slots(trainer: TrainerArgs, jobs: int | None) -> list[dict[str, str]]:
+    """What the environment of each of the trials that run at a time adds: its devices and threads.
 
     Args:
-        work: a function of a module; with `parallel` > 1 it, the state and the jobs are sent
-            to spawned processes.
-        state: what all jobs share; sent once per worker.
-        jobs: in the order in which they begin.
-        parallel: worker processes; 1 runs in this process.
+        trainer: its `devices` are those of one trial; "auto" is one.
+        jobs: trials at a time; None: as many as there are devices for, two on a CPU.
     """
-    if parallel <= 1:
-        yield from _one_by_one(work, state, jobs)
-    else:
-        yield from _in_workers(work, state, list(jobs), parallel)
+    gpus = _gpus() if trainer.accelerator in ("auto", "cuda", "gpu") else []
+    each = devices_of(trainer)
+    count = jobs or (max(1, len(gpus) // each) if gpus else min(2, cores()))
+    threads = str(max(1, cores() // (count * each)))
+    shares = [[gpus[(k * each + i) % len(gpus)] for i in range(each)] if gpus else []
+              for k in range(count)]  # fmt: skip
+    visible = [{"CUDA_VISIBLE_DEVICES": ",".join(dict.fromkeys(s))} if s else {} for s in shares]
+    return [{"OMP_NUM_THREADS": threads, **own} for own in visible]
 
 
-def _one_by_one(work, state, jobs):
-    for job in jobs:
-        yield Begun(job)
-        try:
-            work(state, job)
-            yield Ended(job)
-        except SystemExit as error:
-            # What Lightning makes of a second Ctrl-C.
-            raise KeyboardInterrupt from error
-        except Exception as error:
-            yield Ended(job, explain(error))
+def devices_of(trainer: TrainerArgs) -> int:
+    """Devices of one trial."""
+    named = str(trainer.devices).strip("[]")
+    if "," in named:
+        raise InputError(
+            f"trainer.devices is {trainer.devices}: say how many devices a trial takes; which "
+            "ones, CUDA_VISIBLE_DEVICES says"
+        )
+    return max(1, int(named)) if named.isdigit() else 1
 
 
-def _in_workers(work, state, jobs, parallel):
-    waiting: Queue = Queue()
-    for job in jobs:
-        waiting.put(job)
-    events: Queue = Queue()
-    lanes = [_Lane(work, state, waiting, events, parallel) for _ in range(min(parallel, len(jobs)))]
-    for lane in lanes:
-        lane.start()
+def _gpus() -> list[str]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return named or [str(k) for k in range(torch.cuda.device_count())]
+
+
+def run_trials(jobs: Sequence[Path], environments: Sequence[Mapping[str, str]]) -> Events:
+    """Runs every job, as many at a time as there are environments.
+
+    Left early, it interrupts the trials that are under way and waits for their checkpoints.
+    """
+    waiting, busy = deque(jobs), selectors.DefaultSelector()
+    servers = [_Server(own) for own in environments[: len(jobs)]]
     try:
-        left = len(jobs)
-        while left:
-            event = events.get()
-            left -= isinstance(event, Ended)
-            yield event
+        for server in servers:
+            yield from _hand_out(server, waiting, busy)
+        while busy.get_map():
+            for key, _ in busy.select():
+                server: _Server = key.data
+                busy.unregister(key.fileobj)
+                yield server.ended()
+                yield from _hand_out(server, waiting, busy)
     finally:
-        for lane in lanes:
-            lane.stopped = True
+        for server in servers:
+            server.interrupt()
         patience = time.monotonic() + PATIENCE
-        for lane in lanes:
-            lane.join(max(0.0, patience - time.monotonic()))
-            lane.kill()
+        for server in servers:
+            server.close(max(0.0, patience - time.monotonic()))
 
 
-class _Lane(threading.Thread):
-    """Feeds one worker process, and starts another when that one dies.
+def _hand_out(server: "_Server", waiting: deque[Path], busy: selectors.BaseSelector) -> Events:
+    if not waiting:
+        return
+    job = waiting.popleft()
+    busy.register(server.begin(job), selectors.EVENT_READ, server)
+    yield Begun(job)
 
-    A pool of its own for each worker: a shared pool would fail every job when one worker is
-    killed, and could not tell whose fault it was.
+
+class _Server:
+    """A process that starts one process per trial (`trial.py --serve`), in a group of their own.
+
+    It has loaded the libraries already, which takes longer than a small trial.
     """
 
-    def __init__(self, work, state, waiting: Queue, events: Queue, parallel: int):
-        super().__init__(daemon=True)
-        self.work, self.state, self.parallel = work, state, parallel
-        self.waiting, self.events = waiting, events
-        self.stopped = False
-        self.pool: ProcessPoolExecutor | None = None
+    def __init__(self, environment: Mapping[str, str]):
+        self.environment = environment
+        self.process: subprocess.Popen[str] | None = None
+        self.job: Path | None = None
 
-    def run(self) -> None:
-        while not self.stopped:
-            try:
-                job = self.waiting.get_nowait()
-            except Empty:
-                break
-            self.events.put(Begun(job))
-            self.events.put(Ended(job, self._attempt(job)))
-        if self.pool is not None:
-            self.pool.shutdown(wait=False)
+    def begin(self, job: Path):
+        """Hands it a job; returns the stream on which something comes when that is over."""
+        if self.process is None:
+            self.process = self._start()
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.job = job
+        with suppress(BrokenPipeError):  # it has died: the stream ends, and `ended` says so
+            self.process.stdin.write(f"{job}\n")
+            self.process.stdin.flush()
+        return self.process.stdout
 
-    def kill(self) -> None:
-        """Ends the worker; what it was doing is repeated by the next call."""
-        # None once the pool has shut itself down.
-        for process in list((getattr(self.pool, "_processes", None) or {}).values()):
-            process.terminate()
+    def ended(self) -> Ended:
+        """How the job ended; the process's own death counts as the job's."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        assert self.job is not None
+        line = self.process.stdout.readline()
+        code = int(line) if line else self.process.wait()
+        if not line:
+            self._kill()
+        job, self.job = self.job, None
+        return Ended(job, code if line or code else -signal.SIGKILL)
 
-    def _attempt(self, job) -> tuple[str, str] | None:
-        if self.pool is None:
-            self.pool = ProcessPoolExecutor(
-                max_workers=1,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_prepare,
-                initargs=(self.work, self.state, self.parallel),
-            )
-        try:
-            return self.pool.submit(_call, job).result()
-        except BrokenProcessPool:
-            self.pool = None
-            return "its worker process died (killed, or out of memory)", ""
-        except (KeyboardInterrupt, SystemExit):
-            # Ctrl-C has reached the parent too, which no longer listens; a signal to the worker
-            # alone is a failure like others.
-            return "it was interrupted", ""
-        except Exception as error:
-            return explain(error)
+    def interrupt(self) -> None:
+        """Tells a trial under way to stop; pretraining answers with a checkpoint."""
+        if self.process is not None and self.process.stdin is not None:
+            _signal(self.process, signal.SIGINT)
+            self.process.stdin.close()
 
+    def close(self, patience: float) -> None:
+        """Waits until the process has gone, and ends it after `patience` seconds."""
+        if self.process is None:
+            return
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(patience)
+        self._kill()
 
-_shared: dict = {}
+    def _kill(self) -> None:
+        if self.process is not None:
+            _signal(self.process, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
 
-
-def _prepare(work, state, parallel: int) -> None:
-    _shared.update(work=work, state=state)
-    threads = max(1, cores() // parallel)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
-    # Ctrl-C reaches the whole process group: pretraining answers it with a checkpoint, and
-    # whatever else a worker is at, the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A killed parent must not leave workers that write into runs its successor repeats."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    def _start(self) -> "subprocess.Popen[str]":
+        path = os.pathsep.join(p or os.getcwd() for p in sys.path)
+        return subprocess.Popen(
+            [sys.executable, "-m", f"{__package__}.trial", "--serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # Not the current folder, in which a user's own file may bear a library's name.
+            env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", **self.environment},
+            start_new_session=True,
+        )
 
 
-def _call(job) -> tuple[str, str] | None:
-    try:
-        _shared["work"](_shared["state"], job)
-    except Exception as error:
-        return explain(error)
-    return None
-
-
-def explain(error: Exception) -> tuple[str, str]:
-    """A failure in one line for the table, and its traceback for the run's folder."""
-    text = " ".join(str(error).split()) or "no message"
-    reason = text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
-    shortened = reason if len(reason) <= 300 else reason[:297] + "…"
-    return shortened, "".join(traceback.format_exception(error))
+def _signal(process: "subprocess.Popen[str]", number: int) -> None:
+    """To the process and everything that it has started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
 
 
 def cores() -> int:

@@ -1,93 +1,239 @@
-"""One run of a comparison: pretrain on the training part, evaluate on the test part."""
+"""One trial of a comparison: pretrain on the training part, evaluate on the test part.
 
-import multiprocessing
+    python -m pretexto.comparison.trial RUN/job.json
+
+A process of its own does it, so that Lightning may start further ones by the same command.
+"""
+
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import replace
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..datasets.source import Subset
+from filelock import FileLock
+
+from ..datasets.source import Source, Subset
+from ..encoders.encoder import Encoder
 from ..encoders.store import load_encoder, read_card, save_encoder
+from ..errors import InputError
 from ..evaluation.baselines import FLOOR, LogMelFloor, floor_methods, random_init
-from ..evaluation.evaluate import evaluate
-from ..evaluation.splits import Fold
-from ..training.run_dir import load_task
-from .grid import Run, Setting, main_encoder, seeded
-from .results import save_rows
+from ..evaluation.evaluate import evaluate, labelled
+from ..evaluation.finetune import Tuning
+from ..evaluation.splits import Fold, Split, splits
+from ..modalities.input_spec import InputSpec
+from ..tasks.task import Task
+from ..training.args import TrainerArgs
+from ..training.distributed import first_process
+from ..training.optim import OptimizerArgs
+from .executor import devices_of
+from .grid import Entry, Run, build_encoder, main_encoder, seeded
+from .plain import from_plain
+from .rows import read_json, save_failure, save_rows, settled
+
+# (run folder, encoder, trained task or None, source, split, view, how features are extracted)
+Evidence = Callable[[Path, Encoder, Task | None, Source, Split, InputSpec, Mapping[str, Any]], None]
 
 
-def work(setting: Setting, run: Run) -> None:
-    """Does one run and writes its rows; what it prints goes into the run's log.txt."""
-    folder = run.folder(setting.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _logged(folder / "log.txt"):
-        rows = _rows(setting, run, folder)
-    save_rows(run, setting.out, rows)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Everything that one trial needs to know.
+
+    Attributes:
+        out: folder of the comparison.
+        run: which entry, split and seed.
+        entry: what that entry is.
+        source: opens the media.
+        view: what every encoder is evaluated with.
+        protocols: evaluation methods.
+        clips, crops: per medium and per clip, in evaluation.
+        levels: evaluate every level of the encoders.
+        tuning: how to fine-tune, where that is a protocol.
+        trainer, optimizer: of entries that bring none of their own.
+        evidence: keeps what a report shows besides numbers; None: not of this trial.
+    """
+
+    out: Path
+    run: Run
+    entry: Entry
+    source: Callable[[], Source]
+    view: InputSpec
+    protocols: tuple[str, ...]
+    clips: int
+    crops: int
+    levels: bool
+    tuning: Tuning
+    trainer: TrainerArgs
+    optimizer: OptimizerArgs
+    evidence: Evidence | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder(self.out)
+
+    @property
+    def methods(self) -> list[str]:
+        """Those of its protocols that suit the entry."""
+        floor = self.entry.kind == "floor"
+        return floor_methods(self.protocols) if floor else list(self.protocols)
 
 
-def _rows(setting: Setting, run: Run, folder: Path) -> list[dict[str, Any]]:
-    entry, split = setting.entries[run.entry], setting.splits[run.split]
-    task = seeded(entry.build, run.seed)
-    trained = entry.kind in ("task", "supervised")
-    floor = entry.kind == "floor"
-    if trained:
-        # Lightning takes seconds to load, and a parent of workers never trains.
-        from ..training.pretrain import pretrain
-
-        pretrain(
-            task,
-            Subset(setting.source, split.train),
-            folder,
-            trainer=entry.trainer or setting.trainer,
-            optimizer=entry.optimizer or setting.optimizer,
-            seed=run.seed,
-            config=None,
-        )
-        encoder = load_encoder(folder, setting.view.modality)
-    else:
-        encoder = random_init(main_encoder(task, setting.view), seed=run.seed)
-        encoder = LogMelFloor(rate=setting.view.rate) if floor else encoder
-        card = {"task": FLOOR if floor else "random-init", "steps": 0, "seed": run.seed}
-        save_encoder(folder, encoder, setting.view, card)
-    card = read_card(folder, setting.view.modality)
-    cache = folder / "features"
+def work(trial: Trial) -> None:
+    """Does one trial, except for what an earlier call has evaluated, and writes its rows."""
+    source = labelled(trial.source())
+    split = next(s for s in splits(source) if s.name == trial.run.split)
+    encoder, task, card = _encoder(trial, source, split)
+    kept = settled(trial.folder, trial.levels)
     evaluation = {
-        "clips": setting.clips,
-        "crops": setting.crops,
-        "workers": setting.trainer.workers_per_device,
-        "levels": setting.levels and not floor,
-        "cache": cache,
+        "clips": trial.clips,
+        "crops": trial.crops,
+        "workers": trial.trainer.workers_per_device,
+        "levels": trial.levels and trial.entry.kind != "floor",
+        "cache": trial.folder / "features",
     }
     rows = evaluate(
-        floor_methods(setting.protocols) if floor else setting.protocols,
+        [method for method in trial.methods if method not in kept],
         encoder,
-        Fold(setting.source, split),
-        setting.view,
-        card=card if trained or floor else None,
-        run=folder if trained else None,
-        seed=run.seed,
-        tuning=setting.tuning,
+        Fold(source, split),
+        trial.view,
+        card=card,
+        run=trial.entry.pretrained(trial.run, trial.out),
+        seed=trial.run.seed,
+        tuning=trial.tuning,
         **evaluation,
     )
-    if setting.evidence is not None and (run.split, run.seed) == setting.shown:
-        if trained:
-            # A run that was finished by an earlier call has left this task untrained.
-            load_task(task, folder)
-        setting.evidence(setting, split, folder, encoder, task if trained else None, evaluation)
-    shutil.rmtree(cache, ignore_errors=True)
+    if trial.evidence is not None:
+        trial.evidence(trial.folder, encoder, task, source, split, trial.view, evaluation)
+    shutil.rmtree(trial.folder / "features", ignore_errors=True)
     # Folds are told apart by name, as evaluating the whole source would.
     named = [replace(row, stamp=replace(row.stamp, split=split.name)) for row in rows]
-    return [row.to_dict() for row in named]
+    fresh = [{**row.to_dict(), "levels": trial.levels} for row in named]
+    save_rows(trial.run, trial.out, [*(row for same in kept.values() for row in same), *fresh])
 
 
-@contextmanager
-def _logged(path: Path) -> Iterator[None]:
-    """Sends stdout and stderr to a file; in a worker process that of its children too."""
-    with path.open("a", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):
-        if multiprocessing.parent_process() is not None:
-            for stream in (1, 2):
-                os.dup2(log.fileno(), stream)
-        yield
+def _encoder(
+    trial: Trial, source: Source, split: Split
+) -> tuple[Encoder, Task | None, dict[str, Any] | None]:
+    """The encoder to evaluate, the trained task where there is one, and the encoder's card."""
+    entry, run, modality = trial.entry, trial.run, trial.view.modality
+    if entry.runs:
+        folder = entry.runs[run.seed]
+        return load_encoder(folder, modality), None, read_card(folder, modality)
+    if entry.kind in ("task", "supervised"):
+        task = _trained(trial, Subset(source, split.train))
+        return load_encoder(trial.folder, modality), task, read_card(trial.folder, modality)
+    floor = entry.kind == "floor"
+    encoder = random_init(build_encoder(entry.build, trial.view, run.seed), seed=run.seed)
+    encoder = LogMelFloor(rate=trial.view.rate) if floor else encoder
+    card = {"task": FLOOR if floor else "random-init", "steps": 0, "seed": run.seed}
+    save_encoder(trial.folder, encoder, trial.view, card)
+    return encoder, None, read_card(trial.folder, modality) if floor else None
+
+
+def _trained(trial: Trial, source: Source) -> Task:
+    # Lightning takes seconds to load, and a control that is not trained needs none.
+    from ..training.pretrain import pretrain
+    from ..training.run_dir import load_task
+
+    entry, task = trial.entry, seeded(trial.entry.build, trial.run.seed)
+    assert isinstance(task, Task)
+    main_encoder(task, trial.view)
+    pretrain(
+        task,
+        source,
+        trial.folder,
+        trainer=entry.trainer or trial.trainer,
+        optimizer=entry.optimizer or trial.optimizer,
+        seed=trial.run.seed,
+        config=None,
+    )
+    _leave_the_others()
+    # A run that was finished by an earlier call has left this task untrained.
+    load_task(task, trial.folder)
+    return task
+
+
+def _leave_the_others() -> None:
+    """The processes of a run on several devices have ended with its training; none may be
+    waited for in evaluation."""
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+    for name in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        os.environ.pop(name, None)
+
+
+def run_job(job: Path) -> int:
+    """Does the trial that a job file describes; returns 0, or 1 after writing down why not."""
+    trial: Trial = from_plain(read_json(job))
+    if not first_process():
+        work(trial)  # never comes back: this process was started for the training alone
+        return 0
+    # A trial of a comparison that was killed a moment ago may not have ended yet.
+    with FileLock(trial.folder / ".trial.lock", timeout=60):
+        try:
+            work(trial)
+        except Exception as error:
+            save_failure(trial.run, trial.out, *explain(error))
+            traceback.print_exc()
+            return 1
+    return 0
+
+
+def explain(error: Exception) -> tuple[str, str]:
+    """A failure in one line for the table, and its traceback for the run's folder."""
+    text = " ".join(str(error).split()) or "no message"
+    reason = text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+    shortened = reason if len(reason) <= 300 else reason[:297] + "…"
+    return shortened, "".join(traceback.format_exception(error))
+
+
+def serve() -> None:
+    """Starts one process per job file that arrives on stdin; writes how each ended to stdout."""
+    # Ctrl-C is for the trials: pretraining answers it with a checkpoint.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from ..training import pretrain  # noqa: F401 (takes seconds, which every trial would need)
+
+    parent = os.getppid()
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            sys.exit(_in_child(Path(line.strip())))
+        print(_wait(child, parent), flush=True)
+
+
+def _in_child(job: Path) -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with (job.parent / "log.txt").open("a") as log, open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    if devices_of(from_plain(read_json(job)).trainer) > 1:
+        # Lightning starts the other processes by the command line of this one.
+        os.execv(sys.executable, [sys.executable, "-m", f"{__package__}.trial", str(job)])
+    return run_job(job)
+
+
+def _wait(child: int, parent: int) -> int:
+    """Its exit code. A killed comparison must not leave trials that write into runs which its
+    successor repeats: then all of this process's group is killed."""
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if os.getppid() != parent:
+            os.killpg(0, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--serve"]:
+        serve()
+    else:
+        sys.exit(run_job(Path(sys.argv[1])))

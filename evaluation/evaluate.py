@@ -18,7 +18,7 @@ from .knn import knn
 from .linear import linear
 from .lowshot import lowshot
 from .methods import METHODS
-from .metrics import Outcome
+from .metrics import Outcome, by_group
 from .results import (
     ByLevel,
     Setting,
@@ -155,7 +155,10 @@ def _by_level(
     part = cut.positions(kept)
     if not part.train or not part.test:
         raise InputError(f"split {cut.name}: no example of train or of test could be read")
-    return probe(features, part, Subset(source, kept))
+    readable = Subset(source, kept)
+    found = probe(features, part, readable)
+    groups = [readable.group(i) for i in part.test]
+    return {level: [by_group(o, groups) for o in same] for level, same in found.items()}
 
 
 def _probe(method: str, features: Features, split: Split, source: Source, *, seed: int) -> ByLevel:

@@ -58,11 +58,13 @@ def knn(x: Tensor, y: Tensor, split: Split, classes: int) -> list[Outcome]:
     """
     learnt, test = torch.tensor(split.train + split.val), torch.tensor(split.test)
     predicted = votes(x[test], x[learnt], y[learnt], classes).argmax(1)
-    counts = confusion(predicted, y[test], classes).cpu()
+    counts, right = confusion(predicted, y[test], classes).cpu(), predicted == y[test]
     recipe = f"weighted kNN, cosine, k {NEIGHBOURS}, temperature {TEMPERATURE}, train+val"
     sizes = {"recipe": recipe, "n_train": len(learnt), "n_val": 0, "n_test": len(test)}
     chance = guess(y[learnt], y[test], classes)
     return [
-        Outcome("top1", accuracy(predicted, y[test]), chance, confusion=counts, **sizes),
+        Outcome(
+            "top1", accuracy(predicted, y[test]), chance, confusion=counts, correct=right, **sizes
+        ),
         Outcome("mean_class", mean_class(counts), 1 / classes, **sizes),
     ]

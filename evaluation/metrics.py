@@ -1,6 +1,8 @@
 """What every classifier is scored by."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -22,6 +24,8 @@ class Outcome:
         strength: the regularisation picked.
         lr: the learning rate picked, where something is trained by steps.
         confusion: int64 [K, K], true class by row.
+        correct: bool [n_test], which test examples are right, where the value is their share.
+        by_group: of each group of test examples how many are right and how many there are.
     """
 
     metric: str
@@ -35,6 +39,8 @@ class Outcome:
     strength: float | None = None
     lr: float | None = None
     confusion: Tensor | None = None
+    correct: Tensor | None = None
+    by_group: dict[str, list[int]] | None = None
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
@@ -103,6 +109,7 @@ def outcomes(scores: Tensor, y: Tensor, split: Split, classes: int, recipe: str)
     """
     learnt, truth = y[torch.tensor(split.train + split.val)], y[torch.tensor(split.test)]
     counts = confusion(scores.argmax(1), truth, classes).cpu()
+    right = scores.argmax(1) == truth
     values = {"top1": accuracy(scores.argmax(1), truth), "mean_class": mean_class(counts)}
     chances = {"top1": guess(learnt, truth, classes), "mean_class": 1 / classes}
     if classes >= 10:
@@ -118,6 +125,31 @@ def outcomes(scores: Tensor, y: Tensor, split: Split, classes: int, recipe: str)
             n_val=len(split.val),
             n_test=len(truth),
             confusion=counts if metric == "top1" else None,
+            correct=right if metric == "top1" else None,
         )
         for metric, value in values.items()
     ]
+
+
+MOST_GROUPS = 500
+
+
+def by_group(outcome: Outcome, groups: Sequence[str]) -> Outcome:
+    """The outcome with its right answers counted per group, the unit in which test media vary.
+
+    Of more than 500 groups several are counted together, chosen by a checksum of their names:
+    always the same ones, so that two encoders can be compared group by group.
+
+    Args:
+        groups: of each test example, in the order of `outcome.correct`.
+    """
+    if outcome.correct is None:
+        return outcome
+    names = list(groups)
+    if len(set(names)) > MOST_GROUPS:
+        names = [f"{crc32(name.encode()) % MOST_GROUPS}" for name in names]
+    counts = {name: [0, 0] for name in sorted(set(names))}
+    for name, right in zip(names, outcome.correct.tolist(), strict=True):
+        counts[name][0] += int(right)
+        counts[name][1] += 1
+    return replace(outcome, by_group=counts)

@@ -274,6 +274,7 @@ def _mean(same: list[Outcome]) -> Outcome:
         strength=None,
         lr=None,
         confusion=torch.stack(counts).sum(0) if len(counts) == n else None,
+        by_group=None,
     )
 
 
@@ -303,6 +304,7 @@ def _split_rows(
             seen_in_pretraining=seen,
             per_class=_by_name(setting.source, o.confusion),
             confusion=None if o.confusion is None else o.confusion.tolist(),
+            by_group=o.by_group,
             **setting.common,
         )
         for level, outcomes in found.items()

@@ -14,15 +14,15 @@ from .splits import Split
 RANKS = (1, 5, 10, 20, 50)
 
 
-def recalls(queries: Tensor, wanted: Tensor, bank: Tensor, labels: Tensor) -> dict[int, float]:
-    """Share of queries [Q, D] with a row of their class among the k nearest of the bank [N, D].
+def recalls(queries: Tensor, wanted: Tensor, bank: Tensor, labels: Tensor) -> dict[int, Tensor]:
+    """Which queries [Q, D] have a row of their class among the k nearest of the bank [N, D].
 
-    For each k of 1, 5, 10, 20, 50 that the bank can fill.
+    bool [Q] for each k of 1, 5, 10, 20, 50 that the bank can fill.
     """
     ranks = [k for k in RANKS if k <= len(bank)]
     _, rows = neighbours(queries, bank, ranks[-1])
     hit = (labels[rows] == wanted[:, None]).cummax(1).values
-    return {k: hit[:, k - 1].double().mean().item() for k in ranks}
+    return {k: hit[:, k - 1] for k in ranks}
 
 
 def blind_recall(wanted: Tensor, labels: Tensor, k: int) -> float:
@@ -51,12 +51,13 @@ def retrieval(x: Tensor, y: Tensor, split: Split, classes: int) -> list[Outcome]
     return [
         Outcome(
             metric=f"R@{k}",
-            value=value,
+            value=hit.double().mean().item(),
             chance=blind_recall(y[test], y[learnt], k),
             recipe="nearest neighbours by cosine, test queries among train+val",
             n_train=len(learnt),
             n_val=0,
             n_test=len(test),
+            correct=hit if k == 1 else None,
         )
-        for k, value in found.items()
+        for k, hit in found.items()
     ]

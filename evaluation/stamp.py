@@ -76,6 +76,8 @@ class Row:
         seen_in_pretraining: test files that occurred in the pretraining data, None if unknown.
         per_class: accuracy by class name, None for a class without test examples.
         confusion: counts, true class by row, predicted class by column.
+        by_group: of each group of test examples (right, all), where the value is such a share: what
+            tells how much it varies from group to group. See `metrics.by_group`.
         card: the pretraining's own words (steps, pretext metric, …), as far as given.
     """
 
@@ -106,6 +108,7 @@ class Row:
     seen_in_pretraining: int | None = None
     per_class: dict[str, float | None] | None = None
     confusion: list[list[int]] | None = None
+    by_group: dict[str, list[int]] | None = None
     card: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..comparison.aggregate import Column, Estimate
+from ..comparison.aggregate import Column
 from ..comparison.grid import Run
-from ..comparison.results import History, Line, Point, Results, Row
+from ..comparison.history import History, Point
+from ..comparison.results import Line, Results
+from ..comparison.rows import Row
+from ..comparison.significance import Estimate
 from .formatting import clock, column_name, estimate_text, tick_text
 
 

@@ -1,10 +1,11 @@
 """Numbers in words: how the report and results.md write them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..comparison.aggregate import Column, Estimate, level_text
+from ..comparison.aggregate import Column, level_text
+from ..comparison.significance import Estimate
 
 METHODS = {
     "linear": "Linear probe",
@@ -62,23 +63,49 @@ def tuned_text(columns: Sequence[Column]) -> str:
     )
 
 
-def over_text(columns: Sequence[Column], entries: Sequence[str], folds: int) -> str:
-    """Over what the intervals are, in one sentence."""
+def over_text(columns: Sequence[Column], entries: Sequence[str], tasks: int) -> str:
+    """What the intervals hold and what the colours claim.
+
+    Args:
+        columns: of the table.
+        entries: its rows.
+        tasks: how many tasks are compared with the untrained network.
+    """
     found = [e for c in columns for n in entries if (e := c.estimate(n)) is not None]
     most = max(found, key=lambda e: e.n, default=None)
     if most is None:
         return ""
-    if most.n == 1:
+    if most.n == 1 and not most.over:
         return "One run per row: nothing is known about how much such numbers vary."
-    alone = " Intervals are per row, not corrected for the number of rows compared."
-    if most.over == "folds":
+    if most.n == 1:
         return (
-            f"± is the 95 % Student-t interval over {most.n} folds of one seed: it holds the "
-            f"differences between folds, not those between seeds.{alone}"
+            "± is a 95 % interval over test groups for one seed each: another seed may differ by "
+            "more, so nothing is claimed."
         )
-    mean = f", each the mean over {folds} folds" if folds > 1 else ""
-    few = " Two values make it very wide, or by chance very narrow." if most.n == 2 else ""
-    return f"± is the 95 % Student-t interval over {most.n} seeds{mean}.{few}{alone}"
+    family = f", corrected for {tasks} tasks (Holm)" if tasks > 1 else ""
+    few = " With so few seeds only large differences can be told from luck." if most.n < 5 else ""
+    return (
+        f"± is a 95 % interval over {_over(found)}. Differences are paired by seed, split and test "
+        f"group; coloured are those that are no luck at the 5 % level{family}.{few}"
+    )
+
+
+def _over(found: Sequence[Estimate]) -> str:
+    counts = sorted({e.n for e in found})
+    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    groups = " and the groups of test media" if any("groups" in e.over for e in found) else ""
+    return f"{seeds} seeds{groups}"
+
+
+def leak_text(leaks: Mapping[str, int]) -> str:
+    """What is said of encoders whose pretraining has seen test files; empty without any."""
+    seen = [f"{name} ({plural(count, 'time')})" for name, count in leaks.items() if count]
+    if not seen:
+        return ""
+    return (
+        f"Pretraining has seen test files, without their labels: {joined(seen)}, counted over all "
+        "runs. Such numbers are not comparable with those of encoders that have not."
+    )
 
 
 def plural(n: int, one: str, many: str = "") -> str:

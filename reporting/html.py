@@ -1,27 +1,32 @@
 """report.html, results.md and table.json: what a comparison found."""
 
-import base64
 import json
 import math
+from base64 import b64encode
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..comparison.aggregate import Column, Estimate
+from ..comparison.aggregate import Column
 from ..comparison.grid import Run
 from ..comparison.results import Line, Results, load_results, table
-from ..datasets.cache import write_json
+from ..comparison.significance import Estimate
+from ..datasets.cache import write_json, write_text
 from ..datasets.source import Source
 from ..modalities.input_spec import InputSpec
 from ..visualization.examples import read_evidence, save_thumbnails
 from . import charts as figures
 from .charts import confusions
+from .export import as_csv, as_latex
 from .formatting import (
     clock,
     column_name,
     difference_text,
     estimate_text,
+    leak_text,
     over_text,
     percent,
     plural,
@@ -29,13 +34,13 @@ from .formatting import (
     tuned_text,
 )
 from .markdown import markdown
-from .summary import finding
+from .summary import headline_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(out: str | Path, *, source: Source | None = None) -> Path:
-    """Writes OUT/table.json, OUT/results.md and OUT/report.html from the files of a comparison.
+    """Writes OUT/report.html, table.json and results.md, .csv and .tex from a comparison's files.
 
     Args:
         out: folder of the comparison.
@@ -57,7 +62,12 @@ def write_report(out: str | Path, *, source: Source | None = None) -> Path:
         wanted = _indices(sheet["rows"] for sheet in _sheets(results))
         save_thumbnails(source, view, wanted, out / "thumbnails")
     write_json(out / "table.json", table(results))
-    (out / "results.md").write_text(markdown(results))
+    for name, text in (
+        ("md", markdown(results)),
+        ("csv", as_csv(results)),
+        ("tex", as_latex(results)),
+    ):
+        write_text(out / f"results.{name}", text)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -67,7 +77,7 @@ def write_report(out: str | Path, *, source: Source | None = None) -> Path:
     )
     page = environment.get_template("report.html").render(page_values(results))
     path = out / "report.html"
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 
@@ -75,11 +85,14 @@ def page_values(results: Results) -> dict[str, Any]:
     """All that the template shows."""
     first = results.main[0] if results.main else None
     names = [line.name for line in results.lines]
+    gains = [results.gains(column) for column in results.main]
     return {
         **_opening(results, first),
         "columns": [_column(results, column) for column in results.main],
-        "lines": [_line(results, line) for line in results.lines],
-        "over": over_text(results.main, names, results.folds),
+        "lines": [_line(results, line, gains) for line in results.lines],
+        "leak": leak_text({line.name: line.leak for line in results.lines}),
+        "pairs": _pairs(results, first) if first else None,
+        "over": over_text(results.main, names, len(results.tasks)),
         "tuned": tuned_text(results.main),
         "details": _details(results),
         "panels": [figures.panel(results, column) for column in results.main],
@@ -103,14 +116,10 @@ def page_values(results: Results) -> dict[str, Any]:
 
 
 def _opening(results: Results, first: Column | None) -> dict[str, Any]:
-    plan, tasks = results.plan, results.tasks
-    supervised = next((x.name for x in results.controls if x.kind == "supervised"), "")
-    floor = next((x.name for x in results.controls if x.kind == "floor"), "")
-    headline, lede = finding(
-        first, [t.name for t in tasks], {t.name: t.reference for t in tasks}, supervised, floor
-    )
+    plan = results.plan
+    headline, lede = headline_of(results)
     done = sum(len(line.histories) for line in results.lines)
-    total = len(plan["entries"]) * len(plan["splits"]) * plan["seeds"]
+    total = sum(line.planned for line in results.lines)
     budget = plan["trainer"]
     length = (
         plural(budget["steps"], "step")
@@ -170,28 +179,31 @@ def _column(results: Results, column: Column) -> dict[str, Any]:
     }
 
 
-def _line(results: Results, line: Line) -> dict[str, Any]:
+def _line(results: Results, line: Line, gains: list[dict[str, Estimate]]) -> dict[str, Any]:
     pretext = line.pretext
     return {
         "name": line.name,
         "kind": line.kind,
         "hue": line.hue,
-        "cells": [_cell(line, column) for column in results.main],
+        "cells": [
+            _cell(line, column, own.get(line.name))
+            for column, own in zip(results.main, gains, strict=True)
+        ],
         "pretext": pretext and (pretext[0].replace("_", " "), pretext[1]),
         "seconds": None if math.isnan(line.seconds) else line.seconds,
         "clock": clock(line.seconds),
         "examples": line.examples,
+        "leak": line.leak,
         "failures": sorted(set(line.failures.values())),
         "failed": len(line.failures),
         "finished": len(line.histories),
     }
 
 
-def _cell(line: Line, column: Column) -> dict[str, Any] | None:
+def _cell(line: Line, column: Column, gain: Estimate | None) -> dict[str, Any] | None:
     e = column.estimate(line.name)
     if e is None:
         return None
-    gain = column.difference(line.name, line.reference) if line.kind != "random" else None
     return {
         "mean": e.mean,
         "percent": percent(e.mean),
@@ -204,8 +216,33 @@ def _cell(line: Line, column: Column) -> dict[str, Any] | None:
 
 
 def _trend(gain: Estimate | None) -> str:
-    """Whether a difference is more than its interval."""
+    """Whether a difference is no luck, by its family's correction."""
     return {1: "up", -1: "down", 0: ""}[gain.sign] if gain else ""
+
+
+def _pairs(results: Results, column: Column) -> dict[str, Any] | None:
+    """The table of all tasks against all others: row minus column."""
+    known = [line for line in results.tasks if column.estimate(line.name) is not None]
+    if len(known) < 2:
+        return None
+    names = [line.name for line in known]
+    found = column.differences(list(combinations(names, 2)))
+    both = found | {(b, a): replace(e, mean=-e.mean) for (a, b), e in found.items()}
+    return {
+        "names": names,
+        "count": len(found),
+        "rows": [
+            (line, [_pair(both.get((line.name, other))) for other in names]) for line in known
+        ],
+    }
+
+
+def _pair(difference: Estimate | None) -> dict[str, Any] | None:
+    if difference is None:
+        return None
+    p = "" if math.isnan(difference.p) else f"p {difference.p:.2g} after correction"
+    points, _, half = difference_text(difference).partition(" ± ")
+    return {"points": points, "half": half, "trend": _trend(difference), "p": p}
 
 
 def _details(results: Results) -> dict[str, Any]:
@@ -338,10 +375,16 @@ def _closing(results: Results) -> dict[str, Any]:
             (name, yaml.safe_dump(entry["recipe"], **dump)) for name, entry in entries.items()
         ],
         "version": __version__,
+        "csv": b64encode(as_csv(results).encode()).decode(),
+        "runs": [
+            (run.words(folds=results.folds > 1), run.folder(results.out).relative_to(results.out))
+            for line in results.lines
+            for run in line.histories
+        ],
     }
 
 
 def data_uri(path: Path) -> str:
     """A picture's file as a data URI, so that the page needs no other file."""
     kind = "png" if path.suffix == ".png" else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"data:image/{kind};base64,{b64encode(path.read_bytes()).decode()}"

@@ -3,16 +3,18 @@
 from textwrap import shorten
 
 from ..comparison.results import Line, Results
+from ..comparison.significance import Estimate
 from .formatting import (
     clock,
     column_name,
     difference_text,
     estimate_text,
+    leak_text,
     over_text,
     percent,
     tuned_text,
 )
-from .summary import finding
+from .summary import headline_of
 
 _REASON = 60  # letters of a failure's reason in the table
 
@@ -20,22 +22,18 @@ _REASON = 60  # letters of a failure's reason in the table
 def markdown(results: Results) -> str:
     """Headline, table, what the intervals are over, failures."""
     first = results.main[0] if results.main else None
-    tasks = results.tasks
-    supervised = next((x.name for x in results.controls if x.kind == "supervised"), "")
-    floor = next((x.name for x in results.controls if x.kind == "floor"), "")
-    headline, lede = finding(
-        first, [t.name for t in tasks], {t.name: t.reference for t in tasks}, supervised, floor
-    )
+    headline, lede = headline_of(results)
     parts = [f"# {results.plan['data']['name']}: {headline}"]
     parts += [lede] if lede else []
     parts.append("\n".join(_table(results)))
     names = [line.name for line in results.lines]
-    notes = [over_text(results.main, names, results.folds)]
+    notes = [over_text(results.main, names, len(results.tasks))]
     if first:
         notes.append(
             "All values are percent; Δ is the difference to the untrained network, paired."
         )
     notes.append(tuned_text(results.main))
+    notes.append(leak_text({line.name: line.leak for line in results.lines}))
     parts.append(" ".join(note for note in notes if note))
     failures = [
         f"- {run.words(folds=results.folds > 1)}: {reason}"
@@ -53,23 +51,24 @@ def _table(results: Results) -> list[str]:
         heads += [" ".join(column_name(column)), "Δ"]
     heads += ["pretraining", "examples"]
     rule = [":--", *["--:"] * (len(heads) - 1)]
-    body = [_row(results, line) for line in results.lines]
+    gains = [results.gains(column) for column in results.main]
+    body = [_row(results, line, gains) for line in results.lines]
     chance = ["chance"]
     for column in results.main:
         chance += [percent(column.chance), ""]
     return [_joined(row) for row in (heads, rule, *body, [*chance, "", ""])]
 
 
-def _row(results: Results, line: Line) -> list[str]:
+def _row(results: Results, line: Line, gains: list[dict[str, Estimate]]) -> list[str]:
     cells = [line.name]
     reason = shorten(next(iter(line.failures.values()), ""), _REASON, placeholder=" …")
-    for column in results.main:
+    for column, gain in zip(results.main, gains, strict=True):
         estimate = column.estimate(line.name)
         # Once is enough; the whole reason of each run stands below the table.
         failed = estimate is None and reason and column is results.main[0]
         cells.append(f"failed: {reason}" if failed else estimate_text(estimate))
         own = line.kind == "random"
-        cells.append("" if own else difference_text(column.difference(line.name, line.reference)))
+        cells.append("" if own else difference_text(gain.get(line.name)))
     if not results.main and line.failures:
         cells[0] += f" (failed: {reason})"
     return [*cells, clock(line.seconds), f"{line.examples}" if line.examples else "–"]

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..evaluation.features import Features, extract
 from ..evaluation.knn import neighbours
-from ..evaluation.splits import Split
+from ..evaluation.splits import Fold, Split
 from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaError
 from ..tasks.parts.pictures import spectrogram
@@ -23,37 +23,32 @@ from ..tasks.task import Task
 from .puzzles import correct, puzzles, save_image
 from .sound_plots import save_sounds
 
-if TYPE_CHECKING:
-    from ..comparison.grid import Setting
-
 QUERIES, HITS = 6, 5
 
 
 def save_evidence(
-    setting: "Setting",
-    split: Split,
     folder: Path,
     encoder: Encoder,
     task: Task | None,
+    source: Source,
+    split: Split,
+    view: InputSpec,
     evaluation: Mapping[str, Any],
 ) -> None:
     """Writes RUN/evidence: pictures of test examples with predictions, neighbours, and what a
     task on picture and sound made of both.
 
     Args:
-        task: the trained one; None for a control that was not trained.
+        task: the trained one; None where none was trained.
         evaluation: how features are extracted, with the cache they lie in.
     """
     if task is not None:
-        test = Subset(setting.source, split.test)
+        test = Subset(source, split.test)
         _save_puzzles(task, test, folder / "evidence")
         save_sounds(task, test, folder / "evidence")
     arguments = {k: evaluation[k] for k in ("clips", "crops", "workers", "levels", "cache")}
-    from ..evaluation.splits import Fold
-
-    features = extract(encoder, Fold(setting.source, split), setting.view, **arguments)
-    found = nearest(features, split)
-    write_json(folder / "evidence" / "neighbours.json", found)
+    features = extract(encoder, Fold(source, split), view, **arguments)
+    write_json(folder / "evidence" / "neighbours.json", nearest(features, split))
 
 
 def _save_puzzles(task: Task, source: Source, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,33 +11,29 @@ from functools import partial
 from pathlib import Path
 
 import comparison_fakes as fakes
-import pool_fakes
 import pytest
 import torch
 
+from pretexto.comparison import compare as module
 from pretexto.comparison.compare import Entry
-from pretexto.comparison.executor import Begun, Ended, run_jobs
-from pretexto.comparison.grid import (
-    Run,
-    build_encoder,
-    claim,
-    differences,
-    runs_of,
-    seeded,
-    with_controls,
-)
+from pretexto.comparison.executor import Begun, Ended, devices_of, slots
+from pretexto.comparison.grid import Run, build_encoder, of_runs, runs_of, seeded, with_controls
+from pretexto.comparison.plain import from_plain, to_plain
+from pretexto.comparison.plan import differences, grow
 from pretexto.datasets.listing import read_listing
 from pretexto.errors import InputError
 
 TESTS = Path(__file__).parents[1] / "helpers"
+FOLDS = partial(fakes.Films, folds=True)
 
 
 # The plan
 
 
 def test_every_entry_has_its_first_run_before_any_has_its_second():
-    runs = runs_of(["a", "b"], ["x"], 2)
-    assert runs == [Run("a", "x", 0), Run("b", "x", 0), Run("a", "x", 1), Run("b", "x", 1)]
+    runs = runs_of({"a": 2, "b": 3}, ["x"])
+    expected = [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("b", 2)]
+    assert runs == [Run(entry, "x", seed) for entry, seed in expected]
     assert Run("a", "x", 1).folder(Path("out")) == Path("out/runs/a/fold-x/seed-1")
 
 
@@ -50,18 +47,50 @@ def test_differences_between_plans_are_named():
     ]
 
 
+def a_plan(**changes):
+    plan = {"clips": 1, "seeds": 3, "protocols": ["knn"], "levels": False}
+    return {**plan, "entries": {"a": {"seeds": 3, "recipe": "x"}}, **changes}
+
+
 def test_a_folder_with_another_plan_is_refused(tmp_path):
-    claim(tmp_path, {"seeds": 3})
-    claim(tmp_path, {"seeds": 3})
-    with pytest.raises(InputError, match="seeds was 3, is now 5; give another --out"):
-        claim(tmp_path, {"seeds": 5})
+    grow(tmp_path, a_plan())
+    with pytest.raises(InputError, match="clips was 1, is now 5; give another --out"):
+        grow(tmp_path, a_plan(clips=5))
+    with pytest.raises(InputError, match=r"entries\.a\.recipe was x, is now y"):
+        grow(tmp_path, a_plan(entries={"a": {"seeds": 3, "recipe": "y"}}))
 
 
 def test_a_plan_that_does_not_say_its_crops_had_one(tmp_path):
-    claim(tmp_path, {"seeds": 3})
-    claim(tmp_path, {"seeds": 3, "crops": 1})
+    grow(tmp_path, a_plan())
+    grow(tmp_path, a_plan(crops=1))
     with pytest.raises(InputError, match="crops was 1, is now 3; give another --out"):
-        claim(tmp_path, {"seeds": 3, "crops": 3})
+        grow(tmp_path, a_plan(crops=3))
+
+
+def test_a_plan_takes_in_what_is_new_and_forgets_nothing(tmp_path):
+    grow(tmp_path, a_plan())
+    more = {"b": {"seeds": 5, "recipe": "y"}}
+    both = grow(tmp_path, a_plan(seeds=5, protocols=["linear"], levels=True, entries=more))
+    assert (both["seeds"], both["protocols"], both["levels"]) == (5, ["knn", "linear"], True)
+    assert {name: entry["seeds"] for name, entry in both["entries"].items()} == {"a": 3, "b": 5}
+    assert grow(tmp_path, a_plan(seeds=1)) == both
+
+
+def test_what_other_processes_need_travels_as_plain_values():
+    trial = partial(fakes.Films, folds=True)
+    entry = Entry(partial(fakes.turned, poison=3), trainer=fakes.TRAINER)
+    values = {"source": trial, "entry": entry, "view": fakes.VIEW, "out": Path("x"), "n": [1, None]}
+    there = from_plain(json.loads(json.dumps(to_plain(values))))
+    assert there["source"]().folds is True
+    assert there["entry"].build.keywords == {"poison": 3}
+    assert there["entry"].trainer == fakes.TRAINER
+    assert (there["view"], there["out"], there["n"]) == (fakes.VIEW, Path("x"), [1, None])
+
+
+def test_a_builder_that_no_other_process_can_import_is_refused(tmp_path):
+    with pytest.raises(InputError, match="entry a: .*cannot be made anew in another process"):
+        fakes.films(tmp_path / "o", {"a": Entry(lambda: fakes.turned())})
+    assert not (tmp_path / "o").exists()
 
 
 # The controls
@@ -108,7 +137,7 @@ def test_seeds_differ_in_the_initial_weights_and_leave_the_global_state(untouche
 def done(tmp_path_factory):
     """A finished comparison over three folds."""
     out = tmp_path_factory.mktemp("comparison")
-    return fakes.films(out, source=fakes.Films(folds=True))
+    return fakes.films(out, source=FOLDS)
 
 
 def test_a_comparison_runs_everything_and_writes_its_files(done):
@@ -163,7 +192,7 @@ def test_stamps_of_folds_are_those_of_evaluating_the_whole_source(done):
 
 def test_called_again_it_repeats_nothing(done, capsys):
     before = stamps(done.out)
-    again = fakes.films(done.out, source=fakes.Films(folds=True))
+    again = fakes.films(done.out, source=FOLDS)
     assert stamps(done.out) == before
     assert again.rows == done.rows
     assert "18 of 18 runs are finished already" in capsys.readouterr().out
@@ -172,27 +201,12 @@ def test_called_again_it_repeats_nothing(done, capsys):
 def test_another_budget_is_refused_in_the_same_folder(done):
     longer = fakes.TrainerArgs(steps=5, batch_size=6, workers=0, accelerator="cpu")
     with pytest.raises(InputError, match=r"trainer\.steps was 4, is now 5"):
-        fakes.films(done.out, source=fakes.Films(folds=True), trainer=longer)
+        fakes.films(done.out, source=FOLDS, trainer=longer)
 
 
 def stamps(out):
     """When each run was finished."""
     return {p: p.stat().st_mtime_ns for p in sorted(out.glob("runs/*/*/*/rows.json"))}
-
-
-def test_ctrl_c_leaves_what_was_finished_and_the_next_call_goes_on(tmp_path):
-    stop = Entry(partial(fakes.Interrupted, str(tmp_path / "flag")))
-    entries = {"turned": Entry(fakes.turned), "stopped": stop}
-    with pytest.raises(KeyboardInterrupt):
-        fakes.films(tmp_path / "out", entries, seeds=1)
-    before = stamps(tmp_path / "out")
-    assert [p.parts[-4] for p in before] == ["turned"]
-    assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) > 1
-    whole = fakes.films(tmp_path / "out", entries, seeds=1)
-    after = stamps(tmp_path / "out")
-    assert not whole.failed
-    assert len(after) == 4
-    assert all(after[p] == when for p, when in before.items())
 
 
 def test_one_failed_run_spares_the_others_and_stands_in_the_table(tmp_path):
@@ -226,13 +240,14 @@ def test_one_failed_run_spares_the_others_and_stands_in_the_table(tmp_path):
         ),
     ],
 )
-def test_mistakes_are_refused_before_anything_is_read(tmp_path, changes, message):
+def test_mistakes_are_refused_before_anything_is_read(tmp_path, monkeypatch, changes, message):
     entries = changes.pop("entries", {"turned": Entry(fakes.turned)})
     source = fakes.Films()
+    monkeypatch.setattr(fakes, "Films", lambda: source)
     with pytest.raises(InputError, match=message):
         fakes.compare(
             entries,
-            source,
+            fakes.Films,
             tmp_path / "o",
             **{"view": fakes.VIEW, "trainer": fakes.TRAINER, **changes},
         )
@@ -240,55 +255,279 @@ def test_mistakes_are_refused_before_anything_is_read(tmp_path, changes, message
     assert not (tmp_path / "o").exists()
 
 
-# Worker processes
+# A comparison that grows
 
 
-def test_workers_survive_failures_and_a_death(tmp_path):
-    events = list(run_jobs(pool_fakes.job, tmp_path, [2, 0, 1, 3], parallel=2))
-    ended = {e.job: e.failure for e in events if isinstance(e, Ended)}
-    assert {e.job for e in events if isinstance(e, Begun)} == {0, 1, 2, 3}
-    assert ended[0] is None
-    assert ended[3] is None
-    assert ended[1][0] == "ValueError: one is refused"
-    assert "worker process died" in ended[2][0]
-    assert os.getpid() not in {int((tmp_path / n).read_text()) for n in "03"}
+def place(out):
+    """By run what it was evaluated by."""
+    found = {}
+    for line in (out / "results.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        found.setdefault((row["entry"], row["run_seed"]), []).append(row["stamp"]["method"])
+    return {run: set(methods) for run, methods in found.items()}
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """A comparison of one seed and one task, and when its encoders were written; then more."""
+    out = tmp_path_factory.mktemp("grown")
+    fakes.films(out, seeds=1, protocols=("knn",))
+    first = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*/*/encoder.safetensors")}
+    fakes.films(out, {"wide": Entry(fakes.wide)}, protocols=("retrieval",), seeds=2)
+    fakes.films(out, protocols=("retrieval",), seeds=2)
+    return out, first
+
+
+def test_more_seeds_tasks_and_protocols_are_added(grown):
+    out, _ = grown
+    names = ["turned", "supervised", "random-init"]
+    names += ["wide", "supervised-FakeEncoder-2", "random-init-FakeEncoder-2"]
+    assert place(out) == {(n, s): {"knn", "retrieval"} for n in names for s in (0, 1)}
+
+
+def test_what_was_trained_before_is_not_trained_again(grown):
+    _, first = grown
+    trained = {path: when for path, when in first.items() if "random-init" not in str(path)}
+    assert trained
+    assert all(path.stat().st_mtime_ns == when for path, when in trained.items())
+
+
+def test_more_levels_are_added_and_the_line_names_the_output(tmp_path, capsys):
+    fakes.films(tmp_path, seeds=1, protocols=("knn",))
+    capsys.readouterr()
+    found = fakes.films(tmp_path, seeds=1, protocols=("knn",), levels=True)
+    assert all(row["levels"] for row in found.rows)
+    said = capsys.readouterr().out
+    for entry in ("turned", "supervised", "random-init"):
+        own = next(r for r in found.rows if (r["entry"], r["level"]) == (entry, "embedding"))
+        assert f"{entry} · seed 0: knn {100 * own['value']:.1f} %" in said
+
+
+def test_the_line_of_a_trial_is_the_encoders_output_wherever_it_stands():
+    rows = [
+        {"entry": "a", "fold": "x", "run_seed": 0, "status": "done", "level": level,
+         "value": value, "stamp": {"method": "knn"}}
+        for level, value in (("block1", 0.9), ("embedding", 0.4))
+    ]  # fmt: skip
+    assert module._outcome(Run("a", "x", 0), "", rows) == "knn 40.0 %"
+
+
+def values(rows, entry):
+    """Of the first fold, by method, metric and seed."""
+    return {
+        (row["stamp"]["method"], row["stamp"]["metric"], row["run_seed"]): row["value"]
+        for row in rows
+        if (row["entry"], row["fold"]) == (entry, "film0")
+    }
+
+
+def test_finished_runs_take_part_with_the_seeds_that_they_have(done, tmp_path):
+    runs = [done.out / "runs" / "turned" / "fold-film0" / f"seed-{k}" for k in (0, 1)]
+    entries = {"turned": Entry(fakes.turned), "old": of_runs(runs, "image")}
+    found = fakes.films(tmp_path, entries, source=FOLDS, seeds=1, protocols=("knn",))
+    seeds = {name: {r["run_seed"] for r in found.rows if r["entry"] == name} for name in entries}
+    assert seeds == {"turned": {0}, "old": {0, 1}}
+    old = [r for r in found.rows if r["entry"] == "old"]
+    # They have seen films of the other folds, and say so.
+    known = [name for (name,) in read_listing(runs[0], "name")]
+    seen = {f"film{k}": sum(int(name[:3]) % 3 == k for name in known) for k in range(3)}
+    assert seen["film0"] == 0 < seen["film1"]
+    assert {r["fold"]: r["seen_in_pretraining"] for r in old} == seen
+    assert values(found.rows, "old") == {
+        key: value for key, value in values(done.rows, "turned").items() if key[0] == "knn"
+    }
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert plan["entries"]["old"]["seeds"] == 2
+    assert not list(tmp_path.glob("runs/old/*/*/metrics.csv"))
+    assert "old" in (tmp_path / "results.md").read_text()
+
+
+def test_the_report_is_written_anew_after_every_trial(tmp_path):
+    known = []
+    fakes.films(
+        tmp_path, seeds=1, protocols=("knn",), on_trial=lambda out: known.append(len(place(out)))
+    )
+    assert known == [1, 2, 3, 3]
+
+
+def test_two_calls_never_work_in_one_folder(tmp_path):
+    def again(out):
+        with pytest.raises(InputError, match="another process is at work there"):
+            fakes.films(tmp_path, seeds=1, protocols=("knn",))
+
+    assert not fakes.films(tmp_path, seeds=1, protocols=("knn",), on_trial=again).failed
+
+
+# Trials as processes
+
+
+def test_a_trial_has_its_own_device(monkeypatch):
+    args = fakes.TrainerArgs
+    monkeypatch.setattr("pretexto.comparison.executor._gpus", lambda: ["4", "5", "6", "7"])
+    monkeypatch.setattr("pretexto.comparison.executor.cores", lambda: 8)
+
+    def seen(trainer, jobs=None):
+        return [s["CUDA_VISIBLE_DEVICES"] for s in slots(trainer, jobs)]
+
+    assert seen(args(steps=1)) == ["4", "5", "6", "7"]
+    assert seen(args(steps=1, devices=2)) == ["4,5", "6,7"]
+    assert seen(args(steps=1), 2) == ["4", "5"]
+    assert seen(args(steps=1), 6) == ["4", "5", "6", "7", "4", "5"]
+    assert {s["OMP_NUM_THREADS"] for s in slots(args(steps=1), None)} == {"2"}
+    on_cpu = slots(args(steps=1, accelerator="cpu", devices=2), None)
+    assert on_cpu == [{"OMP_NUM_THREADS": "2"}] * 2
+    with pytest.raises(InputError, match="how many devices a trial takes"):
+        devices_of(args(steps=1, devices="0,2"))
+
+
+def test_every_trial_is_a_process_that_sees_its_device(tmp_path, monkeypatch):
+    monkeypatch.setattr("pretexto.comparison.executor._gpus", lambda: ["no-gpu"])
+    trainer = fakes.TrainerArgs(steps=1, batch_size=6, workers=0, log_every=1)
+    entries = {"turned": Entry(partial(fakes.devices, str(tmp_path)))}
+    fakes.films(
+        tmp_path / "o", entries, seeds=1, protocols=("knn",), trainer=trainer, executor=None
+    )
+    seen = {int(path.name): path.read_text() for path in tmp_path.glob("[0-9]*")}
+    # The parent has built each entry once; the task and its two controls were three processes.
+    own = seen.pop(os.getpid())
+    assert "no-gpu" not in own
+    assert len(seen) == 3
+    assert all(text.startswith("no-gpu ") for text in seen.values())
+
+
+def test_one_killed_trial_is_named_and_spares_the_rest(tmp_path):
+    entries = {"killed": Entry(partial(fakes.Stopped, str(tmp_path / "flag"), signal.SIGKILL)),
+               "turned": Entry(fakes.turned)}  # fmt: skip
+    changes = {"seeds": 1, "protocols": ("knn",), "executor": None, "jobs": 1}
+    first = fakes.films(tmp_path / "o", entries, **changes)
+    ((run, reason),) = first.failed.items()
+    assert (run.entry, "signal 9" in reason) == ("killed", True)
+    assert {r["entry"] for r in first.rows if r["status"] == "done"} >= {"turned", "supervised"}
+    assert not fakes.films(tmp_path / "o", entries, **changes).failed
+
+
+def test_an_executor_gets_job_files_that_hold_all_they_need(tmp_path):
+    taken = []
+
+    def elsewhere(jobs):
+        for job in jobs:
+            yield Begun(job)
+            trial = from_plain(json.loads(job.read_text()))
+            taken.append((trial.run, trial.entry.kind, trial.source().title))
+            yield Ended(job, -9)
+
+    found = fakes.films(tmp_path, seeds=1, protocols=("knn",), executor=elsewhere)
+    kinds = {run.entry: kind for run, kind, _ in taken}
+    assert kinds == {"turned": "task", "supervised": "supervised", "random-init": "random"}
+    assert {title for *_, title in taken} == {"fake films"}
+    assert len(found.failed) == 3
+
+
+def test_two_devices_train_together_and_end_with_the_report(tmp_path):
+    trainer = fakes.TrainerArgs(steps=3, batch_size=6, workers=0, log_every=1,
+                                accelerator="cpu", devices=2)  # fmt: skip
+    found = fakes.films(tmp_path, seeds=1, protocols=("knn",), trainer=trainer, jobs=1,
+                        executor=None)  # fmt: skip
+    assert not found.failed
+    assert (tmp_path / "report.html").exists()
+    state = json.loads((Run("turned", "test", 0).folder(tmp_path) / "run.json").read_text())
+    assert (state["record"]["trainer"]["devices"], state["last"]["step"]) == (2, 3)
+    assert {r["entry"] for r in found.rows} == {"turned", "supervised", "random-init"}
 
 
 SCRIPT = """
 import sys
+from functools import partial
 import comparison_fakes as fakes
-import pool_fakes
-if __name__ == "__main__":
-    result = fakes.films(sys.argv[1], jobs=2)
-    print("FAILED" if result.failed else "DONE")
+entries = {"turned": fakes.Entry(fakes.turned)}
+if sys.argv[2:]:
+    entries = {"slow": fakes.Entry(partial(fakes.Slow, sys.argv[2]))}
+fakes.films(sys.argv[1], entries, jobs=1, executor=None)
 """
 
 
-def test_killed_in_the_middle_it_goes_on_with_two_workers(tmp_path):
-    script, out = tmp_path / "script.py", tmp_path / "out"
+def started(out, tmp_path, *words):
+    """A comparison in a process of its own, as a script without any guard starts it."""
+    script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    command = [sys.executable, str(script), str(out)]
     path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while not stamps(out) and time.monotonic() < deadline:
+    return subprocess.Popen(
+        [sys.executable, str(script), str(out), *map(str, words)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def eventually(condition, seconds=400):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
-    workers = children(running.pid)
-    os.kill(running.pid, signal.SIGKILL)
+    return condition()
+
+
+def killed_while(out, tmp_path, moment):
+    """Kills a comparison at a moment; none of its processes outlives it."""
+    running = started(out, tmp_path)
+    assert eventually(lambda: moment() or running.poll() is not None)
+    family = children(running.pid)
+    family += [c for child in family for c in children(child)]
+    running.kill()
     running.wait()
-    assert workers
-    # Orphans would go on writing into runs that the second call repeats.
-    while any(alive(w) for w in workers) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not any(alive(w) for w in workers)
+    # Orphans would go on writing into runs that the next call repeats.
+    assert eventually(lambda: not any(alive(pid) for pid in family))
+    return family
+
+
+@pytest.mark.timeout(900)
+def test_killed_in_the_middle_it_ends_with_the_same_table(tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    fakes.films(whole)
+    assert killed_while(out, tmp_path, lambda: stamps(out))
     before = stamps(out)
     assert 1 <= len(before) < 6
-    whole = fakes.films(out)
+    assert not fakes.films(out).failed
     after = stamps(out)
-    assert not whole.failed
     assert len(after) == 6
-    assert all(after[p] == when for p, when in before.items())
+    assert all(after[path] == when for path, when in before.items())
+    assert entries_of(out) == entries_of(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_killed_at_thirty_random_moments_it_ends_with_the_same_table(tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    fakes.films(whole, seeds=4)
+    rng, kills = random.Random(5), 0
+    for k in range(30):
+        if len(stamps(out)) == 12:
+            out = tmp_path / f"out{k}"
+        wait, begin = rng.uniform(0, 25), time.monotonic()
+        kills += bool(killed_while(out, tmp_path, lambda w=wait, b=begin: time.monotonic() > b + w))
+    assert kills > 15
+    for folder in [tmp_path / "out", *tmp_path.glob("out[0-9]*")]:
+        assert not fakes.films(folder, seeds=4).failed
+        assert entries_of(folder) == entries_of(whole)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_it_keeps_a_checkpoint_and_goes_on_from_there(tmp_path, capsys, number, code):
+    out, flag = tmp_path / "out", tmp_path / "flag"
+    running = started(out, tmp_path, flag)
+    assert eventually(flag.exists)
+    running.send_signal(number)
+    assert running.wait(250) in (code, -number)
+    run = Run("slow", "test", 0).folder(out)
+    assert (run / "checkpoints" / "last.ckpt").exists()
+    assert not (run / "rows.json").exists()
+    assert not fakes.films(out, {"slow": Entry(partial(fakes.Slow, str(flag)))}).failed
+    assert "going on from" in capsys.readouterr().out
+
+
+def entries_of(out):
+    """The table, without what a clock has measured."""
+    return json.loads((out / "table.json").read_text())["entries"]
 
 
 def children(pid):

@@ -3,28 +3,22 @@
 import json
 
 import pytest
-from sound_fakes import Tones
+from comparison_fakes import here
+from sound_fakes import Tones, cola
 
 from pretexto.comparison.aggregate import columns
 from pretexto.comparison.compare import compare
 from pretexto.comparison.grid import FLOOR, Entry, with_controls
-from pretexto.encoders.audio import TinyAudio
 from pretexto.errors import InputError
 from pretexto.evaluation.finetune import Tuning
 from pretexto.modalities.input_spec import InputSpec
 from pretexto.reporting.html import write_report
 from pretexto.reporting.summary import finding
-from pretexto.tasks.cola import COLA
-from pretexto.tasks.parts.audio_input import AudioInput
 from pretexto.tasks.supervised import Supervised
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
 
 VIEW = InputSpec("audio", seconds=0.5, rate=16000)
-
-
-def cola() -> COLA:
-    return COLA(AudioInput(TinyAudio(width=4), seconds=0.5), outputs=16)
 
 
 def test_sound_has_a_supervised_control_and_one_floor():
@@ -43,7 +37,7 @@ def test_sound_has_a_supervised_control_and_one_floor():
 def done(tmp_path_factory):
     return compare(
         {"cola": Entry(cola)},
-        Tones(),
+        Tones,
         tmp_path_factory.mktemp("sounds") / "out",
         view=VIEW,
         trainer=TrainerArgs(steps=12, batch_size=6, workers=0, accelerator="cpu"),
@@ -53,6 +47,7 @@ def done(tmp_path_factory):
         clips=2,
         tuning=Tuning(epochs=1, batch_size=6),
         on_trial=write_report,
+        executor=here,
     )
 
 
@@ -88,7 +83,7 @@ def test_the_headline_tells_the_distance_to_the_floor():
     values = {"cola": (0.7, 0.72), "random-init": (0.5, 0.5), FLOOR: (0.75, 0.75)}
     rows = [row(name, seed, v) for name, both in values.items() for seed, v in enumerate(both)]
     (column,) = columns(rows)
-    _, said = finding(column, ["cola"], {"cola": "random-init"}, "", FLOOR)
+    _, said = finding(column, ["cola"], {"cola": "random-init"}, {}, FLOOR)
     assert "give 75.0 %; cola differs from that by −4.0 ± 12.7 points" in said
-    _, said = finding(column, ["cola"], {"cola": "random-init"}, "")
+    _, said = finding(column, ["cola"], {"cola": "random-init"})
     assert "Statistics" not in said

@@ -15,9 +15,10 @@ from pretexto.errors import InputError
 from pretexto.evaluation.evaluate import METHODS, evaluate, print_rows, read_rows, write_rows
 from pretexto.evaluation.features import extract
 from pretexto.evaluation.linear import tune
+from pretexto.evaluation.metrics import Outcome, by_group
 from pretexto.evaluation.results import best_levels, mean_outcomes
 from pretexto.evaluation.splits import splits
-from pretexto.evaluation.stamp import Protocol, Row, comparable
+from pretexto.evaluation.stamp import MEAN, Protocol, Row, comparable
 from pretexto.evaluation.statistics import interval, wilson
 
 
@@ -300,3 +301,34 @@ def test_wilson_intervals_worked_by_hand():
     assert wilson(1.0, 20)[1] == 1.0
     with pytest.raises(ValueError, match="share"):
         wilson(1.5, 3)
+
+
+# Groups of test media
+
+
+def outcome(right):
+    return Outcome("top1", 0.5, 0.5, "r", 1, 0, len(right), correct=torch.tensor(right))
+
+
+def test_right_answers_are_counted_by_group():
+    found = by_group(outcome([True, False, True, True]), ["b", "a", "a", "b"])
+    assert found.by_group == {"a": [1, 2], "b": [2, 2]}
+    assert by_group(replace(found, correct=None, by_group=None), ["a"]).by_group is None
+
+
+def test_many_groups_are_counted_together_and_always_the_same_ones():
+    names = [f"film {k}" for k in range(3000)]
+    right = [k % 3 == 0 for k in range(3000)]
+    found = by_group(outcome(right), names)
+    assert len(found.by_group) <= 500
+    assert sum(n for _, n in found.by_group.values()) == 3000
+    assert sum(c for c, _ in found.by_group.values()) == 1000
+    turned = by_group(outcome(right[::-1]), names[::-1])
+    assert turned.by_group == found.by_group
+
+
+def test_rows_say_how_many_of_each_group_are_right(rows):
+    for row in rows:
+        if row.stamp.metric in ("top1", "R@1") and not row.stamp.split.startswith(MEAN):
+            assert sum(c for c, _ in row.by_group.values()) / row.n_test == pytest.approx(row.value)
+            assert sum(n for _, n in row.by_group.values()) == row.n_test

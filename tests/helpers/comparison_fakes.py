@@ -3,7 +3,8 @@
 Everything is a function of a module, because worker processes import it by name.
 """
 
-import signal
+import os
+import time
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -11,6 +12,8 @@ from fakes import SIZE, FakeEncoder, FakeSource, FakeTask
 from torch import nn
 
 from pretexto.comparison.compare import Entry, compare
+from pretexto.comparison.executor import Begun, Ended
+from pretexto.comparison.trial import run_job
 from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import Plan
 from pretexto.reporting.html import write_report
@@ -77,8 +80,22 @@ def broken() -> FakeTask:
     return turned(poison=3)
 
 
-class Interrupted(FakeTask):
-    """Ctrl-C during its first training, once per flag file."""
+class Stopped(FakeTask):
+    """A signal to its own process in its first training, once per flag file."""
+
+    def __init__(self, flag: str, number: int):
+        super().__init__(FakeEncoder(dropout=0.0))
+        self.flag, self.number = Path(flag), number
+
+    def after_step(self, *how):
+        super().after_step(*how)
+        if not self.flag.exists():
+            self.flag.write_text("")
+            os.kill(os.getpid(), self.number)
+
+
+class Slow(FakeTask):
+    """Its first step takes seconds, once per flag file, which says that it is under way."""
 
     def __init__(self, flag: str):
         super().__init__(FakeEncoder(dropout=0.0))
@@ -88,11 +105,30 @@ class Interrupted(FakeTask):
         super().after_step(*where)
         if not self.flag.exists():
             self.flag.write_text("")
-            signal.raise_signal(signal.SIGINT)
+            time.sleep(8)
+
+
+def devices(out: str) -> FakeTask:
+    """Writes down which devices its process may see."""
+    names = [os.environ.get(key, "-") for key in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")]
+    Path(out, str(os.getpid())).write_text(" ".join(names))
+    return turned()
+
+
+def here(jobs):
+    """An executor that starts no process, which would take seconds to load."""
+    for job in jobs:
+        yield Begun(job)
+        yield Ended(job, run_job(job))
 
 
 def films(out, entries=None, *, source=None, **changes):
-    """A small comparison: one task, two seeds, knn and retrieval."""
+    """A small comparison: one task, two seeds, knn and retrieval.
+
+    Args:
+        source: opens the media.
+        changes: other arguments of `compare`; `executor=None` for trials in processes.
+    """
     arguments = {
         "view": VIEW,
         "trainer": TRAINER,
@@ -103,6 +139,7 @@ def films(out, entries=None, *, source=None, **changes):
         "supervised": Labels,
         "evidence": save_evidence,
         "on_trial": write_report,
+        "executor": here,
         **changes,
     }
-    return compare(entries or {"turned": Entry(turned)}, source or Films(), out, **arguments)
+    return compare(entries or {"turned": Entry(turned)}, source or Films, out, **arguments)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import torch
 
 from pretexto.comparison.grid import runs_of
-from pretexto.comparison.results import collect, save_failure, save_rows
+from pretexto.comparison.rows import collect, save_failure, save_rows
 from pretexto.datasets.cache import write_json
 from pretexto.evaluation.stamp import Protocol, Row
 from pretexto.modalities.input_spec import InputSpec
@@ -44,7 +44,7 @@ def fill(out):
     write_json(out / "plan.json", plan)
     about = {"command": "pretexto compare --config films", "versions": {"torch": "2.11"}}
     write_json(out / "about.json", {**about, "commit": "abc123", "written": "today"})
-    runs = runs_of(recipes, ["test"], 3)
+    runs = runs_of(dict.fromkeys(recipes, 3), ["test"])
     for run in runs:
         fill_run(out, run)
     collect(runs, out)

@@ -4,7 +4,10 @@ import evaluation_fakes as fakes
 import torch
 from helpers import audio_times
 
+from pretexto.encoders.audio import TinyAudio
 from pretexto.modalities.media import MediaInfo, Plan, Sample
+from pretexto.tasks.cola import COLA
+from pretexto.tasks.parts.audio_input import AudioInput
 
 
 class Tones(fakes.Listed):
@@ -33,3 +36,8 @@ class Tones(fakes.Listed):
         noise = 0.1 * torch.randn(len(t), generator=rng)
         return Sample(audio=(loud * (torch.sin(6.2832 * pitch * t) + noise)).float()[None],
                       audio_rate=plan.audio[0].rate)  # fmt: skip
+
+
+def cola() -> COLA:
+    """The smallest of its kind."""
+    return COLA(AudioInput(TinyAudio(width=4), seconds=0.5), outputs=16)

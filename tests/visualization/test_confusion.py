@@ -9,7 +9,8 @@ from report_fakes import CLASSES, MEANS, contrast, fill, opened
 
 from pretexto.cli import main
 from pretexto.comparison.grid import runs_of
-from pretexto.comparison.results import collect, load_results
+from pretexto.comparison.results import load_results
+from pretexto.comparison.rows import collect
 from pretexto.datasets.cache import write_json
 from pretexto.errors import InputError
 from pretexto.evaluation.stamp import Protocol, Row
@@ -35,7 +36,7 @@ def with_confusions(out, classes, counts):
     plan = json.loads((out / "plan.json").read_text())
     plan["data"]["classes"] = list(classes)
     write_json(out / "plan.json", plan)
-    runs = runs_of([*MEANS, "delta"], ["test"], 3)
+    runs = runs_of(dict.fromkeys([*MEANS, "delta"], 3), ["test"])
     for run in runs:
         path = run.folder(out) / "rows.json"
         rows = json.loads(path.read_text()) if path.exists() else []
