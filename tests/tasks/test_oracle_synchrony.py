@@ -6,11 +6,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from small_world import held_out, train, world
 from spelled_pairs import SECONDS, clip_spells, coded, drawn, medium
-from task_kit import make_task
+from task_kit import build_encoder, make_task
 from torch import Tensor
 
 from pretexto.encoders.audio import TinyAudio
-from pretexto.encoders.image import TinyImage
+from pretexto.encoders.image import TimmImage, TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
 from pretexto.modalities.media import MediaError, Plan, Sample
@@ -275,3 +275,17 @@ def test_learned_in_the_synthetic_world_where_sound_follows_movement(coupled):
     right = held_out(task, world("test", scenes=16, coupled=coupled), rounds=3)
     # 288 clips. Two seeds each: 0.63 and 0.69 coupled, 0.49 and 0.51 decoupled.
     assert right > 0.59 if coupled else right < 0.57
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "convnext_atto"])
+def test_networks_whose_maps_are_not_their_vector_train_and_leave_nothing_idle(name):
+    """A parameter that only the vector needs is frozen: without gradient it would stop several
+    devices at the second step."""
+    encoders = TimmImage(name=name), build_encoder(TinyAudio)
+    task = make_task(Synchrony, *encoders, size=32, frames=2, moments=2)
+    task(task.augment(drawn(task, 2))).loss.backward()
+    idle = {key for key, p in task.named_parameters() if p.requires_grad and p.grad is None}
+    assert not idle
+    needed = encoders[0].map_parameters()
+    frozen = {key for key, p in encoders[0].named_parameters() if not p.requires_grad}
+    assert frozen == set(dict(encoders[0].named_parameters())) - set(needed)
