@@ -88,7 +88,7 @@ def films(tmp_path_factory):
 def test_threads_read_side_by_side(films, monkeypatch):
     """With room for three timelines and two open files, so that threads crowd each other out."""
     monkeypatch.setattr(packet_index._cache, "_most", 3 * 150)
-    monkeypatch.setattr(reader._pool._media, "_count", 2)
+    monkeypatch.setattr(reader._pool._files, "_count", 2)
 
     def toil(k: int) -> tuple[int, int]:
         probe(films[k % 6])

@@ -74,7 +74,8 @@ def test_task_is_final_and_documented(cls):
 
 @pytest.mark.parametrize("cls", ENCODERS, ids=_name)
 def test_encoder_is_documented(cls):
-    assert cls.__subclasses__() == []
+    # Tests derive from encoders; the package does not.
+    assert not [c for c in cls.__subclasses__() if c.__module__.startswith("pretexto.")]
     _arguments_documented(cls)
 
 
