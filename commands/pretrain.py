@@ -4,7 +4,7 @@
     pretexto pretrain --config shuffle_learn --data my_videos --out runs/shuffle --probe linear
 
 The config is a YAML file or the name of a shipped recipe. Any of its values can be set with
---key.path value, for example --task.size 96 --trainer.steps 2000 --optimizer.lr 0.001.
+--key.path value, for example --task.video.size 96 --trainer.steps 2000 --optimizer.lr 0.001.
 The same command again continues an interrupted run.
 """
 

@@ -31,6 +31,7 @@ def bench(device, tmp_path):
     return device.Bench(torch.device("cpu"), tmp_path / "out.json", float("inf"), True)
 
 
+@pytest.mark.timeout(900)  # four short trainings: seconds on an idle machine, minutes on a busy one
 def test_a_toy_run_measures_every_section_and_says_where_it_was(device, tmp_path, monkeypatch):
     small = Synthetic("all", train_scenes=2, test_scenes=1, size=32, seconds=1.0)
     monkeypatch.setattr(device, "open_source", {"pictures": small, "films": small}.__getitem__)
