@@ -1,5 +1,6 @@
 """From a YAML file and `--key.path value` to typed objects: the constructors are the schema."""
 
+import copy
 import difflib
 import inspect
 import warnings
@@ -114,7 +115,8 @@ def parse(tree: Tree, schema: dict[str, Any], origin: str) -> Any:
     from argparse import ArgumentError
 
     try:
-        return parser.parse_object(tree)
+        # The parser writes its own objects into what it is given.
+        return parser.parse_object(copy.deepcopy(tree))
     except (ArgumentError, TypeError, ValueError) as error:
         raise InputError(f"{origin}: {' '.join(str(error).split())}") from error
 

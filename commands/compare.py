@@ -102,7 +102,7 @@ def compare_from(
     entries |= {name: of_runs(same, objects["view"].modality) for name, same in runs.items()}
     comparison = compare(
         entries,
-        partial(make_source, tree["data"], tree["kind"], origin),
+        partial(make_source, tree["data"], tree.get("kind"), origin),
         out,
         view=objects["view"],
         trainer=objects["trainer"],

@@ -93,7 +93,7 @@ class Packs(TableSource):
         found = self._known.get(i)
         if found is None:
             row = self.table.row(i)
-            known = {name: row.get(name) for name in _FACTS}
+            known: dict[str, Any] = {name: row.get(name) for name in _FACTS}
             known["item"] = known["item"] or 0
             found = _Facts(os.path.join(self.path, row["path"]), **known)
             if len(self._known) >= _KNOWN:
