@@ -1,6 +1,6 @@
 """Clips per second that reach a training loop, by reader, codec and plan.
 
-    python benchmarks/loading.py [--data DIR] [--seconds 20] [--quick]
+    python benchmarks/loading.py [--data DIR] [--seconds 20] [--films 12]
 
 Every reader gets the same files and the same times, in an order drawn once, and returns uint8
 tensors, at the media's own size and at a short side of 128. decord, PyAV and torchcodec are called
@@ -20,14 +20,14 @@ import multiprocessing
 import os
 import platform
 import random
+import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from fractions import Fraction
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -333,20 +333,15 @@ def worker(folder: Path, name: str, plan: tuple, seconds: float) -> float:
 def machine() -> str:
     """The machine in words."""
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [x.split(":")[1].strip() for x in lines if x.startswith("model name")]
+    names = re.findall(r"model name\s*: (.*)", path.read_text() if path.exists() else "")
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 def versions() -> dict[str, str]:
     names = "torch av decord torchcodec opencv-python-headless simplejpeg pyarrow".split()
-    out = {"python": platform.python_version()}
-    for name in names:
-        try:
-            out[name] = version(name)
-        except ModuleNotFoundError:
-            out[name] = "not installed"
-    return out
+    installed = {found.name: found.version for found in distributions()}
+    known = {name: installed.get(name, "not installed") for name in names}
+    return {"python": platform.python_version(), **known}
 
 
 def prepare(folder: Path) -> None:
@@ -368,6 +363,8 @@ def main() -> None:
     args = parser.parse_args()
     if not args.data.is_dir():
         sys.exit(f"{args.data}: no such folder; --data names a folder of AVI clips")
+    from pretexto.training.run_dir import commit
+
     with tempfile.TemporaryDirectory() as name:
         make_media(args.data, Path(name), args.films)
         results = {}
@@ -381,10 +378,9 @@ def main() -> None:
             label = "MPEG-4, the clips as they are" if folder == args.data else folder.name
             results[label] = measure(work, args.seconds)
             print(json.dumps({label: results[label]}, indent=1), flush=True)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True)
     report = {
         "command": "python benchmarks/loading.py " + " ".join(sys.argv[1:]),
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "machine": machine(),
         "load": os.getloadavg()[0],
         "versions": versions(),

@@ -14,7 +14,7 @@ def arguments(parser) -> None:
 
 
 def run(args) -> int:
-    from ..comparison.plan import planned, read_plan
+    from ..comparison.plan_file import planned, read_plan
     from ..comparison.rows import collect
     from ..reporting.html import write_report
 

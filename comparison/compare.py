@@ -28,7 +28,7 @@ from ..training.optim import OptimizerArgs
 from .executor import Begun, Ended, Executor, cores, run_trials, slots
 from .grid import Entry, Run, runs_of, with_controls
 from .plain import to_plain
-from .plan import Plan, complete, describe, endings, grow, planned
+from .plan_file import Plan, complete, describe, endings, grow, planned
 from .rows import Row, collect, read_json, save_failure
 from .trial import Evidence, Trial
 

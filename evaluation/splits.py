@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.example_list import NAME as LISTING
+from ..datasets.example_list import read_listing
 from ..datasets.fingerprint import Columns
-from ..datasets.listing import NAME as LISTING
-from ..datasets.listing import read_listing
 from ..datasets.source import Source, Subset
 from ..errors import InputError
 

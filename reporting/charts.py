@@ -8,8 +8,7 @@ from typing import Any
 
 from ..comparison.aggregate import Column
 from ..comparison.grid import Run
-from ..comparison.history import History, Point
-from ..comparison.results import Line, Results
+from ..comparison.results import History, Line, Point, Results
 from ..comparison.rows import Row
 from ..comparison.significance import Estimate
 from .formatting import clock, column_name, estimate_text, tick_text

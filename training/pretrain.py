@@ -9,7 +9,7 @@ import lightning as L
 import numpy as np
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
-from ..datasets.listing import left_out_of
+from ..datasets.example_list import left_out_of
 from ..datasets.source import Source, Subset
 from ..encoders.store import check_storable
 from ..errors import Interrupted
@@ -24,8 +24,7 @@ from .kernels import channels_last, fast_kernels
 from .loggers import MetricsFile, Rows, make_loggers, refuse_missing
 from .module import Pretraining
 from .optim import OptimizerArgs
-from .record import describe
-from .run_dir import RunFolder, export
+from .run_dir import RunFolder, describe, export
 from .sampler import Schedule
 from .sanity_check import (
     in_words,

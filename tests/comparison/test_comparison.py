@@ -19,8 +19,8 @@ from pretexto.comparison.compare import Entry
 from pretexto.comparison.executor import Begun, Ended, devices_of, slots
 from pretexto.comparison.grid import Run, build_encoder, of_runs, runs_of, seeded, with_controls
 from pretexto.comparison.plain import from_plain, to_plain
-from pretexto.comparison.plan import differences, grow
-from pretexto.datasets.listing import read_listing
+from pretexto.comparison.plan_file import differences, grow
+from pretexto.datasets.example_list import read_listing
 from pretexto.errors import InputError
 
 TESTS = Path(__file__).parents[1] / "helpers"

@@ -2,12 +2,11 @@
 
 import logging
 import os
-import pickle
 from collections import defaultdict
 
 import numpy as np
 import pytest
-from helpers import shared_data
+from helpers import shared_data, travelled
 from PIL import Image
 
 from pretexto.datasets.folder import Folder
@@ -272,7 +271,7 @@ def test_pictures_are_probed_when_asked_for_and_read(tmp_path):
 
 def test_a_folder_travels_to_workers(tmp_path):
     source = Folder(fill(tmp_path, "a/1.mp4", "b/2.mp4"))
-    copy = pickle.loads(pickle.dumps(source))
+    copy = travelled(source)
     assert copy.fingerprint() == source.fingerprint()
 
 

@@ -15,7 +15,7 @@ import media_factory as media
 import numpy as np
 import pytest
 import torch
-from helpers import shared_data
+from helpers import shared_data, travelled
 from PIL import Image
 
 from pretexto.cli import main
@@ -373,10 +373,8 @@ def reads_stay_flat(folder: Path, count: int) -> None:
 
 
 def test_packs_travel_to_workers(packed):
-    import pickle
-
     packs = Packs(packed)
     before = packs.read(0, Plan((0.1,)))
-    copy = pickle.loads(pickle.dumps(packs))
+    copy = travelled(packs)
     assert copy.read(0, Plan((0.1,))).frames.equal(before.frames)
     assert torch.equal(copy.read(0, Plan((0.1,))).times, before.times)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from evaluation_fakes import IMAGE
 
-from pretexto.datasets.listing import write_listing
+from pretexto.datasets.example_list import write_listing
 from pretexto.datasets.source import Source
 from pretexto.errors import InputError
 from pretexto.evaluation.evaluate import METHODS, evaluate, print_rows, read_rows, write_rows

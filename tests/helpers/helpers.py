@@ -1,7 +1,9 @@
 """What several test files share."""
 
+import multiprocessing
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,3 +27,14 @@ def audio_times(plan: Plan) -> Tensor:
     """Seconds of every sample of a plan's spans, one span after another: float64 [N]."""
     spans = [s.start + torch.arange(s.samples, dtype=torch.float64) / s.rate for s in plan.audio]
     return torch.cat(spans)
+
+
+def travelled(value: Any) -> Any:
+    """A value as it arrives in a loader's worker: sent through a queue between processes."""
+    queue = multiprocessing.get_context("spawn").Queue()
+    try:
+        queue.put(value)
+        return queue.get(timeout=60)
+    finally:
+        queue.close()
+        queue.join_thread()

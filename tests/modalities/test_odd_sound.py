@@ -11,9 +11,9 @@ from task_kit import build_encoder, make_task
 
 from pretexto.build import build, load_tree
 from pretexto.commands.evaluate import evaluate_run
+from pretexto.datasets.example_list import read_listing
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.index.table import Rows
-from pretexto.datasets.listing import read_listing
 from pretexto.datasets.source import Entry, Files
 from pretexto.encoders.audio import TinyAudio
 from pretexto.errors import InputError

@@ -10,7 +10,7 @@ from report_fakes import MEANS, contrast, fill, luminance, opened
 
 from pretexto import cli
 from pretexto.comparison.grid import Run, runs_of
-from pretexto.comparison.history import read_history
+from pretexto.comparison.results import read_history
 from pretexto.comparison.rows import collect, save_failure
 from pretexto.errors import InputError
 from pretexto.reporting.charts import Axis, around, around_log, nice_step, path, thin

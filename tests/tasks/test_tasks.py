@@ -3,13 +3,13 @@
 import inspect
 import json
 import math
-import pickle
 import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from helpers import travelled
 from task_kit import (
     ENCODERS,
     TASKS,
@@ -236,7 +236,7 @@ def test_state_dict_round_trip(cls, chosen):
 @each_small
 def test_travels_to_a_worker_process(cls, chosen):
     task = build(cls, chosen)
-    copy = pickle.loads(pickle.dumps(task))
+    copy = travelled(task)
     assert same(example(task, 0), example(copy, 0))
 
 

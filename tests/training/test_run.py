@@ -9,7 +9,7 @@ import torch
 import yaml
 from fakes import FakeEncoder, FakeSource, FakeTask, TwoPhases, fake_task
 
-from pretexto.datasets.listing import read_listing
+from pretexto.datasets.example_list import read_listing
 from pretexto.encoders.store import load_encoder, read_card
 from pretexto.errors import InputError
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
