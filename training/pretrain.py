@@ -123,8 +123,10 @@ class _Call:
     def begin(self) -> _Begun:
         """What the first process finds in the folder or puts there, on all processes."""
         processes = Processes()
-        alone = processes.size == 1 and not first_process()  # started by Lightning, on one disk
-        return self._found() if alone else processes.first(self._prepare)
+        if processes.size == 1 and not first_process():  # they meet within Lightning's training
+            self.folder.wait_for_begin()
+            return self._found()
+        return processes.first(self._prepare)
 
     def _prepare(self) -> _Begun:
         self.record = describe(self.task, self.trainer, self.optimizer, self.seed, self.config)

@@ -215,6 +215,21 @@ class RunFolder:
         except ValueError as error:
             raise InputError(f"{path}: damaged; give another --out") from error
 
+    def wait_for_begin(self, seconds: float = 1800.0) -> None:
+        """Waits until the run's first process has looked at the media and begun the run here.
+
+        Raises:
+            InputError: it has not within `seconds`.
+        """
+        end = time.monotonic() + seconds
+        while self.state() is None:
+            if time.monotonic() > end:
+                raise InputError(
+                    f"{self.path}: the first process has begun no run here in {seconds:.0f} s;"
+                    " give all processes the same --out on a disk that they share"
+                )
+            time.sleep(0.05)
+
     def compare(self, record: Record, source: Source, *, allow: bool) -> list[str]:
         """What differs between the run there and this call, in words, where that is allowed.
 

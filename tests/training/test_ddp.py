@@ -4,6 +4,7 @@ import csv
 import multiprocessing
 import os
 import socket
+import time
 
 import pytest
 import torch
@@ -38,20 +39,21 @@ def train(make, out, source, devices):
     return pretrain(make(), source, out, trainer=trainer, optimizer=optimizer)
 
 
-def one_of_two(rank, port, make, out, source):
-    """A process as Lightning's own launcher starts it."""
+def one_of_two(rank, port, make, out, source, late=0.0):
+    """A process as Lightning's own launcher starts it; the first one `late` seconds later."""
+    time.sleep(late * (rank == 0))
     launched = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     os.environ.update(launched, NODE_RANK="0", LOCAL_RANK=str(rank))
     train(make, out, source, devices=2)
 
 
-def train_in_two(make, out, source):
+def train_in_two(make, out, source, late=0.0):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     context = multiprocessing.get_context("fork")
     ranks = [
-        context.Process(target=one_of_two, args=(rank, port, make, out, source))
+        context.Process(target=one_of_two, args=(rank, port, make, out, source, late))
         for rank in range(2)
     ]
     for process in ranks:
@@ -61,6 +63,11 @@ def train_in_two(make, out, source):
         if process.is_alive():
             process.kill()
     assert [process.exitcode for process in ranks] == [0, 0]
+
+
+def test_a_process_that_is_there_first_waits_for_the_one_that_begins_the_run(tmp_path):
+    train_in_two(ordinary, tmp_path / "two", FakeSource(), late=3.0)
+    assert load_encoder(tmp_path / "two")
 
 
 def column(run, name):
