@@ -100,18 +100,18 @@ def class_path(thing: object) -> str:
 
 
 def differences(there: dict[str, Any], here: dict[str, Any], *, finished: bool) -> list[str]:
-    """In words, every value that matters and differs between a run's record and this call."""
+    """In words, every value that matters and differs between a run's record and this call.
+
+    An option that one of them does not have counts as null there.
+    """
     if finished:
         there, here = ({k: v for k, v in x.items() if k != DEVICE} for x in (there, here))
     old, new = dict(_leaves(there)), dict(_leaves(here))
     return [
         f"{key}: {_word(old, key)} in the run, {_word(new, key)} now"
         for key in dict.fromkeys([*old, *new])
-        if key not in HARMLESS and old.get(key, _ABSENT) != new.get(key, _ABSENT)
+        if key not in HARMLESS and old.get(key) != new.get(key)
     ]
-
-
-_ABSENT = object()
 
 
 def _word(leaves: dict[str, Any], key: str) -> str:
