@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -149,6 +150,7 @@ class Stream:
         self.position, self.stopped = schedule.start, 0
         self.recent: dict[int, list[int]] = {}
         self._ahead: Prefetch | None = None
+        self._loading: Any = None
         self._waited = 0.0
 
     def __len__(self) -> int:
@@ -161,7 +163,8 @@ class Stream:
 
     def __iter__(self) -> Iterator[tuple[int, list[Batch]]]:
         # Workers are started here, before there is a second thread.
-        arrivals = self._agreed(iter(self.loader))
+        self._loading = iter(self.loader)
+        arrivals = self._agreed(self._loading)
         if self.loader.num_workers:
             self._ahead = Prefetch(arrivals, self.device)
         for arrival in self._ahead or self._timed(arrivals):
@@ -180,9 +183,12 @@ class Stream:
                 yield arrival.step, arrival.batches
 
     def close(self) -> None:
-        """Ends fetching ahead."""
+        """Ends fetching ahead, and the loader's workers."""
         if self._ahead:
             self._ahead.close()
+        if self._loading is not None and self.loader.num_workers:
+            # Left to the interpreter's end they would get one SIGTERM, and wait for a second.
+            self._loading._shutdown_workers()
 
     def _timed(self, arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
         while True:

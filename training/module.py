@@ -164,9 +164,9 @@ class Pretraining(L.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         if self.clip is not None:
-            self.clip_gradients(
-                optimizer, gradient_clip_val=self.clip, gradient_clip_algorithm="norm"
-            )
+            # Not `clip_gradients`: in mixed precision that refuses fused optimisers, which may be
+            # clipped as long as no factor scales the loss.
+            self.trainer.precision_plugin.clip_grad_by_norm(optimizer, self.clip)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Lightning's own idea of progress would make it skip batches of a stream that already

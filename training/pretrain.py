@@ -15,12 +15,12 @@ from ..encoders.store import check_storable
 from ..errors import Interrupted
 from ..progress import Display
 from ..tasks.task import Task
-from .args import TrainerArgs, lightning_arguments, total_steps
+from .args import TrainerArgs, lightning_arguments, precision_of, total_steps
 from .batches import Stream, Unreadable, known_unreadable
 from .checkpoint import Checkpoints, FromFirst
 from .data import Examples, make_loader
 from .distributed import Processes, first_process, meet
-from .kernels import channels_last, fast_kernels
+from .kernels import channels_last, fast_kernels, half_weights
 from .loggers import MetricsFile, Rows, make_loggers, refuse_missing
 from .module import Pretraining
 from .optim import OptimizerArgs
@@ -221,6 +221,8 @@ class _Call:
         chosen = lightning_arguments(self.trainer, bool(self.task.phases))
         if chosen["accelerator"] != "cpu":
             channels_last(self.task)
+        if precision_of(self.trainer) == "bf16-true":
+            half_weights(self.task)
         if str(chosen["strategy"]).startswith("ddp"):
             chosen["plugins"].append(FromFirst())
         lightning = L.Trainer(

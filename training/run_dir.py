@@ -38,7 +38,7 @@ from ..encoders.store import save_encoder
 from ..errors import InputError, some
 from ..progress import NOT_METRICS
 from ..tasks.task import Task
-from .args import TrainerArgs, lightning_arguments, processes_of
+from .args import TrainerArgs, lightning_arguments, precision_of, processes_of
 from .data import Lost
 from .module import Pretraining, Row
 from .optim import OptimizerArgs
@@ -76,7 +76,7 @@ def describe(
     chosen = lightning_arguments(trainer, bool(task.phases))
     device = {
         "accelerator": chosen["accelerator"],
-        "precision": chosen["precision"],
+        "precision": precision_of(trainer),
         "processes": processes_of(trainer),
     }
     record = {

@@ -60,6 +60,13 @@ def test_a_folder_with_another_plan_is_refused(tmp_path):
         grow(tmp_path, a_plan(entries={"a": {"seeds": 3, "recipe": "y"}}))
 
 
+def test_the_same_plan_goes_on_whatever_its_values_are_written_as(tmp_path):
+    plan = a_plan(crops=1, tuning={"lr": (0.1, 0.2), "scale": (0.35, 1.0)})
+    assert grow(tmp_path, plan) == grow(tmp_path, plan)
+    with pytest.raises(InputError, match=r"tuning.lr was \[0.1, 0.2\], is now \[0.1, 0.3\]"):
+        grow(tmp_path, a_plan(crops=1, tuning={"lr": (0.1, 0.3), "scale": (0.35, 1.0)}))
+
+
 def test_a_plan_that_does_not_say_its_crops_had_one(tmp_path):
     grow(tmp_path, a_plan())
     grow(tmp_path, a_plan(crops=1))

@@ -245,7 +245,7 @@ def test_learned_in_the_synthetic_world_where_sound_follows_movement(coupled):
     assert right > 0.59 if coupled else right < 0.57
 
 
-@pytest.mark.parametrize("name", ["efficientnet_b0", "convnext_atto"])
+@pytest.mark.parametrize("name", ["test_mambaout", "efficientnet_b0", "convnext_atto"])
 def test_networks_whose_maps_are_not_their_vector_train_and_leave_nothing_idle(name):
     """A parameter that only the vector needs is frozen: without gradient it would stop several
     devices at the second step."""
