@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..modalities.decode.sandbox import IsolatedReader, Limits
 from ..modalities.media import MediaInfo, Plan, Sample
+from .facts import Facts
 from .fingerprint import Columns, fingerprint
 from .paths import nfc
 from .segment import Segment
@@ -115,6 +116,11 @@ class Source(ABC):
                 [self.split(i) for i in part],
             )
 
+    def facts(self, rows: NDArray[np.int64] | None = None) -> Iterator[Facts] | None:
+        """What is known of these examples (None: of all), batch by batch; None where files would
+        have to be opened."""
+        return None
+
     def fingerprint(self) -> str:
         """A hash of names, labels, groups and splits: the stamp of a result row."""
         return fingerprint(self.columns())
@@ -149,7 +155,7 @@ class Subset(Source):
 
     def __init__(self, source: Source, indices: Sequence[int] | NDArray[np.integer]):
         self.source, self.indices = source, np.asarray(indices, np.int64)
-        self.classes, self.title = source.classes, source.title
+        self.classes, self.title, self.indexed = source.classes, source.title, source.indexed
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -196,6 +202,9 @@ class Subset(Source):
 
     def columns(self, rows: NDArray[np.int64] | None = None) -> Iterator[Columns]:
         return self.source.columns(self.indices if rows is None else self.indices[rows])
+
+    def facts(self, rows: NDArray[np.int64] | None = None) -> Iterator[Facts] | None:
+        return self.source.facts(self.indices if rows is None else self.indices[rows])
 
 
 @dataclass(frozen=True, slots=True)
