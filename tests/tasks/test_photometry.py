@@ -137,5 +137,5 @@ def test_every_number_that_is_drawn_is_used(slot):
     drawn = torch.zeros(2, 3, 3, 14)
     other = drawn.clone()
     other[..., slot] = 0.5
-    changed = (jitter_photometry(frames, other) - jitter_photometry(frames, drawn)).abs()
+    changed = (jitter_photometry(frames, other, 1.0) - jitter_photometry(frames, drawn, 1.0)).abs()
     assert float(changed.mean()) > 1e-3
