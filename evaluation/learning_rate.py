@@ -54,6 +54,31 @@ def pick_rate(
     return best, found[best][0]
 
 
+def at_best_rate(
+    rates: Sequence[float],
+    split: Split,
+    truth: Tensor,
+    fit: Callable[[Sequence[int], Sequence[float]], list[Model]],
+    score: Callable[[Model, Sequence[int]], Tensor],
+    shared: bool = False,
+) -> tuple[Model, dict[str, float | None]]:
+    """A model learnt on split.train and split.val at the rate that `pick_rate` picks.
+
+    The global random state is the same afterwards.
+
+    Args:
+        rates, split, truth, fit, score, shared: as for `pick_rate`.
+
+    Returns:
+        the model, and what outcomes say of the choice: "lr" and "validation".
+    """
+    place = truth.device
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        rate, validation = pick_rate(rates, split, truth, fit, score, shared)
+        (model,) = fit(sorted(split.train + split.val), [rate])
+    return model, {"lr": rate, "validation": validation}
+
+
 def adamw(
     model: nn.Module, rate: float, decay: float, steps: int
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
