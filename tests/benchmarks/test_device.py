@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from helpers import benchmark
+from helpers import ROOT, benchmark
 
 from pretexto.datasets.synthetic.source import Synthetic
 from pretexto.errors import InputError
