@@ -83,7 +83,7 @@ def attentive(
     if len(y[torch.tensor(split.train)].unique()) < 2:
         raise InputError(f"split {split.name}: the training part holds fewer than two classes")
     probing = _Probing(tokens, y, classes, counts, seed)
-    probe, picked = at_best_rate(RATES, split, y, probing.fit, probing.scores)
+    probe, picked = at_best_rate(RATES, split, y, probing)
     recipe = (
         "one learnt query attends over the deepest map's positions, linear on what it gathers, "
         f"AdamW {grid_text(RATES)}, decay {DECAY:g}, {EPOCHS} epochs of train+val, at least "

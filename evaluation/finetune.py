@@ -112,7 +112,7 @@ def finetune(
     place = torch.device(device)
     tuner = _Tuner(encoder, source, spec, classes, tuning, seed, clips, crops, workers, place)
     labels = torch.tensor([source.label(i) for i in range(len(source))], device=place)
-    model, picked = at_best_rate(tuning.rates, split, labels, tuner.fit, tuner.scores, shared)
+    model, picked = at_best_rate(tuning.rates, split, labels, tuner, shared)
     scores = tuner.scores(model, split.test)
     found = outcomes(scores, labels, split, classes, tuning.recipe(spec.modality))
     return [replace(o, **picked) for o in found]
