@@ -1,8 +1,8 @@
 """Source: what exists and where. It interprets no pixels and knows no task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,23 @@ from .paths import nfc
 from .segment import Segment
 
 _TOGETHER = 65_536  # rows whose texts are held at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """In which files the examples of a source lie, where they are best read file by file.
+
+    Attributes:
+        numbers: int [N], of the file of each example.
+        fetch: brings the file of this number near, before it is read.
+        hold: tells that the file of this number, once fetched, is needed still.
+        room: how many files there is room for near at hand; None: for all.
+    """
+
+    numbers: NDArray[np.integer]
+    fetch: Callable[[int], object]
+    hold: Callable[[int], object]
+    room: int | None = None
 
 
 class Source(ABC):
@@ -77,6 +94,10 @@ class Source(ABC):
     def splits(self) -> NDArray[np.object_]:
         """`split` of every example, [N] texts."""
         return texts([self.split(i) for i in range(len(self))])
+
+    def shards(self) -> Shards | None:
+        """In which files the examples lie; None where any order of reading costs the same."""
+        return None
 
     def rows_of_split(self, split: str) -> NDArray[np.int64]:
         """Numbers of the examples of one split, in order."""
@@ -174,6 +195,10 @@ class Subset(Source):
 
     def splits(self) -> NDArray[np.object_]:
         return self.source.splits()[self.indices]
+
+    def shards(self) -> Shards | None:
+        found = self.source.shards()
+        return found and replace(found, numbers=found.numbers[self.indices])
 
     def columns(self, rows: NDArray[np.int64] | None = None) -> Iterator[Columns]:
         return self.source.columns(self.indices if rows is None else self.indices[rows])

@@ -19,6 +19,8 @@ class TrainerArgs:
         steps: optimiser steps.
         epochs: passes over the data, in place of `steps`; may be a fraction.
         batch_size: examples per batch over all devices together; the whole set if it is smaller.
+        balanced: draw every class of labelled data equally often, whatever its size: an epoch has
+            as many examples as ever, rare ones several times.
         accumulate: batches whose gradients are gathered for one step: as a batch so many times
             greater, in the memory of one (but batch norm and contrastive losses see one at a time).
         clip: greatest norm of a step's gradient; null: as it is.
@@ -47,6 +49,7 @@ class TrainerArgs:
     steps: int | None = None
     epochs: float | None = None
     batch_size: int = 64
+    balanced: bool = False
     accumulate: int = 1
     clip: float | None = None
     workers: int | None = None

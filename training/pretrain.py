@@ -10,6 +10,7 @@ import numpy as np
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from ..datasets.example_list import left_out_of
+from ..datasets.packs.order import window_within
 from ..datasets.source import Source, Subset
 from ..encoders.store import check_storable
 from ..errors import Interrupted
@@ -18,7 +19,7 @@ from ..tasks.task import Task
 from .args import TrainerArgs, lightning_arguments, precision_of, total_steps
 from .batches import Stream, Unreadable, known_unreadable
 from .checkpoint import Checkpoints, FromFirst
-from .data import Examples, make_loader
+from .data import Examples, labelled, make_loader
 from .distributed import Processes, first_process, meet
 from .kernels import channels_last, fast_kernels, half_weights
 from .loggers import MetricsFile, Rows, make_loggers, refuse_missing
@@ -77,6 +78,8 @@ def pretrain(
     """
     total_steps(trainer, 1)  # a missing length is refused before anything is read
     refuse_missing(trainer.loggers)
+    if trainer.balanced:
+        labelled(source)
     for encoder in task.encoders.values():
         check_storable(encoder)
     meet("nccl" if lightning_arguments(trainer, False)["accelerator"] != "cpu" else "gloo")
@@ -246,6 +249,7 @@ class _Call:
     def _open_stream(self, module: Pretraining, begun: _Begun) -> Stream:
         processes = Processes()
         source = used(self.source, begun.left_out)
+        shards = source.shards()
         schedule = Schedule(
             len(source),
             self.trainer.batch_size,
@@ -255,6 +259,9 @@ class _Call:
             rank=processes.rank,
             ranks=processes.size,
             accumulate=self.trainer.accumulate,
+            balance=labelled(source) if self.trainer.balanced else None,
+            shards=shards and shards.numbers,
+            window=window_within(shards and shards.room, -(-processes.size // self.trainer.nodes)),
         )
         module.total = total_steps(self.trainer, schedule.per_epoch)
         schedule = replace(schedule, total=module.total)
