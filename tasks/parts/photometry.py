@@ -236,8 +236,8 @@ def draw_photometry(rng: Generator, count: int) -> Tensor:
     return 2 * torch.rand(count, 3, _AMOUNTS, generator=rng) - 1
 
 
-# At strength 1 four moments of the synthetic world could not be sorted any more: 0.08, which is
-# chance, where 0.50 are learned without the guard.
+# After 500 steps four moments of the synthetic world are sorted in 0.11 at strength 1, in 0.28 at
+# this one, and in 0.50 without matching and jitter; chance is 0.08 (one seed).
 _STRENGTH = 0.25
 
 
