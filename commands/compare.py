@@ -154,11 +154,11 @@ def _audit(tasks: Tree, origin: str, source, out: Path) -> None:
 
 def _say_unmeasured(tasks: list, source) -> None:
     """One line where tasks choose by a motion that is not known; runs say it in their logs only."""
-    from ..training.sanity_check import chooses_by_motion, look, motion_in_words
+    from ..training.sanity_check import check_media, chooses_by_motion, motion_in_words
 
     if choosing := [task for task in tasks if chooses_by_motion(task)]:
-        verdict = look(source, choosing[0], most=_LOOK, say=print)
-        if text := motion_in_words(verdict, *choosing):
+        check = check_media(source, choosing[0], most=_LOOK, say=print)
+        if text := motion_in_words(check, *choosing):
             print(text, flush=True)
 
 

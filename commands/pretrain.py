@@ -3,17 +3,21 @@
     pretexto pretrain --config rotation --data my_images --out runs/rotation
     pretexto pretrain --config shuffle_learn --data my_videos --out runs/shuffle --probe linear
 
+With --probe the test part of the data is held out of pretraining, where there is one.
 The config is a YAML file or the name of a shipped recipe. Any of its values can be set with
 --key.path value, for example --task.video.size 96 --trainer.steps 2000 --optimizer.lr 0.001.
 The same command again continues an interrupted run.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..build import Tree, build, load_tree, resolved
 from ..evaluation.methods import METHODS
 from .options import KINDS, SEEDS, open_data, seed
+
+if TYPE_CHECKING:
+    from ..datasets.source import Source
 
 TAKES_KEYS = True
 
@@ -31,6 +35,11 @@ def arguments(parser) -> None:
         choices=METHODS,
         help="evaluate afterwards on the same labelled data, beside random-init",
     )
+    parser.add_argument(
+        "--holdout",
+        choices=("true", "false"),
+        help="pretrain without the test part of the data; default: true with --probe, else false",
+    )
 
 
 def run(args) -> int:
@@ -39,6 +48,8 @@ def run(args) -> int:
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)
     out = Path(args.out or Path("runs") / Path(args.config).stem)
+    if _holds_out(args, tree, out):
+        tree["holdout"] = True
     folder = pretrain_from(tree, args.config, out)
     from ..training.distributed import first_process
 
@@ -55,6 +66,41 @@ def run(args) -> int:
     return 0
 
 
+def _holds_out(args, tree: Tree, out: Path) -> bool:
+    """Whether to hold out the test part: as asked, as the run there does, or for a probe."""
+    from ..training.run_dir import RunFolder
+
+    if args.holdout is not None:
+        return args.holdout == "true"
+    if tree.get("holdout") is not None:
+        return bool(tree["holdout"])
+    if state := RunFolder(out).state():
+        return bool(state["record"].get("holdout"))
+    return bool(args.probe) and not tree.get("split")
+
+
+def without_tested(source: "Source") -> "Source":
+    """The source less what evaluation tests on, as far as that leaves anything; says what it did.
+
+    Raises:
+        InputError: no evaluation is possible, as of media without labels.
+    """
+    from ..evaluation.splits import without_test
+    from ..training.distributed import first_process
+
+    kept = without_test(source)
+    count = 0 if kept is None else len(source) - len(kept)
+    said = f"held out of pretraining: {count} test examples (--holdout false trains on them too)"
+    if kept is None:
+        said = (
+            "nothing is held out: the data name no test split, so that every example is tested in "
+            "some fold; pretraining sees them all, and the rows of the probe will say so"
+        )
+    if first_process():
+        print(said, flush=True)
+    return source if kept is None else kept
+
+
 def schema() -> dict[str, Any]:
     """The keys of a pretraining config and their types."""
     from jsonargparse.typing import restricted_number_type
@@ -69,6 +115,7 @@ def schema() -> dict[str, Any]:
         "task": Task,
         "data": str | Source,
         "split": str | None,
+        "holdout": bool | None,
         "kind": Kind | None,
         "trainer": TrainerArgs,
         "optimizer": OptimizerArgs,
@@ -84,15 +131,16 @@ def pretrain_from(tree: Tree, origin: str, out: Path) -> Path:
 
     from ..training.pretrain import pretrain
 
-    tree.setdefault("data", "synthetic:train")
+    tree.setdefault("data", "synthetic" if tree.get("holdout") else "synthetic:train")
     tree.setdefault("seed", 0)
     config = resolved(tree, schema(), origin)
     # The initial weights are part of the run: they follow from its seed.
     torch.manual_seed(config["seed"])
     objects = build(tree, schema(), origin)
+    source = open_data(objects["data"], objects["split"], objects["kind"])
     return pretrain(
         objects["task"],
-        open_data(objects["data"], objects["split"], objects["kind"]),
+        without_tested(source) if objects["holdout"] else source,
         out,
         trainer=objects["trainer"],
         optimizer=objects["optimizer"],

@@ -1,5 +1,6 @@
 """plan.json: what a comparison's folder holds or will hold, and how that grows."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -77,6 +78,7 @@ def grow(out: Path, wanted: Plan) -> Plan:
             differences are named.
     """
     path = out / "plan.json"
+    wanted = json.loads(json.dumps(wanted))  # as it will be read again: tuples become lists
     if not path.exists():
         if out.is_dir() and (out / "runs").exists():
             raise InputError(f"{out}: holds runs but no plan.json; give another --out")

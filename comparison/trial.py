@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -218,7 +219,8 @@ def serve() -> None:
         child = os.fork()
         if child == 0:
             sys.exit(_in_child(Path(line.strip())))
-        print(_wait(child, parent), flush=True)
+        with suppress(BrokenPipeError):  # the comparison was killed just now
+            print(_wait(child, parent), flush=True)
 
 
 def _in_child(job: Path) -> int:

@@ -1,11 +1,12 @@
 """The list of a source's examples in a file: names, labels, groups, and why some are left out."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from .fingerprint import Columns, fingerprint
@@ -15,7 +16,34 @@ NAME = "data.parquet"
 CHUNK = 100_000
 
 
-def write_listing(source: Source, folder: Path, left_out: Mapping[int, str]) -> str:
+class LeftOut(NamedTuple):
+    """Examples that are left out: their numbers int64 [K], ascending, and reasons, texts [K]."""
+
+    rows: NDArray[np.int64]
+    reasons: NDArray[np.object_]
+
+    @classmethod
+    def of(cls, parts: Iterable[tuple[NDArray[np.int64], str]]) -> "LeftOut":
+        """All parts in order, each with one reason for all of its numbers."""
+        found = list(parts)
+        rows = np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in found)])
+        reasons = np.repeat(
+            np.array([why for _, why in found], object), [len(rows) for rows, _ in found]
+        )
+        order = np.argsort(rows, kind="stable")
+        return cls(rows[order], reasons[order])
+
+    def between(self, begin: int, end: int) -> "list[str | None] | None":
+        """The reason of each example from `begin` to before `end`; None where none has one."""
+        low, high = np.searchsorted(self.rows, [begin, end])
+        if low == high:
+            return None
+        out = np.full(end - begin, None, object)
+        out[self.rows[low:high] - begin] = self.reasons[low:high]
+        return out.tolist()
+
+
+def write_listing(source: Source, folder: Path, left_out: LeftOut) -> str:
     """Writes FOLDER/data.parquet in one pass and little memory; returns the fingerprint.
 
     Columns: name, label, group, split; left_out, the reason, null for what is used.
@@ -26,9 +54,7 @@ def write_listing(source: Source, folder: Path, left_out: Mapping[int, str]) -> 
     return found
 
 
-def _written(
-    batches: Iterable[Columns], path: Path, left_out: Mapping[int, str]
-) -> Iterator[Columns]:
+def _written(batches: Iterable[Columns], path: Path, left_out: LeftOut) -> Iterator[Columns]:
     """Passes batches of columns on and writes them meanwhile."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -39,7 +65,7 @@ def _written(
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for batch in batches:
             end = begin + len(batch.labels)
-            reasons = [left_out.get(i) for i in range(begin, end)] if left_out else None
+            reasons = left_out.between(begin, end)
             columns = {
                 "name": _texts(batch.names),
                 "group": _texts(batch.groups),

@@ -1,8 +1,8 @@
 """Source: what exists and where. It interprets no pixels and knows no task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,29 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..modalities.decode.sandbox import IsolatedReader, Limits
 from ..modalities.media import MediaInfo, Plan, Sample
+from .facts import Facts
 from .fingerprint import Columns, fingerprint
 from .paths import nfc
 from .segment import Segment
 
 _TOGETHER = 65_536  # rows whose texts are held at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """In which files the examples of a source lie, where they are best read file by file.
+
+    Attributes:
+        numbers: int [N], of the file of each example.
+        fetch: brings the file of this number near, before it is read.
+        hold: tells that the file of this number, once fetched, is needed still.
+        room: how many files there is room for near at hand; None: for all.
+    """
+
+    numbers: NDArray[np.integer]
+    fetch: Callable[[int], object]
+    hold: Callable[[int], object]
+    room: int | None = None
 
 
 class Source(ABC):
@@ -77,6 +95,10 @@ class Source(ABC):
         """`split` of every example, [N] texts."""
         return texts([self.split(i) for i in range(len(self))])
 
+    def shards(self) -> Shards | None:
+        """In which files the examples lie; None where any order of reading costs the same."""
+        return None
+
     def rows_of_split(self, split: str) -> NDArray[np.int64]:
         """Numbers of the examples of one split, in order."""
         return np.flatnonzero(self.splits() == split)
@@ -93,6 +115,11 @@ class Source(ABC):
                 [self.group(i) for i in part],
                 [self.split(i) for i in part],
             )
+
+    def facts(self, rows: NDArray[np.int64] | None = None) -> Iterator[Facts] | None:
+        """What is known of these examples (None: of all), batch by batch; None where files would
+        have to be opened."""
+        return None
 
     def fingerprint(self) -> str:
         """A hash of names, labels, groups and splits: the stamp of a result row."""
@@ -128,7 +155,7 @@ class Subset(Source):
 
     def __init__(self, source: Source, indices: Sequence[int] | NDArray[np.integer]):
         self.source, self.indices = source, np.asarray(indices, np.int64)
-        self.classes, self.title = source.classes, source.title
+        self.classes, self.title, self.indexed = source.classes, source.title, source.indexed
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -169,8 +196,15 @@ class Subset(Source):
     def splits(self) -> NDArray[np.object_]:
         return self.source.splits()[self.indices]
 
+    def shards(self) -> Shards | None:
+        found = self.source.shards()
+        return found and replace(found, numbers=found.numbers[self.indices])
+
     def columns(self, rows: NDArray[np.int64] | None = None) -> Iterator[Columns]:
         return self.source.columns(self.indices if rows is None else self.indices[rows])
+
+    def facts(self, rows: NDArray[np.int64] | None = None) -> Iterator[Facts] | None:
+        return self.source.facts(self.indices if rows is None else self.indices[rows])
 
 
 @dataclass(frozen=True, slots=True)

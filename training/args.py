@@ -19,6 +19,8 @@ class TrainerArgs:
         steps: optimiser steps.
         epochs: passes over the data, in place of `steps`; may be a fraction.
         batch_size: examples per batch over all devices together; the whole set if it is smaller.
+        balanced: draw every class of labelled data equally often, whatever its size: an epoch has
+            as many examples as ever, rare ones several times.
         accumulate: batches whose gradients are gathered for one step: as a batch so many times
             greater, in the memory of one (but batch norm and contrastive losses see one at a time).
         clip: greatest norm of a step's gradient; null: as it is.
@@ -27,7 +29,8 @@ class TrainerArgs:
         devices: how many, or "auto": all there are (one on CPU).
         nodes: machines; the launcher (torchrun, SLURM) starts the processes.
         strategy: Lightning's name for the way of spreading the model, for example "ddp", "fsdp".
-        precision: "auto" (bf16-mixed on CUDA, 32 elsewhere) or Lightning's name for it.
+        precision: "auto" (bf16-mixed on CUDA, 32 elsewhere) or another: "bf16-true" is bf16-mixed
+            with the layers' weights in 16 bits too, which saves memory and rounds small steps off.
         compile: compile the task's forward pass with torch.compile.
         checkpoint_every: steps between checkpoints.
         log_every: steps between rows of metrics.csv.
@@ -46,6 +49,7 @@ class TrainerArgs:
     steps: int | None = None
     epochs: float | None = None
     batch_size: int = 64
+    balanced: bool = False
     accumulate: int = 1
     clip: float | None = None
     workers: int | None = None
@@ -80,6 +84,10 @@ class TrainerArgs:
                 raise InputError(
                     f"trainer.logger: no logger {name!r}; choose from {', '.join(LOGGERS)}"
                 )
+        if self.precision == "bf16-true" and self.strategy.startswith("fsdp"):
+            raise InputError(
+                "trainer.precision bf16-true: fsdp shards weights of one type only; take bf16-mixed"
+            )
         if not 0 <= self.max_unreadable <= 1:
             raise InputError(f"trainer.max_unreadable is a share, 0 … 1: {self.max_unreadable}")
 
@@ -133,19 +141,28 @@ def lightning_arguments(args: TrainerArgs, phases: bool) -> dict[str, Any]:
     strategy = args.strategy
     if many and strategy in ("auto", "ddp"):
         strategy = "ddp_find_unused_parameters_true" if phases else "ddp"
-    precision = ("bf16-mixed" if cuda else "32") if args.precision == "auto" else args.precision
+    precision = precision_of(args)
     return {
         "accelerator": "cpu" if args.accelerator == "auto" and not cuda else args.accelerator,
         "devices": _devices(args),
         "num_nodes": args.nodes,
         "strategy": strategy,
-        "precision": "32-true" if precision == "32" else precision,
+        # What is computed in 16 bits is the same; `kernels.half_weights` sees to the weights.
+        "precision": "bf16-mixed" if precision == "bf16-true" else precision,
         # Statistics of the whole batch: a run then does not depend on how many devices share it.
         "plugins": _shared_statistics(cuda) if many else [],
         "deterministic": args.deterministic,
         # The fastest kernels are found by trying, which may end otherwise in the next run.
         "benchmark": cuda and not args.deterministic,
     }
+
+
+def precision_of(args: TrainerArgs) -> str:
+    """The precision that the words come to: "32-true", "bf16-mixed", "16-mixed", "bf16-true"."""
+    chosen = args.precision
+    if chosen == "auto":
+        chosen = "bf16-mixed" if _on_cuda(args) else "32"
+    return "32-true" if chosen == "32" else chosen
 
 
 def _shared_statistics(cuda: bool) -> list[Any]:

@@ -3,9 +3,9 @@
 import json
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from ..datasets.cache import write_text
 from ..errors import InputError
 from ..tasks.task import Batch
+from .agreement import Agreement, Arrival
 from .data import Loaded, Lost
 from .distributed import Processes
 from .prefetch import Prefetch
@@ -28,7 +29,7 @@ class Unreadable:
         examples: how many the source has.
         share: how much of them may be lost before the run stops; one always may.
         known: those met before.
-        spare_unsuitable: examples that the task cannot use do not count towards the limit.
+        ignore_unsuitable: examples that the task cannot use do not count towards the limit.
     """
 
     def __init__(
@@ -38,10 +39,10 @@ class Unreadable:
         share: float,
         *,
         known: Iterable[Lost] = (),
-        spare_unsuitable: bool = False,
+        ignore_unsuitable: bool = False,
     ):
         self.path, self.examples, self.share = path, examples, share
-        self.spare_unsuitable = spare_unsuitable
+        self.ignore_unsuitable = ignore_unsuitable
         self.known = {lost.name: lost for lost in known}
 
     def __len__(self) -> int:
@@ -62,7 +63,7 @@ class Unreadable:
         counted = [
             lost
             for lost in self.known.values()
-            if not (self.spare_unsuitable and lost.stage == "plan")
+            if not (self.ignore_unsuitable and lost.stage == "plan")
         ]
         if len(counted) > max(1, self.share * self.examples):
             first = "; ".join(f"{x.name}: {x.stage}: {x.reason}" for x in counted[:3])
@@ -87,29 +88,6 @@ def known_unreadable(path: Path, count: int) -> list[Lost]:
     return [Lost(-1, **json.loads(line)) for line in lines[:count]]
 
 
-@dataclass(slots=True)
-class Arrival:
-    """One step's batches, as all ranks have agreed on them.
-
-    Attributes:
-        step: its number.
-        batches: this rank's parts of those that every rank can use.
-        members: the examples in them.
-        left_out: how many batches are left out.
-        lost: of all ranks.
-        mistake: a user's, on any rank; None: none.
-        stopped: number of the signal that ends the run before this step; 0: none.
-    """
-
-    step: int
-    batches: list[Batch]
-    members: list[int]
-    left_out: int
-    lost: list[Lost]
-    mistake: str | None
-    stopped: int
-
-
 class Stream:
     """One rank's steps with their batches, from `schedule.start` on.
 
@@ -118,7 +96,7 @@ class Stream:
     is left out.
 
     Args:
-        loader: yields `Loaded`; with workers, batches are fetched and agreed on ahead.
+        loader: yields `Loaded`; with workers, batches are fetched ahead of their step.
         schedule: the loader's own.
         unreadable: learns of every lost example of any rank.
         stop: ends the stream before its next step, on every rank, once set on any of them.
@@ -129,7 +107,7 @@ class Stream:
         position: steps delivered or left out, counted from the beginning of the run.
         left_out: batches that were left out, likewise.
         stopped: number of the signal that ended the stream.
-        recent: the examples of delivered steps by number; whoever reads it clears it.
+        delivered: the examples of delivered steps by number; whoever reads it clears it.
     """
 
     def __init__(
@@ -144,11 +122,12 @@ class Stream:
     ):
         self.loader, self.schedule, self.unreadable = loader, schedule, unreadable
         self.stop, self.device, self.left_out = stop, device, left_out
-        # Two, for batches are agreed on in a thread beside the training.
-        self.processes, self._agreeing = Processes(), Processes()
+        self.processes = Processes()
+        self._agreement = Agreement(schedule.batch, stop, workers=loader.num_workers)
         self.position, self.stopped = schedule.start, 0
-        self.recent: dict[int, list[int]] = {}
+        self.delivered: dict[int, list[int]] = {}
         self._ahead: Prefetch | None = None
+        self._loading: Any = None
         self._waited = 0.0
 
     def __len__(self) -> int:
@@ -161,7 +140,8 @@ class Stream:
 
     def __iter__(self) -> Iterator[tuple[int, list[Batch]]]:
         # Workers are started here, before there is a second thread.
-        arrivals = self._agreed(iter(self.loader))
+        self._loading = iter(self.loader)
+        arrivals = self._agreement.arrivals(self._steps(self._loading))
         if self.loader.num_workers:
             self._ahead = Prefetch(arrivals, self.device)
         for arrival in self._ahead or self._timed(arrivals):
@@ -176,13 +156,16 @@ class Stream:
             self.left_out += arrival.left_out
             self.position = arrival.step + 1
             if arrival.batches:
-                self.recent[arrival.step] = arrival.members
+                self.delivered[arrival.step] = arrival.members
                 yield arrival.step, arrival.batches
 
     def close(self) -> None:
-        """Ends fetching ahead."""
+        """Ends fetching ahead, and the loader's workers."""
         if self._ahead:
             self._ahead.close()
+        if self._loading is not None and self.loader.num_workers:
+            # Left to the interpreter's end they would get one SIGTERM, and wait for a second.
+            self._loading._shutdown_workers()
 
     def _timed(self, arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
         while True:
@@ -193,40 +176,10 @@ class Stream:
                 return
             yield arrival
 
-    def _agreed(self, loaded: Iterator[Loaded]) -> Iterator[Arrival]:
+    def _steps(self, loaded: Iterator[Loaded]) -> Iterator[list[Loaded]]:
         # All batches of a step at once, so that a run never ends within one.
         while parts := list(islice(loaded, self.schedule.batches)):
-            arrival = self._agree(parts)
-            yield arrival
-            if arrival.stopped:
-                return
-
-    def _agree(self, parts: list[Loaded]) -> Arrival:
-        """What every rank can use of a step, what any has lost, and whether any wants to stop."""
-        sizes = [0 if part.batch is None else len(part.batch["index"]) for part in parts]
-        scarce = [int(size < min(2, self.schedule.batch)) for size in sizes]
-        told = (
-            [lost for part in parts for lost in part.lost],
-            next((part.mistake for part in parts if part.mistake), None),
-        )
-        news, stopped, *scarce = self._agreeing.greatest(
-            [int(any(told)), self.stop.number, *scarce]
-        )
-        everyone = self._agreeing.gather(told) if news else [told]
-        usable = [
-            part.batch
-            for part, short in zip(parts, scarce, strict=True)
-            if not short and part.batch is not None
-        ]
-        return Arrival(
-            parts[0].step,
-            usable,
-            [i for batch in usable for i in batch["index"].tolist()],
-            len(parts) - len(usable),
-            [lost for losses, _ in everyone for lost in losses],
-            next((mistake for _, mistake in everyone if mistake), None),
-            stopped,
-        )
+            yield parts
 
 
 def _line(lost: Lost) -> str:

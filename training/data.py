@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
@@ -17,7 +19,10 @@ from ..errors import InputError
 from ..modalities import rng as draw
 from ..modalities.media import MediaError
 from ..tasks.task import START, Batch, Progress, Task
+from .fetch_ahead import FetchAhead
 from .sampler import Request, Schedule
+
+_PREFETCHED = 4  # batches that each worker is asked for ahead
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,7 +69,7 @@ class Examples(Dataset):
     def __getitem__(self, request: Request) -> tuple[int, Batch | Lost | str]:
         step, index = request.step, request.index
         try:
-            return step, self.example(request.epoch, index, request.progress)
+            return step, self.example(request.epoch, index, request.progress, request.repeat)
         except MediaError as error:
             name = self.source.name(index)
             return step, Lost(index, name, error.stage, error.reason)
@@ -74,9 +79,16 @@ class Examples(Dataset):
             error.add_note(f"example {index} of the source: {self.source.name(index)}")
             raise
 
-    def example(self, epoch: int, index: int, progress: Progress = START) -> Batch:
-        """One example without batch axis. Raises MediaError if the file cannot serve."""
-        rng = draw.generator(self.seed, epoch, index)
+    def example(self, epoch: int, index: int, progress: Progress = START, repeat: int = 0) -> Batch:
+        """One example without batch axis. Raises MediaError if the file cannot serve.
+
+        Args:
+            epoch: number of the pass over the data.
+            index: number of the example.
+            progress: how far training has come.
+            repeat: how often it was drawn before in this epoch: it is then drawn otherwise.
+        """
+        rng = draw.generator(self.seed, epoch, index + repeat * (len(self.source) + 1))
         plan = call(self.task.plan, self.source.info(index), rng, progress=progress)
         sample = self.source.read(index, plan)
         made = call(self.task.example, sample, rng, progress=progress)
@@ -121,17 +133,30 @@ def make_loader(
         pin: copy batches to page-locked memory, for CUDA.
         context: how processes start: "fork", "spawn", …; None: the platform's way.
     """
+    shards = examples.source.shards() if schedule.shards is not None else None
+    ahead = max(workers, 1) * _PREFETCHED
     return DataLoader(
         examples,
-        batch_sampler=schedule,  # type: ignore[arg-type]
+        batch_sampler=FetchAhead(schedule, shards, ahead) if shards else schedule,  # type: ignore[arg-type]
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin,
         worker_init_fn=_enter_worker,
         multiprocessing_context=context if workers else None,
         persistent_workers=workers > 0,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=_PREFETCHED if workers else None,
     )
+
+
+def labelled(source: Source) -> NDArray[np.int64]:
+    """The classes of all examples, int64 [N]. Raises InputError if none has one."""
+    labels = source.labels()
+    if not (labels >= 0).any():
+        raise InputError(
+            "trainer.balanced draws every class equally often, but the data has no labels: "
+            "leave it out, or give labelled data"
+        )
+    return labels
 
 
 def _enter_worker(number: int) -> None:

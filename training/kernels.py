@@ -1,4 +1,4 @@
-"""Which kernels compute a run: memory layout, precision of products, determinism."""
+"""Which kernels compute a run: memory layout, precision of products and weights, determinism."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,3 +34,14 @@ def channels_last(task: Task) -> None:
     for p in task.parameters():
         if p.ndim in layouts:
             p.data = p.data.contiguous(memory_format=layouts[p.ndim])
+
+
+def half_weights(task: Task) -> None:
+    """Layers' weights as bfloat16, for a run in which autocast computes in it anyway.
+
+    Vectors (biases, norms), statistics and weights that no optimiser moves stay as they are: a
+    moving average whose steps are smaller than a 256th of its value would stand still.
+    """
+    for p in task.parameters():
+        if p.requires_grad and p.ndim > 1 and p.dtype == torch.float32:
+            p.data = p.data.to(torch.bfloat16)

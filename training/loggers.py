@@ -34,7 +34,7 @@ class MetricsFile:
 
     def __init__(self, path: Path, start: int):
         self.path = path
-        self._columns = self._cut(start)
+        self._columns = self._shorten(start)
 
     def write(self, row: Row) -> None:
         """Adds one row; a column that is new is empty in the rows before."""
@@ -46,7 +46,7 @@ class MetricsFile:
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self._columns).writerow(row)
 
-    def _cut(self, start: int) -> list[str]:
+    def _shorten(self, start: int) -> list[str]:
         """Keeps what a resume goes on from; returns the columns."""
         kept = [row for row in self._rows() if int(row["step"]) <= start]
         if not kept:
@@ -171,7 +171,9 @@ class Rows(Callback):
     ) -> None:
         module = _ours(pl_module)
         done = module.done
-        self._examples += len(module.stream.recent.get(done - 1, ())) * module.stream.processes.size
+        self._examples += (
+            len(module.stream.delivered.get(done - 1, ())) * module.stream.processes.size
+        )
         if done == 1 or done % self.every == 0 or done == module.total:
             self._row(module, trainer.loggers)
         elif self.display:
@@ -197,7 +199,7 @@ class Rows(Callback):
     def _row(self, module: Pretraining, loggers: list[Logger]) -> None:
         self._settle(module)
         means = module.means()
-        module.stream.recent.clear()
+        module.stream.delivered.clear()
         now, waited = time.perf_counter(), module.stream.waited
         seconds = max(now - self._since, 1e-9)
         self.last = {
@@ -220,12 +222,12 @@ class Rows(Callback):
             self.display.tick(module.done, self.last)
 
     def _settle(self, module: Pretraining) -> None:
-        """Looks at the losses so far; on a bad one writes down the files and stops the run."""
+        """Checks the losses so far; on a bad one writes down the files and stops the run."""
         bad = None
         try:
-            module.window.settle()
+            module.running.settle()
         except NonFiniteLossError as error:
-            bad = (error.number, error.value, module.stream.recent.get(error.number, []))
+            bad = (error.number, error.value, module.stream.delivered.get(error.number, []))
         told = [b for b in module.stream.processes.gather(bad) if b]
         if not told:
             return

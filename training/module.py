@@ -79,7 +79,7 @@ class Pretraining(L.LightningModule):
         # One way for phases, accumulation and the ordinary case; Lightning's own has no phases.
         self.automatic_optimization = False
         self.open_stream = open_stream
-        self.window = Window()
+        self.running = RunningMeans()
         self.start, self.left_out = 0, 0
         self.unreadable: int | None = None
 
@@ -118,7 +118,7 @@ class Pretraining(L.LightningModule):
         if self.task.phases:
             losses = [values[f"{phase.name}_loss"] for phase in self.task.phases]
             values["loss"] = torch.stack(losses).sum()
-        self.window.add(number, values)
+        self.running.add(number, values)
 
     def _optimizers(self) -> list[tuple[Recipe, LightningOptimizer]]:
         found = self.optimizers()
@@ -164,9 +164,9 @@ class Pretraining(L.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         if self.clip is not None:
-            self.clip_gradients(
-                optimizer, gradient_clip_val=self.clip, gradient_clip_algorithm="norm"
-            )
+            # Not `clip_gradients`: in mixed precision that refuses fused optimisers, which may be
+            # clipped as long as no factor scales the loss.
+            self.trainer.precision_plugin.clip_grad_by_norm(optimizer, self.clip)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Lightning's own idea of progress would make it skip batches of a stream that already
@@ -174,7 +174,7 @@ class Pretraining(L.LightningModule):
         checkpoint.pop("loops", None)
         checkpoint["pretexto"] = {
             "done": self.done,
-            "window": self._totals(),
+            "means": self._totals(),
             "left_out": self.stream.left_out,
             "unreadable": len(self.stream.unreadable),
         }
@@ -185,19 +185,19 @@ class Pretraining(L.LightningModule):
         self.unreadable = held["unreadable"]
         # The checkpoint has the sums over all processes: one of them takes them on.
         if self.global_rank == 0:
-            self.window.load(held["window"])
+            self.running.load(held["means"])
 
     def means(self) -> dict[str, float]:
         """Means over all steps since the last call and over all processes, "loss" first."""
         totals = self._totals()
-        self.window.clear()
+        self.running.clear()
         means = {name: total / count for name, (total, count) in totals.items()}
         return {"loss": means.pop("loss"), **means}
 
     def _totals(self) -> dict[str, list[float]]:
         """Sum and count of every name over all processes, whichever of them know it."""
         totals: dict[str, list[float]] = {}
-        for sums in self.stream.processes.gather(self.window.sums()):
+        for sums in self.stream.processes.gather(self.running.sums()):
             for name, (total, count) in sums.items():
                 before = totals.get(name, [0.0, 0])
                 totals[name] = [before[0] + total, before[1] + count]
@@ -225,7 +225,7 @@ class NonFiniteLossError(Exception):
         self.number, self.value = number, value
 
 
-class Window:
+class RunningMeans:
     """Means over some steps. Adding costs the device no wait; asking for the means costs one."""
 
     def __init__(self):

@@ -10,25 +10,26 @@ import numpy as np
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from ..datasets.example_list import left_out_of
+from ..datasets.packs.order import window_within
 from ..datasets.source import Source, Subset
 from ..encoders.store import check_storable
 from ..errors import Interrupted
 from ..progress import Display
 from ..tasks.task import Task
-from .args import TrainerArgs, lightning_arguments, total_steps
+from .args import TrainerArgs, lightning_arguments, precision_of, total_steps
 from .batches import Stream, Unreadable, known_unreadable
 from .checkpoint import Checkpoints, FromFirst
-from .data import Examples, make_loader
+from .data import Examples, labelled, make_loader
 from .distributed import Processes, first_process, meet
-from .kernels import channels_last, fast_kernels
+from .kernels import channels_last, fast_kernels, half_weights
 from .loggers import MetricsFile, Rows, make_loggers, refuse_missing
 from .module import Pretraining
 from .optim import OptimizerArgs
 from .run_dir import RunFolder, describe, export
 from .sampler import Schedule
 from .sanity_check import (
+    check_media,
     in_words,
-    look,
     motion_in_words,
     refuse_too_few,
     refuse_unsuitable,
@@ -58,7 +59,7 @@ def pretrain(
 
     Args:
         task: what to train; it is changed in place.
-        source: the media; labels are looked at by the supervised control only.
+        source: the media; labels are used by the supervised control only.
         out: the run folder (see `run_dir.py` for what it holds).
         trainer: how long and on what.
         optimizer: with which steps.
@@ -76,6 +77,8 @@ def pretrain(
     """
     total_steps(trainer, 1)  # a missing length is refused before anything is read
     refuse_missing(trainer.loggers)
+    if trainer.balanced:
+        labelled(source)
     for encoder in task.encoders.values():
         check_storable(encoder)
     meet("nccl" if lightning_arguments(trainer, False)["accelerator"] != "cpu" else "gloo")
@@ -132,7 +135,7 @@ class _Call:
         self.record = describe(self.task, self.trainer, self.optimizer, self.seed, self.config)
         state = self.folder.state()
         if state is None:
-            self._look()
+            self._check_media()
         else:
             allow = self.trainer.allow_changes
             for change in self.folder.compare(self.record, self.source, allow=allow):
@@ -150,30 +153,30 @@ class _Call:
             state["data"]["unreadable"],
         )
 
-    def _look(self) -> None:
-        """Looks at the media and writes down what the run is made of."""
+    def _check_media(self) -> None:
+        """Checks the media and writes down what the run is made of."""
         trainer, task, say = self.trainer, self.task, self.display.say
-        verdict = look(self.source, task, seed=self.seed, say=say)
+        check = check_media(self.source, task, seed=self.seed, say=say)
         if not trainer.drop_unsuitable:
-            refuse_unsuitable(verdict, task)
-        elif verdict.unsuitable:
-            say(f"left out: {in_words(verdict, task)}")
-        notes = [text for text in (sound_in_words(verdict), motion_in_words(verdict, task)) if text]
+            refuse_unsuitable(check, task)
+        elif check.first:
+            say(f"left out: {in_words(check, task)}")
+        notes = [text for text in (sound_in_words(check), motion_in_words(check, task)) if text]
         for text in notes:
             say(text)
-        for lost in verdict.unreadable[:5]:
+        for lost in check.unreadable[:5]:
             say(f"unreadable: {lost.name}: {lost.stage}: {lost.reason}")
         self.folder.unreadable.unlink(missing_ok=True)
         unreadable = Unreadable(self.folder.unreadable, len(self.source), trainer.max_unreadable)
-        unreadable.add(verdict.unreadable)
-        refuse_too_few(len(self.source), verdict)
+        unreadable.add(check.unreadable)
+        refuse_too_few(len(self.source), check)
         found = {
             "notes": notes,
-            "sound": sound_counts(verdict),
-            "looked_at": verdict.looked_at,
+            "sound": sound_counts(check),
+            "checked": check.checked,
             "unreadable": len(unreadable),
         }
-        self.folder.begin(self.record, self.config, self.source, verdict.unsuitable, found)
+        self.folder.begin(self.record, self.config, self.source, check.unsuitable, found)
 
     def train(self, begun: _Begun) -> None:
         """Fits, then exports. Raises Interrupted after an interruption was made safe."""
@@ -221,6 +224,8 @@ class _Call:
         chosen = lightning_arguments(self.trainer, bool(self.task.phases))
         if chosen["accelerator"] != "cpu":
             channels_last(self.task)
+        if precision_of(self.trainer) == "bf16-true":
+            half_weights(self.task)
         if str(chosen["strategy"]).startswith("ddp"):
             chosen["plugins"].append(FromFirst())
         lightning = L.Trainer(
@@ -242,6 +247,7 @@ class _Call:
     def _open_stream(self, module: Pretraining, begun: _Begun) -> Stream:
         processes = Processes()
         source = used(self.source, begun.left_out)
+        shards = source.shards()
         schedule = Schedule(
             len(source),
             self.trainer.batch_size,
@@ -251,6 +257,9 @@ class _Call:
             rank=processes.rank,
             ranks=processes.size,
             accumulate=self.trainer.accumulate,
+            balance=labelled(source) if self.trainer.balanced else None,
+            shards=shards and shards.numbers,
+            window=window_within(shards and shards.room, -(-processes.size // self.trainer.nodes)),
         )
         module.total = total_steps(self.trainer, schedule.per_epoch)
         schedule = replace(schedule, total=module.total)
@@ -279,7 +288,7 @@ class _Call:
             len(self.source),
             self.trainer.max_unreadable,
             known=processes.first(lambda: known_unreadable(path, count)),
-            spare_unsuitable=self.trainer.drop_unsuitable,
+            ignore_unsuitable=self.trainer.drop_unsuitable,
         )
 
     def _open_rows(self, module: Pretraining) -> None:

@@ -32,14 +32,13 @@ from filelock import FileLock, Timeout
 
 from .. import __version__
 from ..datasets.cache import write_text
-from ..datasets.example_list import read_listing, write_listing
+from ..datasets.example_list import LeftOut, read_listing, write_listing
 from ..datasets.source import Source
 from ..encoders.store import save_encoder
 from ..errors import InputError, some
 from ..progress import NOT_METRICS
 from ..tasks.task import Task
-from .args import TrainerArgs, lightning_arguments, processes_of
-from .data import Lost
+from .args import TrainerArgs, lightning_arguments, precision_of, processes_of
 from .module import Pretraining, Row
 from .optim import OptimizerArgs
 
@@ -76,7 +75,7 @@ def describe(
     chosen = lightning_arguments(trainer, bool(task.phases))
     device = {
         "accelerator": chosen["accelerator"],
-        "precision": chosen["precision"],
+        "precision": precision_of(trainer),
         "processes": processes_of(trainer),
     }
     record = {
@@ -101,18 +100,18 @@ def class_path(thing: object) -> str:
 
 
 def differences(there: dict[str, Any], here: dict[str, Any], *, finished: bool) -> list[str]:
-    """In words, every value that matters and differs between a run's record and this call."""
+    """In words, every value that matters and differs between a run's record and this call.
+
+    An option that one of them does not have counts as null there.
+    """
     if finished:
         there, here = ({k: v for k, v in x.items() if k != DEVICE} for x in (there, here))
     old, new = dict(_leaves(there)), dict(_leaves(here))
     return [
         f"{key}: {_word(old, key)} in the run, {_word(new, key)} now"
         for key in dict.fromkeys([*old, *new])
-        if key not in HARMLESS and old.get(key, _ABSENT) != new.get(key, _ABSENT)
+        if key not in HARMLESS and old.get(key) != new.get(key)
     ]
-
-
-_ABSENT = object()
 
 
 def _word(leaves: dict[str, Any], key: str) -> str:
@@ -216,7 +215,7 @@ class RunFolder:
             raise InputError(f"{path}: damaged; give another --out") from error
 
     def wait_for_begin(self, seconds: float = 1800.0) -> None:
-        """Waits until the run's first process has looked at the media and begun the run here.
+        """Waits until the run's first process has checked the media and begun the run here.
 
         Raises:
             InputError: it has not within `seconds`.
@@ -262,7 +261,7 @@ class RunFolder:
         record: Record,
         config: Record | None,
         source: Source,
-        dropped: list[Lost],
+        left_out: LeftOut,
         found: Record,
     ) -> None:
         """Writes down what the run is made of; run.json last: it says that the rest is there.
@@ -271,12 +270,11 @@ class RunFolder:
             record: what the run follows from.
             config: as the user gave it.
             source: the media.
-            dropped: examples that are left out.
-            found: what a look at the media found: `notes` in words, counts of odd `sound` and of
+            left_out: examples that are not trained on.
+            found: what a check of the media found: `notes` in words, counts of odd `sound` and of
                 `unreadable` files.
         """
-        why = {lost.index: lost.reason for lost in dropped}
-        fingerprint = write_listing(source, self.path, why)
+        fingerprint = write_listing(source, self.path, left_out)
         write_text(self.path / "config.yaml", yaml.safe_dump(config or record, sort_keys=False))
         self.write_state(
             {

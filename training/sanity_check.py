@@ -1,76 +1,74 @@
 """Before training: can the task use these media at all?"""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 
+import numpy as np
+
+from ..datasets.example_list import LeftOut
 from ..datasets.source import Source
 from ..errors import InputError
 from ..modalities import rng as draw
 from ..modalities.media import MediaError
 from ..tasks.task import START, Task
 from .data import Lost, call
+from .media_groups import Rows, alike, judged
 
 Found = Lost | tuple[bool, bool, bool]  # why an example is lost, or what is odd about it
 
+SINGLY = 50_000  # media of an index that are checked one by one, in some three seconds
+INDEXED = 200_000  # as many where a source knows its media, but not as arrays
+OPENED = 20_000  # as many where every file must be opened
+
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a look at the media found.
+class MediaCheck:
+    """What a check of the media found.
 
     Attributes:
-        looked_at: how many examples.
+        checked: how many examples.
         unsuitable: those that the task cannot use, such as clips without sound.
+        first: the first three of them.
         unreadable: those that nobody could use.
         narrow: how many have sound of a lower rate than the task hears.
         surround: how many have sound of more than two channels.
         unmeasured: of how many no motion is known, where the task chooses by it.
     """
 
-    looked_at: int
-    unsuitable: list[Lost] = field(default_factory=list)
+    checked: int
+    unsuitable: LeftOut
+    first: list[Lost] = field(default_factory=list)
     unreadable: list[Lost] = field(default_factory=list)
     narrow: int = 0
     surround: int = 0
     unmeasured: int = 0
 
 
-INDEXED = 200_000  # media looked at where an index knows them: some ten seconds
-OPENED = 20_000  # where every file must be opened
-
-
-def look(
+def check_media(
     source: Source,
     task: Task,
     *,
     seed: int = 0,
     most: int | None = None,
     say: Callable[[str], None],
-) -> Verdict:
+) -> MediaCheck:
     """Plans every example, or of very many (or `most`) an even spread; decodes nothing.
+
+    A large index is checked as a whole, group by group of like media. Its assumption, that what
+    suits a shorter medium suits a longer one like it, holds for every shipped task; an example of
+    another that has slipped through is named and counted when it is read.
 
     Raises:
         InputError: the source is empty.
     """
-    n = len(source)
-    if n == 0:
+    if len(source) == 0:
         raise InputError("the data holds no example: give a folder with media, or another split")
-    count = min(n, most or (INDEXED if source.indexed else OPENED))
-    if count < n and most is None:
-        hint = "" if source.indexed else "; an index (pretexto index) lets more be looked at"
-        say(f"looking at {count} of {n} media before training{hint}")
-    chosen = (k * n // count for k in range(count))
-    judge = _Judge(source, task, seed)
-    found = map(judge, chosen) if source.indexed else _in_threads(judge, chosen)
-    unsuitable, unreadable, odd = [], [], [0, 0, 0]
-    for each in _progress(found, count, say):
-        if isinstance(each, Lost):
-            (unsuitable if each.stage == "plan" else unreadable).append(each)
-        else:
-            odd = [total + more for total, more in zip(odd, each, strict=True)]
-    return Verdict(count, unsuitable, unreadable, *odd)
+    judge, tally = _Judge(source, task, seed), _Tally(source)
+    for rows, found in _progress(_results(source, judge, most, say), len(source), say):
+        tally.add(rows, found)
+    return tally.check()
 
 
 class _Judge:
@@ -92,20 +90,101 @@ class _Judge:
         return narrow, surround, self.by_motion and info.has_video and not info.motion
 
 
-def refuse_unsuitable(verdict: Verdict, task: Task) -> None:
+def _outcome(found: Found) -> object:
+    return (found.stage, found.reason) if isinstance(found, Lost) else found
+
+
+class _Tally:
+    """Counts what is found, example by example or many at a time."""
+
+    def __init__(self, source: Source):
+        self.source, self.checked, self.odd = source, 0, np.zeros(3, np.int64)
+        self.unsuitable: list[tuple[Rows, str]] = []
+        self.unreadable: list[Lost] = []
+
+    def add(self, rows: Rows, found: Found) -> None:
+        """Notes that this was found of all these examples."""
+        self.checked += len(rows)
+        if not isinstance(found, Lost):
+            self.odd += len(rows) * np.array(found)
+        elif found.stage == "plan":
+            self.unsuitable.append((rows, found.reason))
+        else:
+            self.unreadable += [self._lost(i, found.stage, found.reason) for i in rows.tolist()]
+
+    def _lost(self, i: int, stage: str, reason: str) -> Lost:
+        return Lost(i, self.source.name(i), stage, reason)
+
+    def check(self) -> MediaCheck:
+        """All of it, in the order of the source."""
+        found = LeftOut.of(self.unsuitable)
+        pairs = zip(found.rows[:3].tolist(), found.reasons[:3], strict=True)
+        first = [self._lost(i, "plan", reason) for i, reason in pairs]
+        unreadable = sorted(self.unreadable)
+        return MediaCheck(self.checked, found, first, unreadable, *self.odd.tolist())
+
+
+def _results(
+    source: Source, judge: _Judge, most: int | None, say: Callable[[str], None]
+) -> Iterator[tuple[Rows, Found]]:
+    n = len(source)
+    facts = source.facts() if most is None and n > SINGLY else None
+    if facts is None:
+        count = most or (INDEXED if source.indexed else OPENED)
+        yield from _spread(np.arange(n), judge, count, say if most is None else None)
+        return
+    groups, unknown = alike(facts)
+    for group in groups:
+        yield from judged(group, judge, _outcome)
+    yield from _spread(unknown, judge, OPENED, say)
+
+
+def _spread(
+    rows: Rows, judge: _Judge, most: int, say: Callable[[str], None] | None
+) -> Iterator[tuple[Rows, Found]]:
+    """So many of these examples, evenly, one by one."""
+    count = min(len(rows), most)
+    if count < len(rows) and say:
+        hint = "" if judge.source.indexed else "; with an index (pretexto index) all are checked"
+        say(f"checking {count} of {len(rows)} media before training, the others when read{hint}")
+    chosen = rows[np.arange(count) * len(rows) // max(count, 1)]
+    with ThreadPoolExecutor(8) as pool:
+        # Some at a time: a pool takes all that it is given at once into memory.
+        for begin in range(0, count, 256):
+            some = chosen[begin : begin + 256]
+            found = map(judge, some.tolist())
+            if not judge.source.indexed:
+                found = pool.map(judge, some.tolist())
+            for k, each in enumerate(found):
+                yield some[k : k + 1], each
+
+
+def _progress(
+    results: Iterator[tuple[Rows, Found]], count: int, say: Callable[[str], None]
+) -> Iterator[tuple[Rows, Found]]:
+    last, done = time.monotonic() - 8, 0  # a first line after two seconds
+    for rows, found in results:
+        if time.monotonic() - last > 10:
+            last = time.monotonic()
+            say(f"checking the media: {done}/{count}")
+        done += len(rows)
+        yield rows, found
+
+
+def refuse_unsuitable(check: MediaCheck, task: Task) -> None:
     """Raises InputError if there are any, naming the first and the remedy."""
-    if verdict.unsuitable:
+    if len(check.unsuitable.rows):
         raise InputError(
-            f"{in_words(verdict, task)}; remove them, or set trainer.drop_unsuitable to true to "
+            f"{in_words(check, task)}; remove them, or set trainer.drop_unsuitable to true to "
             "train without them"
         )
 
 
-def refuse_too_few(examples: int, verdict: Verdict) -> None:
+def refuse_too_few(examples: int, check: MediaCheck) -> None:
     """Raises InputError if fewer than two can be used, naming the first that cannot and why."""
-    bad = verdict.unsuitable + verdict.unreadable
-    usable = examples - len(bad)
+    usable = examples - len(check.unsuitable.rows) - len(check.unreadable)
     if usable < 2:
+        bad = check.first + check.unreadable
         why = f" ({bad[0].name}: {bad[0].stage}: {bad[0].reason})" if bad else ""
         raise InputError(
             f"{usable} of {examples} examples can be used, and training needs two at least{why}: "
@@ -113,22 +192,22 @@ def refuse_too_few(examples: int, verdict: Verdict) -> None:
         )
 
 
-def in_words(verdict: Verdict, task: Task) -> str:
+def in_words(check: MediaCheck, task: Task) -> str:
     """How many examples the task cannot use, the first of them, and why."""
-    first = "; ".join(f"{lost.name}: {lost.reason}" for lost in verdict.unsuitable[:3])
-    more = " …" if len(verdict.unsuitable) > 3 else ""
-    count = f"{len(verdict.unsuitable)} of {verdict.looked_at} examples"
+    first = "; ".join(f"{lost.name}: {lost.reason}" for lost in check.first)
+    more = " …" if len(check.unsuitable.rows) > 3 else ""
+    count = f"{len(check.unsuitable.rows)} of {check.checked} examples"
     return f"{type(task).__name__} cannot use {count}: {first}{more}"
 
 
-def sound_in_words(verdict: Verdict) -> str:
+def sound_in_words(check: MediaCheck) -> str:
     """What is odd about the sound that the task will hear; empty if nothing is."""
     said = []
-    if verdict.narrow:
-        said.append(f"{verdict.narrow} of a lower rate than the encoder's (no high frequencies)")
-    if verdict.surround:
-        said.append(f"{verdict.surround} of more than two channels (all are averaged)")
-    return f"sound of {verdict.looked_at} examples: {', '.join(said)}" if said else ""
+    if check.narrow:
+        said.append(f"{check.narrow} of a lower rate than the encoder's (no high frequencies)")
+    if check.surround:
+        said.append(f"{check.surround} of more than two channels (all are averaged)")
+    return f"sound of {check.checked} examples: {', '.join(said)}" if said else ""
 
 
 def chooses_by_motion(task: Task) -> bool:
@@ -136,42 +215,22 @@ def chooses_by_motion(task: Task) -> bool:
     return getattr(task, "by_motion", False) is True
 
 
-def motion_in_words(verdict: Verdict, *tasks: Task) -> str:
+def motion_in_words(check: MediaCheck, *tasks: Task) -> str:
     """That these tasks choose uniformly where no motion is known, and the remedy; else empty."""
-    if not verdict.unmeasured:
+    if not check.unmeasured:
         return ""
     names = " and ".join(dict.fromkeys(type(task).__name__ for task in tasks))
     return (
-        f"motion is unknown in {verdict.unmeasured} of {verdict.looked_at} examples, where {names} "
-        "will choose stretches uniformly: to choose moving ones, run `pretexto index DATA --out "
+        f"motion is unknown in {check.unmeasured} of {check.checked} examples, where {names} "
+        "will choose segments uniformly: to choose moving ones, run `pretexto index DATA --out "
         "X.parquet` and give --data X.parquet"
     )
 
 
-def sound_counts(verdict: Verdict) -> dict[str, int]:
+def sound_counts(check: MediaCheck) -> dict[str, int]:
     """The same for run.json."""
     return {
-        "looked_at": verdict.looked_at,
-        "lower_rate": verdict.narrow,
-        "more_than_two_channels": verdict.surround,
+        "checked": check.checked,
+        "lower_rate": check.narrow,
+        "more_than_two_channels": check.surround,
     }
-
-
-def _in_threads(judge: Callable[[int], Found], chosen: Iterable[int]) -> Iterator[Found]:
-    pool = ThreadPoolExecutor(8)
-    try:
-        chosen = iter(chosen)
-        # Some at a time: a pool takes all that it is given at once into memory.
-        while some := list(islice(chosen, 256)):
-            yield from pool.map(judge, some)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _progress(results: Iterator[Found], count: int, say: Callable[[str], None]) -> Iterator[Found]:
-    last = time.monotonic() - 8  # a first line after two seconds
-    for done, result in enumerate(results):
-        if time.monotonic() - last > 10:
-            last = time.monotonic()
-            say(f"looking at the media: {done}/{count}")
-        yield result

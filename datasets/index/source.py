@@ -13,6 +13,7 @@ from ...errors import InputError
 from ...modalities.decode.reader import Backend, probe, read
 from ...modalities.decode.sandbox import IsolatedReader, Limits
 from ...modalities.media import Kind, MediaError, MediaInfo, Plan, Sample
+from ..facts import Facts
 from ..fingerprint import Columns
 from ..paths import leaves_folder, nfc
 from ..segment import Segment
@@ -23,6 +24,19 @@ from .table import Rows, where
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_FACTS = (
+    "kind",
+    "motion",
+    "start",
+    "end",
+    "duration",
+    "audio_rate",
+    "audio_channels",
+    "audio_start",
+    "audio_duration",
+)
 
 
 class TableSource(Source):
@@ -91,9 +105,35 @@ class TableSource(Source):
                 _else(split, ""),
             )
 
+    def facts(self, rows: NDArray[np.integer] | None = None) -> Iterator[Facts]:
+        for columns in self.table.batches(_FACTS, rows):
+            kind, motion, start, end, *numbers = columns
+            names, which = codes(kind)
+            duration, rate, channels, begin, sound = map(_numbers, numbers)
+            found = Facts(
+                known=~(np.isnan(duration) | np.array([name is None for name in names])[which]),
+                video=np.array([name == "video" for name in names])[which],
+                image=np.array([name == "image" for name in names])[which],
+                duration=np.nan_to_num(duration),
+                audio_rate=np.nan_to_num(rate).astype(np.int64),
+                audio_channels=np.nan_to_num(channels).astype(np.int64),
+                audio_start=np.nan_to_num(begin),
+                audio_duration=np.nan_to_num(sound),
+                motion=_compute().fill_null(_compute().list_value_length(motion), 0).to_numpy() > 0,
+            )
+            whole = start.null_count == end.null_count == len(start)
+            yield found if whole else found.between(_numbers(start), _numbers(end))
+
     def _label_numbers(self, labels: "pa.Array") -> NDArray[np.int64]:
         names, numbers = codes(labels)
         return np.array([self._numbers.get(name, -1) for name in names])[numbers]
+
+
+def _numbers(column: "pa.Array") -> NDArray[np.float64]:
+    """The column in double precision, NaN where it is null."""
+    import pyarrow as pa
+
+    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
 def _joined(parts: Iterable[NDArray]) -> NDArray:

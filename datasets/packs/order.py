@@ -1,23 +1,39 @@
-"""An order of examples that reads each shard once: shards in random order, mixed in windows."""
+"""An order of examples that reads each shard once: few shards at a time, replaced one by one."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 WINDOW = 8  # shards whose examples are mixed
+AHEAD = 2  # shards that are fetched before they are read
+_BETWEEN = 1  # shards that loader processes may be apart
 
 
 def shard_order(
-    shards: ArrayLike, seed: int, epoch: int, *, rank: int = 0, ranks: int = 1, window: int = WINDOW
+    shards: ArrayLike,
+    seed: int,
+    epoch: int,
+    *,
+    rank: int = 0,
+    ranks: int = 1,
+    window: int = WINDOW,
+    count: int | None = None,
 ) -> NDArray[np.int64]:
     """Numbers of one rank's examples in the order of one epoch.
 
     The shards are put in a random order and dealt out, so that every rank has the same number of
     examples; a shard at the border of two ranks' parts is read by both, each its own examples of
-    it. Within a rank, the examples of `window` successive shards are mixed uniformly: only so many
-    shards are needed at a time, and none is needed again. With a window of all shards the order is
-    uniform; else two examples of one shard are at most a window apart, on average 1/3 of it where
-    a uniform order has them 1/3 of the epoch apart. Their distance is thus window / shards of what
-    it would be.
+    it. A rank mixes the examples of `window` shards; whenever one is read to its end, the next
+    takes its place:
+
+        shard    0  |=|                  Each example has a random time within its shard's bar,
+        shard    1  |===|                and they come in the order of their times (window 3 of
+        shard    2  |=====|              five shards).
+        shard    3    |===|
+        shard    4      |=|
+
+    No more than `window` shards are thus needed at a time, and none is needed again. With a window
+    of all shards the order is uniform; else two examples of one shard are on average
+    window / shards times as far apart as in a uniform order, where it is a third of the epoch.
 
     Args:
         shards: int [N], number of the shard of each example.
@@ -26,17 +42,35 @@ def shard_order(
         rank: whose part, 0 … ranks - 1.
         ranks: over how many processes the epoch is spread.
         window: shards whose examples are mixed, 1 or more.
+        count: examples of the epoch, the same ones on any number of ranks; None: all.
 
     Returns:
-        int64 [N // ranks]; up to ranks - 1 examples are left out of an epoch.
+        int64 [count // ranks]; the epoch leaves the others out.
     """
     numbers = np.asarray(shards)
-    rng = np.random.default_rng(np.random.SeedSequence([seed, epoch, len(numbers)]))
+    rng = _generator(seed, epoch, len(numbers))
     place = rng.permutation(int(numbers.max()) + 1)  # where each shard stands in this epoch
-    every = np.argsort(place[numbers], kind="stable")
-    share = len(numbers) // ranks
+    mixed = rng.permutation(len(numbers))  # so that those left out may be any of their shard
+    every = mixed[np.argsort(place[numbers[mixed]], kind="stable")]
+    share = (len(numbers) if count is None else count) // ranks
     mine = every[rank * share : (rank + 1) * share]
     # Which of the rank's shards each example lies in, in order of reading.
     visit = np.cumsum(np.diff(place[numbers[mine]], prepend=place[numbers[mine[:1]]]) != 0)
-    draw = np.random.default_rng(np.random.SeedSequence([seed, epoch, len(numbers), rank + 1]))
-    return mine[np.lexsort((draw.random(share), visit // window))]
+    last = max(int(visit[-1]) + 1 - window, 0) if share else 0  # start of the last bar
+    starts, ends = (visit - window + 1).clip(0, last), visit.clip(0, last) + 1
+    times = _generator(seed, epoch, len(numbers), rank + 1).random(share)
+    return mine[np.argsort(starts + times * (ends - starts), kind="stable")]
+
+
+def _generator(*key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(key))
+
+
+def window_within(room: int | None, ranks: int) -> int:
+    """How many shards each rank may mix where a cache holds `room` of them for some ranks.
+
+    Where an epoch ends, the next one's first shards are fetched while its last ones are read.
+    """
+    if room is None:
+        return WINDOW
+    return min(max((room // ranks - AHEAD - _BETWEEN) // 2, 1), WINDOW)

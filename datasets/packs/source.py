@@ -1,6 +1,9 @@
 """Packs as a source: any clip by time out of memory-mapped shards, without a video decoder."""
 
 import os
+import threading
+import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +18,7 @@ from ...modalities.media import MediaError, MediaInfo, Plan, Sample
 from ..index.columns import open_parquet
 from ..index.source import TableSource, info_of
 from ..index.table import Rows
+from ..source import Shards
 from .flow import StoredFlow
 from .format import NAME, Clip, Pieces, Shard, read_manifest
 from .storage import DEFAULT_CACHE, LocalFolder, RemoteFolder, Storage, is_url
@@ -22,6 +26,7 @@ from .transcode import cut
 
 EXTRA = {"shard": "int32", "batch": "int32", "item": "int32"}
 _OPEN_SHARDS = 64
+_TICK = 0.2  # seconds until what the cache has dropped is let go
 _KNOWN = 65_536  # clips of which the facts are remembered
 
 
@@ -36,6 +41,9 @@ class Packs(TableSource):
         cache: folder for copies of remote shards; default: `packs` in the cache folder.
         cache_bytes: that those copies may take together.
         options: for fsspec's file system (keys, endpoint).
+        by_shard: train in an order that reads each shard once an epoch (see `shard_order`);
+            None: where the pack is remote. Of files on this machine any order costs the same
+            while they fit into its memory or lie on a solid-state disk.
 
     Raises:
         InputError: not a pack.
@@ -48,8 +56,10 @@ class Packs(TableSource):
         cache: str | Path | None = None,
         cache_bytes: int = DEFAULT_CACHE,
         options: dict[str, Any] | None = None,
+        by_shard: bool | None = None,
     ):
         self.path = str(path)
+        self._by_shard = is_url(self.path) if by_shard is None else by_shard
         self._storage: Storage = LocalFolder(Path(path))
         if is_url(self.path):
             place = Path(cache) if cache else None
@@ -63,9 +73,22 @@ class Packs(TableSource):
         self.title = self.path.rstrip("/").rsplit("/", 1)[-1]
         self._shards: OrderedDict[int, Shard] = OrderedDict()
         self._known: dict[int, _Facts] = {}
+        self._watched_by = 0  # number of the process that has a thread for letting go
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_shards": OrderedDict(), "_known": {}}
+        return {**self.__dict__, "_shards": OrderedDict(), "_known": {}, "_watched_by": 0}
+
+    def shards(self) -> Shards | None:
+        if not self._by_shard:
+            return None
+        numbers = np.concatenate([c.to_numpy() for (c,) in self.table.batches(("shard",))])
+        files = self.manifest.shards
+        return Shards(
+            numbers,
+            fetch=lambda number: self._storage.get(files[number]),
+            hold=lambda number: self._storage.hold(files[number]),
+            room=self._storage.room(self.manifest.index, max(file.bytes for file in files)),
+        )
 
     def info(self, i: int) -> MediaInfo:
         return info_of(self.table.row(i))
@@ -111,17 +134,34 @@ class Packs(TableSource):
             raise MediaError(facts.path, "open", reason) from error
 
     def _shard(self, number: int) -> Shard:
-        if number in self._shards:
-            self._shards.move_to_end(number)
-            return self._shards[number]
-        path = self._storage.get(self.manifest.shards[number])
-        # A copy that the cache has dropped takes its room until nobody has it mapped.
-        for gone in [n for n, shard in self._shards.items() if not shard.path.exists()]:
-            del self._shards[gone]
-        shard = self._shards[number] = Shard(path)
-        if len(self._shards) > _OPEN_SHARDS:
-            self._shards.popitem(last=False)
+        shard = self._shards.get(number)
+        if shard is None:
+            path = self._storage.get(self.manifest.shards[number])
+            self._let_go()
+            shard = self._shards[number] = Shard(path)
+            if len(self._shards) > _OPEN_SHARDS:
+                self._shards.popitem(last=False)
+            self._watch()
         return shard
+
+    def _let_go(self) -> None:
+        """Closes what the cache has dropped: it takes its room until nobody has it mapped."""
+        for number, shard in list(self._shards.items()):
+            if not shard.path.exists():
+                self._shards.pop(number, None)
+
+    def _watch(self) -> None:
+        """From now on lets go at once in this process, also while it reads nothing."""
+        if isinstance(self._storage, RemoteFolder) and self._watched_by != os.getpid():
+            self._watched_by = os.getpid()
+            threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True).start()
+
+
+def _watch(packs: "weakref.ref[Packs]") -> None:
+    while (held := packs()) is not None:
+        held._let_go()
+        del held
+        time.sleep(_TICK)
 
 
 class _Facts(NamedTuple):

@@ -29,6 +29,14 @@ class Storage(ABC):
     def get(self, file: File) -> Path:
         """A file with a known hash. Raises MediaError if it cannot be had or is damaged."""
 
+    @abstractmethod
+    def hold(self, file: File) -> None:
+        """Notes that a file is in use, if it is here: others are dropped before it."""
+
+    def room(self, index: File, most: int) -> int | None:
+        """How many files of at most this size, beside the index, stay there; None: all."""
+        return None
+
 
 class LocalFolder(Storage):
     """Files that lie here."""
@@ -46,9 +54,12 @@ class LocalFolder(Storage):
             raise MediaError(str(path), "open", reason)
         return path
 
+    def hold(self, file: File) -> None:
+        pass
+
 
 class RemoteFolder(Storage):
-    """Files behind a URL, copied here whole when first needed, oldest copies dropped.
+    """Files behind a URL, copied here whole when first needed; old copies are dropped.
 
     Args:
         url: that fsspec understands, such as s3://bucket/folder.
@@ -77,7 +88,7 @@ class RemoteFolder(Storage):
         return path
 
     def get(self, file: File) -> Path:
-        path = self.cache / f"{file.sha256}{os.path.splitext(file.name)[1]}"
+        path = self._copy(file)
         if not _used(path):
             # Whoever comes second waits, and finds the copy. The system frees a dead one's lock.
             with FileLock(f"{path}.lock"):
@@ -85,6 +96,16 @@ class RemoteFolder(Storage):
                     self._make_room(path, file.bytes)
                     self._download(file.name, path, file)
         return path
+
+    def hold(self, file: File) -> None:
+        _used(self._copy(file))
+
+    def room(self, index: File, most: int) -> int | None:
+        return (self.limit - index.bytes) // most
+
+    def _copy(self, file: File) -> Path:
+        """Where the copy of a file lies, if it is here."""
+        return self.cache / f"{file.sha256}{os.path.splitext(file.name)[1]}"
 
     def _download(self, name: str, path: Path, file: File | None) -> None:
         import fsspec
@@ -118,9 +139,9 @@ class RemoteFolder(Storage):
                 if _is_abandoned(left, path):
                     left.unlink(missing_ok=True)
             held = sorted(_copies(self.cache))
-            total = size + sum(bytes_ for _, bytes_, _ in held)
+            total = size + sum(bytes_ for _, _, bytes_, _ in held)
             total += sum(int(p.name.rsplit(".", 2)[1]) for p in self.cache.glob("*.part"))
-            for _, bytes_, copy in held:
+            for _, _, bytes_, copy in held:
                 if total <= self.limit:
                     break
                 # Processes that have it open keep what they have mapped, until their next shard.
@@ -156,13 +177,16 @@ def _is_abandoned(part: Path, mine: Path) -> bool:
         return False
 
 
-def _copies(cache: Path) -> Iterator[tuple[int, int, Path]]:
-    """When each copy was used last, its bytes and its path."""
+def _copies(cache: Path) -> Iterator[tuple[bool, int, int, Path]]:
+    """Whether each copy is an index, when it was used last, its bytes and its path.
+
+    Readers come back to an index, small as it is, all the time: it goes last.
+    """
     for path in cache.iterdir():
         if path.suffix in (".arrow", ".parquet"):
             with suppress(FileNotFoundError):  # another process was faster
                 status = path.stat()
-                yield status.st_mtime_ns, status.st_size, path
+                yield path.suffix == ".parquet", status.st_mtime_ns, status.st_size, path
 
 
 def is_url(spec: str) -> bool:

@@ -187,6 +187,53 @@ def test_a_reader_lets_go_of_what_the_cache_dropped(remote, packed, tmp_path):
     assert all(shard.path.exists() for shard in packs._shards.values())
 
 
+def test_an_idle_reader_lets_go_too(remote, packed, tmp_path):
+    most = max(file.bytes for file in Packs(packed).manifest.shards)
+    index = (packed / "index.parquet").stat().st_size
+    bound = index + 2 * most
+    idle, busy = (Packs(remote, cache=tmp_path, cache_bytes=bound) for _ in range(2))
+    idle.read(0, HERE)
+    for k in range(1, 10):
+        busy.read(k, HERE)
+    deadline = time.monotonic() + 60
+    while idle._shards and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not idle._shards
+    assert idle.read(0, HERE).frames.equal(Packs(packed).read(0, HERE).frames)
+
+
+def test_the_index_stays_while_shards_can_be_dropped(remote, packed, tmp_path):
+    most = max(file.bytes for file in Packs(packed).manifest.shards)
+    index = (packed / "index.parquet").stat().st_size
+    packs = Packs(remote, cache=tmp_path, cache_bytes=index + 2 * most)
+    for k in range(10):
+        packs.read(k, HERE)
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
+    assert packs.labels().tolist() == [-1] * 10  # read out of the file anew
+
+
+def test_what_is_held_goes_last(remote, packed, tmp_path):
+    files = Packs(packed).manifest.shards
+    index = (packed / "index.parquet").stat().st_size
+    bound = index + 3 * max(file.bytes for file in files)
+    shards = Packs(remote, cache=tmp_path, cache_bytes=bound).shards()
+    assert shards.room == 3
+    assert shards.numbers.tolist() == list(range(10))
+    for k in range(10):
+        shards.hold(9)  # which is not there yet, and then is
+        shards.fetch(0)
+        shards.fetch(k)
+    names = {file.sha256: k for k, file in enumerate(files)}
+    assert {names[path.stem] for path in kept(tmp_path)} == {0, 8, 9}
+
+
+def test_the_order_goes_by_shards_where_a_pack_is_remote_or_asked_to(remote, packed, tmp_path):
+    assert Packs(packed).shards() is None
+    assert Packs(packed, by_shard=True).shards().room is None
+    assert Packs(remote, cache=tmp_path).shards() is not None
+    assert Packs(remote, cache=tmp_path, by_shard=False).shards() is None
+
+
 def test_killed_while_downloading_it_starts_anew(packed, tmp_path):
     code = (
         "import os, signal, sys\n"

@@ -5,11 +5,12 @@ import math
 from dataclasses import replace
 
 import evaluation_fakes as fakes
+import numpy as np
 import pytest
 import torch
 from evaluation_fakes import IMAGE
 
-from pretexto.datasets.example_list import write_listing
+from pretexto.datasets.example_list import LeftOut, write_listing
 from pretexto.datasets.source import Source
 from pretexto.errors import InputError
 from pretexto.evaluation.evaluate import METHODS, evaluate, print_rows, read_rows, write_rows
@@ -204,7 +205,7 @@ def test_test_files_that_pretraining_saw_are_counted_and_said(tmp_path, capsys):
     source = easy(names=halves())
     # Twelve names, of which one is elsewhere and the last one was left out of the training.
     listed = Named([*(source.name(i) for i in range(20, 30)), "elsewhere.mp4", "0031.mp4"])
-    write_listing(listed, tmp_path, {11: "damaged"})
+    write_listing(listed, tmp_path, LeftOut.of([(np.array([11]), "damaged")]))
     (row, *_) = evaluate("knn", ENCODER, source, IMAGE, run=tmp_path)
     assert row.seen_in_pretraining == 6
     print_rows(

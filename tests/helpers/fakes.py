@@ -1,5 +1,7 @@
 """Small media, encoders and tasks that live in memory, for tests of training."""
 
+import os
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -61,6 +63,19 @@ class FakeSource(Source):
             frames=(base + steps).to(torch.uint8),
             times=torch.tensor(plan.times, dtype=torch.float64),
         )
+
+
+class Signalled(FakeSource):
+    """Sends this process a signal at its n-th read."""
+
+    def __init__(self, number, *, at, **changes):
+        super().__init__(**changes)
+        self.number, self.at = number, at
+
+    def read(self, i, plan):
+        if self.reads == self.at:
+            os.kill(os.getpid(), self.number)
+        return super().read(i, plan)
 
 
 class FakeEncoder(Encoder):

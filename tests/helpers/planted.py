@@ -34,6 +34,11 @@ def clock(plan: Plan) -> Sample:
     return Sample(level[:, None, None, None].expand(-1, 3, side, side), times)
 
 
+def seen(inputs: Tensor) -> Tensor:
+    """The time that each moment's first frame spells under that clock, in levels: [B, N]."""
+    return (inputs[:, :, :, 0].mean((2, 3, 4)) * 255).round()
+
+
 def still(plan: Plan) -> Sample:
     """A pattern that never changes."""
     return _sample(plan, lambda t, y, x: torch.stack([_waves(y, x)] * 3))

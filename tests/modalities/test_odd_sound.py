@@ -172,7 +172,7 @@ def test_a_run_reports_what_it_leaves_out_and_what_is_odd(source, tmp_path, caps
         "1 of more than two channels (all are averaged)"
     ) in said
     counts = json.loads((run / "run.json").read_text())["data"]["sound"]
-    assert counts == {"looked_at": 7, "lower_rate": 1, "more_than_two_channels": 1}
+    assert counts == {"checked": 7, "lower_rate": 1, "more_than_two_channels": 1}
     lines = list(read_listing(run, "name", "left_out"))
     assert sorted(name for name, left_out in lines if left_out is None) == GOOD
     with (run / "metrics.csv").open(newline="") as file:

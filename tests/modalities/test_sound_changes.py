@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from spelled_pairs import drawn
+from spelled_media import drawn
 from task_kit import build_encoder, make_task
 from torch import Tensor
 

@@ -3,12 +3,11 @@
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from spelled_pairs import SECONDS, clip_spells, drawn, medium, sound_spells, spelled, task_of
+from spelled_media import SECONDS, clip_spells, drawn, medium, sound_spells, spelled, task_of
 
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.media import MediaError
 from pretexto.modalities.rng import generator
 from pretexto.tasks.parts.sound_cues import loudness
 
@@ -112,23 +111,6 @@ def test_pairs_that_cannot_be_asked_do_not_count():
     batch = drawn(task, 4)
     batch["index"] = torch.tensor([0, 1, 1, 2])
     assert task.augment(batch)["weight"].tolist() == [1, 1, 1, 1, 1, 0, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"audio_rate": 0, "audio_channels": 0, "audio_duration": 0.0}, "no sound track"),
-        ({"audio_duration": 0.5}, "overlap for 0.50 s"),
-        ({"audio_start": 9.8, "audio_duration": 5.0}, "overlap for 0.20 s"),
-        ({"kind": "audio"}, "no video"),
-        ({"kind": "image"}, "no video"),
-    ],
-)
-def test_media_that_cannot_serve_are_refused_by_name(changes, reason):
-    with pytest.raises(MediaError, match=reason) as error:
-        task_of().plan(medium(**changes), generator(0, 0, 0))
-    assert error.value.stage == "plan"
-    assert str(error.value).startswith("x.mp4: plan: ")
 
 
 def test_impossible_options_are_refused():

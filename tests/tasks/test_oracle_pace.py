@@ -14,7 +14,7 @@ from torch import Tensor
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
+from pretexto.modalities.media import Plan, Sample
 from pretexto.modalities.rng import generator
 from pretexto.tasks.pace import Pace
 
@@ -69,14 +69,13 @@ def test_paces_are_drawn_equally_often_and_starts_without_regard_to_them():
         assert ks_2samp(start[pace == 1].numpy(), start[pace == p].numpy()).pvalue > 1e-3
 
 
-def test_frames_are_evenly_spaced_and_inside():
+def test_frames_are_evenly_spaced():
     task = task_of(frames=8)
     for i in range(300):
         plan = task.plan(medium(1.2), generator(0, 0, i))
         pace = plan.note[0] + 1
         steps = torch.tensor(plan.times[:8], dtype=torch.float64).diff()
         torch.testing.assert_close(steps, torch.full_like(steps, 0.04 * pace))
-        assert max(plan.times) < 1.2
         assert plan.times[8:] == pytest.approx((plan.times[0] + 0.04 * 4 * 7,))
 
 
@@ -120,32 +119,6 @@ def test_whether_anything_moves_is_judged_without_regard_to_the_pace():
     assert (data["weight"] == 0).all()
 
 
-def test_segments_are_chosen_where_something_moves():
-    motion = (0.0,) * 6 + (1.0,) + (0.0,) * 3
-    for i in range(200):
-        plan = task_of().plan(medium(motion=motion), generator(0, 0, i))
-        assert plan.times[-1] > 6 - 0.2
-        assert plan.times[0] < 7 + 0.2
-
-
-def test_static_media_are_never_asked_about():
-    task = task_of(size=32, static=True)
-    _, data = drawn(task, 6, still)
-    step = task(data)
-    step.loss.backward()
-    assert float(step.loss.detach()) == 0
-    assert float(step.metrics["rejected"]) == 1
-    assert all(p.grad.isfinite().all() for p in task.parameters())
-
-
-@pytest.mark.parametrize("encoder", [TinyImage, TinyVideo])
-def test_static_media_leave_the_answer_to_chance(encoder):
-    task = task_of(encoder=encoder, size=32, pairs=True, static=False).eval()
-    _, data = drawn(task, 20, still)
-    with torch.no_grad():
-        assert float(task(data).metrics["accuracy"]) == 0.25
-
-
 def sampled(plan: Plan) -> Sample:
     """A film of 12.5 frames per second, another one in each draw, each frame a noise of its own."""
     film, side = round(1e6 * plan.times[0]), plan.short_side or 8
@@ -175,11 +148,7 @@ def test_a_shortcut_gives_the_pace_away_only_without_its_guard(guard):
     assert scores[True] < chance + 0.11
 
 
-def test_impossible_media_and_options_are_refused():
-    with pytest.raises(MediaError, match="no video"):
-        task_of().plan(MediaInfo("x.jpg", "image"), generator(0, 0, 0))
-    with pytest.raises(MediaError, match=r"0.50 s are too short for a segment of 0.80 s"):
-        task_of().plan(medium(0.5), generator(0, 0, 0))
+def test_impossible_options_are_refused():
     for paces in ((1,), (2, 1), (0, 1), (1, 1)):
         with pytest.raises(InputError, match="paces"):
             task_of(paces=paces)

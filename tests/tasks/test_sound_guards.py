@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from spelled_pairs import medium
+from spelled_media import medium
 from task_kit import build_encoder, collate, make_task
 from torch import Tensor
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import torch
-from fakes import FakeSource, FakeTask, fake_task
+from fakes import FakeSource, FakeTask, Signalled, fake_task
 
 from pretexto import cli
 from pretexto.errors import InputError, Interrupted
@@ -27,19 +27,6 @@ def rows(run):
     with (run / "metrics.csv").open(newline="") as file:
         drop = {"examples_per_second", "waiting"}
         return [{k: v for k, v in row.items() if k not in drop} for row in csv.DictReader(file)]
-
-
-class Signalled(FakeSource):
-    """Sends this process a signal at its n-th read."""
-
-    def __init__(self, number, *, at, **changes):
-        super().__init__(**changes)
-        self.number, self.at = number, at
-
-    def read(self, i, plan):
-        if self.reads == self.at:
-            os.kill(os.getpid(), self.number)
-        return super().read(i, plan)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1"])

@@ -1,16 +1,20 @@
 """Two processes share a batch and learn what one process learns from the whole of it."""
 
 import csv
+import json
 import multiprocessing
 import os
+import signal
 import socket
 import time
 
 import pytest
 import torch
-from fakes import FakeEncoder, FakeSource, TwoPhases, fake_task
+from fakes import FakeEncoder, FakeSource, FakeTask, TwoPhases, fake_task
 
 from pretexto.encoders.store import load_encoder, read_card
+from pretexto.tasks.task import START
+from pretexto.training.distributed import Processes
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
 from pretexto.training.sampler import Schedule
 
@@ -29,31 +33,29 @@ def two_phases():
     return TwoPhases(FakeEncoder(dropout=0.0))
 
 
-def train(make, out, source, devices):
+def train(make, out, source, devices, **changes):
     torch.set_num_threads(1)
-    trainer = TrainerArgs(
-        steps=8, batch_size=8, workers=0, log_every=1, accelerator="cpu", devices=devices,
-        max_unreadable=0.5,
-    )  # fmt: skip
+    defaults = {"steps": 8, "batch_size": 8, "workers": 0, "log_every": 1, "max_unreadable": 0.5}
+    trainer = TrainerArgs(**{**defaults, **changes}, accelerator="cpu", devices=devices)
     optimizer = OptimizerArgs(name="sgd", lr=0.1)
     return pretrain(make(), source, out, trainer=trainer, optimizer=optimizer)
 
 
-def one_of_two(rank, port, make, out, source, late=0.0):
+def one_of_two(rank, port, make, out, source, late, changes):
     """A process as Lightning's own launcher starts it; the first one `late` seconds later."""
     time.sleep(late * (rank == 0))
     launched = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     os.environ.update(launched, NODE_RANK="0", LOCAL_RANK=str(rank))
-    train(make, out, source, devices=2)
+    train(make, out, source, devices=2, **changes)
 
 
-def train_in_two(make, out, source, late=0.0):
+def train_in_two(make, out, source, late=0.0, codes=(0, 0), **changes):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     context = multiprocessing.get_context("fork")
     ranks = [
-        context.Process(target=one_of_two, args=(rank, port, make, out, source, late))
+        context.Process(target=one_of_two, args=(rank, port, make, out, source, late, changes))
         for rank in range(2)
     ]
     for process in ranks:
@@ -62,7 +64,7 @@ def train_in_two(make, out, source, late=0.0):
         process.join(60)
         if process.is_alive():
             process.kill()
-    assert [process.exitcode for process in ranks] == [0, 0]
+    assert [process.exitcode for process in ranks] == [*codes]
 
 
 def test_a_process_that_is_there_first_waits_for_the_one_that_begins_the_run(tmp_path):
@@ -101,3 +103,61 @@ def usable(source, batch):
     """Whether both halves of a batch keep at least two examples."""
     kept = [request.index not in source.broken for request in batch]
     return min(sum(kept[:4]), sum(kept[4:])) >= 2
+
+
+class Counted(FakeTask):
+    """Writes down how many messages its process had sent when a step was done."""
+
+    def __init__(self, encoder, folder):
+        super().__init__(encoder)
+        self.folder, self.sent = folder, []
+
+    def after_step(self, phase=None, progress=START):
+        super().after_step(phase, progress)
+        self.sent.append(Processes.sent)
+        (self.folder / f"sent-{os.environ['LOCAL_RANK']}.json").write_text(json.dumps(self.sent))
+
+
+def test_most_steps_need_no_message(tmp_path, monkeypatch):
+    def counting(self, values):
+        Processes.sent += self.size > 1
+        return greatest(self, values)
+
+    greatest = Processes.greatest
+    monkeypatch.setattr(Processes, "sent", 0, raising=False)
+    monkeypatch.setattr(Processes, "greatest", counting)
+
+    def counted():
+        torch.manual_seed(0)
+        return Counted(FakeEncoder(dropout=0.0), tmp_path)
+
+    monkeypatch.setattr("pretexto.training.agreement.DELAY", 1e6)
+    train_in_two(counted, tmp_path / "two", FakeSource(), steps=40, log_every=100)
+    sent = [json.loads((tmp_path / f"sent-{rank}.json").read_text()) for rank in (0, 1)]
+    # Two steps on their own, then two, four, and eight at a time.
+    assert sent[0] == sent[1] == [1, 2, 3, 3, 4, 4, 4, 4, *(5 + k // 8 for k in range(32))]
+
+
+class SignalledAt(FakeTask):
+    """The second process gets a signal in its fourth step."""
+
+    def after_step(self, phase=None, progress=START):
+        super().after_step(phase, progress)
+        if os.environ.get("LOCAL_RANK") == "1" and progress.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_to_one_ends_both_at_the_same_step_and_they_go_on_exactly(tmp_path):
+    def signalled():
+        torch.manual_seed(0)
+        return SignalledAt(FakeEncoder(dropout=0.0))
+
+    train_in_two(ordinary, tmp_path / "whole", FakeSource(), steps=40)
+    out = tmp_path / "cut"
+    # The first process says so; the other one was started for the training alone.
+    train_in_two(signalled, out, FakeSource(), steps=40, codes=(1, 0))
+    held = torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["pretexto"]
+    assert 4 <= held["done"] <= 15
+    train_in_two(signalled, out, FakeSource(), steps=40, allow_changes=True)
+    files = [(tmp_path / x / "encoder.safetensors").read_bytes() for x in ("whole", "cut")]
+    assert files[0] == files[1]

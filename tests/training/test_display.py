@@ -2,7 +2,6 @@
 
 import csv
 import threading
-from dataclasses import replace
 
 import pytest
 import torch
@@ -14,10 +13,8 @@ from pretexto.encoders.image import TinyImage
 from pretexto.encoders.store import load_encoder
 from pretexto.progress import Display, in_words
 from pretexto.tasks.rotation import Rotation
-from pretexto.tasks.shuffle_learn import ShuffleLearn
-from pretexto.training.module import NonFiniteLossError, Window
+from pretexto.training.module import NonFiniteLossError, RunningMeans
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
-from pretexto.training.sanity_check import look, motion_in_words
 
 ROW = {
     "step": 40, "epoch": 1.0, "lr": 0.1, "loss": 0.51234, "accuracy": 0.75, "margin": 1.0,
@@ -90,13 +87,13 @@ def test_waiting_is_the_share_of_time_that_the_loader_takes(tmp_path):
     assert float(last["examples_per_second"]) < 50
 
 
-def test_a_window_averages_and_names_the_first_bad_step():
-    window = Window()
+def test_means_average_and_names_the_first_bad_step():
+    means = RunningMeans()
     for k, loss in enumerate([1.0, 2.0, 6.0]):
-        window.add(k, {"loss": torch.tensor(loss), "accuracy": torch.tensor(k)})
-    assert window.sums() == {"loss": [9.0, 3], "accuracy": [3.0, 3]}
-    other = Window()
-    other.load(window.sums())
+        means.add(k, {"loss": torch.tensor(loss), "accuracy": torch.tensor(k)})
+    assert means.sums() == {"loss": [9.0, 3], "accuracy": [3.0, 3]}
+    other = RunningMeans()
+    other.load(means.sums())
     other.add(3, {"loss": torch.tensor(1.0)})
     assert other.sums() == {"loss": [10.0, 4], "accuracy": [3.0, 3]}
     other.clear()
@@ -106,64 +103,6 @@ def test_a_window_averages_and_names_the_first_bad_step():
     with pytest.raises(NonFiniteLossError) as caught:
         other.settle()
     assert caught.value.number == 8
-
-
-def test_a_look_at_many_media_takes_some_of_them_evenly():
-    seen = []
-
-    class Counting(FakeSource):
-        def info(self, i):
-            seen.append(i)
-            return super().info(i)
-
-    task = fake_task(needs_sound=True)
-    verdict = look(Counting(5000, silent=range(2500)), task, most=1000, say=print)
-    assert verdict.looked_at == 1000
-    assert sorted(seen) == list(range(0, 5000, 5))
-    assert len(verdict.unsuitable) == 500
-    assert [x.index for x in verdict.unsuitable[:3]] == [0, 5, 10]
-
-
-@pytest.mark.parametrize("indexed", [False, True])
-def test_a_look_knows_every_file(indexed):
-    class Listed(FakeSource):
-        pass
-
-    Listed.indexed = indexed
-    verdict = look(Listed(1500, silent=[1, 1499]), fake_task(needs_sound=True), say=print)
-    assert verdict.looked_at == 1500
-    assert [x.index for x in verdict.unsuitable] == [1, 1499]
-
-
-@pytest.mark.parametrize(("indexed", "most"), [(False, "OPENED"), (True, "INDEXED")])
-def test_a_look_at_too_many_says_that_it_is_partial(monkeypatch, indexed, most, capsys):
-    class Listed(FakeSource):
-        pass
-
-    Listed.indexed = indexed
-    monkeypatch.setattr(f"pretexto.training.sanity_check.{most}", 10)
-    assert look(Listed(40), fake_task(), say=print).looked_at == 10
-    said = capsys.readouterr().out
-    assert "looking at 10 of 40 media before training" in said
-    assert ("pretexto index" in said) is not indexed
-
-
-def test_a_look_counts_media_of_which_the_motion_is_unknown_where_it_matters():
-    class Measured(FakeSource):
-        def info(self, i):
-            return replace(super().info(i), motion=(1.0, 2.0) if i < 6 else ())
-
-    task = make_task(ShuffleLearn, TinyImage(width=2), size=16, tau_min=0.2, tau_max=0.4)
-    verdict = look(Measured(8), task, say=print)
-    assert verdict.unmeasured == 2
-    said = motion_in_words(verdict, task)
-    assert said.startswith("motion is unknown in 2 of 8 examples, where ShuffleLearn will choose")
-    assert "pretexto index DATA --out X.parquet" in said
-    assert "\n" not in said
-    assert motion_in_words(look(Measured(6), task, say=print), task) == ""
-    task.by_motion = False
-    for other in (make_task(Rotation, TinyImage(width=2), size=16), task):
-        assert look(Measured(8), other, say=print).unmeasured == 0
 
 
 def test_a_real_task_learns_from_media_to_encoder(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import multiprocessing
 
 import pytest
 import torch
@@ -101,6 +102,13 @@ def test_a_finished_run_is_recognised_without_reading(finished, capsys):
     assert source.reads == 0
     assert digest(out) == before
     assert "is finished" in capsys.readouterr().out
+
+
+def test_no_worker_outlives_its_run(tmp_path):
+    """The process would wait for it at its end, for ever."""
+    before = multiprocessing.active_children()
+    pretrain(fake_task(), FakeSource(), tmp_path, trainer=args(workers=2))
+    assert multiprocessing.active_children() == before
 
 
 @pytest.mark.parametrize(

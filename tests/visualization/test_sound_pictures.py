@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from report_fakes import fill
 from small_world import train
-from spelled_pairs import medium
+from spelled_media import medium
 from task_kit import make_task
 from torch import Tensor
 

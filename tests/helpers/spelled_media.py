@@ -1,4 +1,4 @@
-"""Videos whose colours and tones spell which video and which second they are, for pair tasks."""
+"""Videos and sounds whose colours and tones spell which they are and which second."""
 
 import math
 
@@ -26,16 +26,28 @@ def medium(**changes) -> MediaInfo:
     return MediaInfo(**(fields | changes))
 
 
+def recording(**changes) -> MediaInfo:
+    """Five seconds of sound without picture."""
+    fields = {
+        "path": "x.wav", "kind": "audio", "duration": 5.0, "audio_rate": 44100,
+        "audio_channels": 2, "audio_duration": 5.0,
+    }  # fmt: skip
+    return MediaInfo(**(fields | changes))
+
+
 def coded(i: int, plan: Plan) -> Sample:
-    """Red and the tone's octave tell the video; green and the tone's offset tell the time."""
+    """Red and the tone's octave tell which it is; green and the tone's offset tell the time."""
+    t = audio_times(plan)
+    # A chirp: 600 Hz apart for each, and 20 Hz up each second.
+    tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))
+    sound = {"audio": tone.float().expand(2, -1), "audio_rate": plan.audio[0].rate}
+    if not plan.times:
+        return Sample(**sound)
     times = torch.tensor(plan.times, dtype=torch.float64)
     frames = torch.zeros(len(times), 3, 40, 40)
     frames[:, 0] = 25 * i + 20
     frames[:, 1] = (times / SECONDS * 250).float()[:, None, None]
-    t = audio_times(plan)
-    # A chirp: 600 Hz apart for each video, and 20 Hz up each second.
-    tone = 0.5 * torch.sin(2 * math.pi * (600 * (i + 1) * t + 10 * t * t))
-    return Sample(frames.to(torch.uint8), times, tone.float().expand(2, -1), plan.audio[0].rate)
+    return Sample(frames.to(torch.uint8), times, **sound)
 
 
 def task_of(encoder=TinyVideo, cls: type[Task] = AudioVisual, **options) -> Task:
@@ -47,10 +59,12 @@ def task_of(encoder=TinyVideo, cls: type[Task] = AudioVisual, **options) -> Task
 def drawn(
     task: Task, count: int = 8, seed: int = 0, *, info: MediaInfo | None = None, make=coded
 ) -> dict[str, Tensor]:
+    """A batch of as many media, alike but for what `make` says of each, as the loader makes it."""
+    info = info or (medium() if len(task.specs) > 1 else recording())
     made = []
     for i in range(count):
         rng = generator(seed, 0, i)
-        example = task.example(make(i, task.plan(info or medium(), rng)), rng)
+        example = task.example(make(i, task.plan(info, rng)), rng)
         made.append({**example, "index": torch.tensor(i)})
     return collate(made)
 
@@ -63,10 +77,10 @@ def frequency(audio: Tensor, rate: int) -> Tensor:
 
 
 def sound_spells(audio: Tensor, rate: int = 16000) -> tuple[Tensor, Tensor]:
-    """Video and middle second that each sound spells."""
+    """Number and middle second that each sound [B, 1, N] spells."""
     tone = frequency(audio, rate)
-    video = (tone / 600).floor() - 1
-    return video.long(), (tone - 600 * (video + 1)) / 20
+    number = (tone / 600).floor() - 1
+    return number.long(), (tone - 600 * (number + 1)) / 20
 
 
 def clip_spells(inputs: Tensor) -> tuple[Tensor, Tensor]:
