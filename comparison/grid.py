@@ -140,19 +140,16 @@ def with_controls(
     make = supervised or partial(_supervised, view=view)
     for kind, build in builders.items():
         # No argument of an entry's own: a control has the comparison's budget.
-        own, origin = {"config": {"encoder": kind}}, origins[kind]
-        before = (START if origin else RANDOM) + endings[kind]
+        same, origin, ending = {"encoder": kind}, origins[kind], endings[kind]
+        random, before = RANDOM + ending, (START if origin else RANDOM) + ending
         if view.modality in ("image", "video", "audio"):
             control = partial(_control, build, view, classes, make)
-            found[SUPERVISED + endings[kind]] = Entry(
-                control, "supervised", **own, reference=before
-            )
+            name = SUPERVISED + ending
+            found[name] = Entry(control, "supervised", config=same, reference=before)
         if origin:
-            untouched = {"config": {"encoder": kind, "starts_from": origin}}
-            found[before] = Entry(build, "start", **untouched, reference=RANDOM + endings[kind])
-        found[RANDOM + endings[kind]] = Entry(
-            build, "random", **own, reference=RANDOM + endings[kind]
-        )
+            start = same | {"starts_from": origin}
+            found[before] = Entry(build, "start", config=start, reference=random)
+        found[random] = Entry(build, "random", config=same, reference=random)
     if view.modality == "audio":
         what = {"class_path": f"{LogMelFloor.__module__}.{LogMelFloor.__qualname__}"}
         first = next(iter(entries.values()))

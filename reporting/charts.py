@@ -123,7 +123,8 @@ def _points(base: alt.Chart) -> alt.Chart:
     """An entry's mark: its colour and the shape of its kind; untrained ones are hollow."""
     scale = alt.Scale(domain=list(_KINDS), range=list(_KINDS.values()))
     unlearned = "datum.kind == 'random'"
-    fill, stroke = (kind("hue:N", scale=None, legend=None) for kind in (alt.Fill, alt.Stroke))
+    fill = alt.Fill("hue:N", scale=None, legend=None)
+    stroke = alt.Stroke("hue:N", scale=None, legend=None)
     return base.mark_point(size=120, strokeWidth=2, opacity=1, filled=True).encode(
         shape=alt.Shape("kind:N", scale=scale, legend=None),
         fill=alt.condition(unlearned, alt.value(_CARD), fill),
