@@ -25,6 +25,7 @@ from pretexto.comparison.results import load_results
 from pretexto.datasets.example_list import read_listing
 from pretexto.encoders.store import save_encoder
 from pretexto.errors import InputError
+from pretexto.modalities.input_spec import InputSpec
 
 TESTS = Path(__file__).parents[1] / "helpers"
 FOLDS = partial(fakes.Films, folds=True)
@@ -318,7 +319,7 @@ def test_one_failed_run_spares_the_others_and_stands_in_the_table(tmp_path):
         ({"protocols": ("liner",)}, "no protocol 'liner'"),
         ({"seeds": 0}, "seeds must be at least 1"),
         (
-            {"view": fakes.InputSpec("video", size=8, frames=2, frame_interval=0.1)},
+            {"view": InputSpec("video", size=8, frames=2, frame_interval=0.1)},
             "entry turned: .* no video",
         ),
     ],
