@@ -22,7 +22,6 @@ failed or was unequal.
 import argparse
 import json
 import platform
-import sys
 import tempfile
 import time
 import traceback
@@ -36,6 +35,7 @@ from typing import Any
 
 import torch
 from parts.device_kit import Clock, Noise, examples, moved, peak_of, recipe, recipes
+from parts.results import about_run
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -46,7 +46,6 @@ from pretexto.encoders.store import load_encoder, read_card
 from pretexto.errors import InputError
 from pretexto.evaluation.baselines import random_init
 from pretexto.evaluation.evaluate import evaluate
-from pretexto.evaluation.stamp import environment
 from pretexto.modalities.input_spec import InputSpec
 from pretexto.tasks.task import Batch, Task
 from pretexto.training.optim import OptimizerArgs, make_optimizer
@@ -305,14 +304,13 @@ def probes(bench: Bench, encoder: Any, source: Source, spec: InputSpec, run: Pat
 
 def about(device: torch.device) -> dict[str, Any]:
     """Commit, command, card and versions."""
-    commit, versions = environment()
+    run = about_run()
     cuda = device.type == "cuda"
     return {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": commit,
+        **run,
         "card": torch.cuda.get_device_name(device) if cuda else platform.processor() or "cpu",
         "cuda": torch.version.cuda if cuda else None,
-        "versions": {**dict(versions), "python": platform.python_version()},
+        "versions": {**run["versions"], "python": platform.python_version()},
         "written": time.strftime("%Y-%m-%d %H:%M %Z"),
     }
 

@@ -25,6 +25,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from parts.results import RESULTS, about_run, shared_data, write_result
+
 from pretexto.comparison.grid import seeded
 from pretexto.datasets.open import open_source
 from pretexto.datasets.source import Source, Subset
@@ -36,7 +38,7 @@ from pretexto.evaluation.baselines import FLOOR, LogMelFloor, random_init
 from pretexto.evaluation.evaluate import evaluate
 from pretexto.evaluation.results import count_classes
 from pretexto.evaluation.splits import Fold, splits
-from pretexto.evaluation.stamp import MEAN, Row, environment
+from pretexto.evaluation.stamp import MEAN, Row
 from pretexto.evaluation.statistics import interval, wilson
 from pretexto.modalities.input_spec import InputSpec
 from pretexto.tasks.parts.audio_input import AudioInput
@@ -45,7 +47,6 @@ from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
 from pretexto.training.pretrain import pretrain
 
-HERE = Path(__file__).resolve().parent
 METHODS = ("linear", "knn")
 Found = dict[str, list[Row]]  # rows of single folds, by name
 
@@ -196,8 +197,7 @@ def _named(text: str) -> tuple[str, Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    shared = Path(os.environ.get("PRETEXTO_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", default=f"esc10:{shared / 'audio' / 'esc10'}")
+    parser.add_argument("--data", default=f"esc10:{shared_data() / 'audio' / 'esc10'}")
     parser.add_argument("--encoder", type=_named, action="append", default=[], metavar="NAME=RUN")
     parser.add_argument("--clips", type=int, default=10, help="segments per sound")
     parser.add_argument("--seeds", type=int, default=3, help="of the controls")
@@ -212,24 +212,19 @@ def main() -> None:
         lines = list(table(measure(setting, args.encoder)))
     except InputError as error:
         sys.exit(f"esc10: {error}")
-    commit, versions = environment()
     report = {
-        "command": "python benchmarks/esc10.py " + " ".join(sys.argv[1:]),
-        "commit": commit,
-        "versions": dict(versions),
+        **about_run(),
         "data": {"name": source.title, "fingerprint": source.fingerprint(), "sounds": len(source)},
         "clips": args.clips,
         "supervised": {"steps": args.steps, "batch_size": args.batch_size},
         "table": lines,
     }
-    out = args.out or HERE / "results" / ("esc10.json" if args.encoder else "esc10_controls.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(report, indent=1) + "\n")
     for line in lines:
         if line["metric"] == "top1":
             words = "{name:36} {method:7} {mean:.3f} ({low:.3f} to {high:.3f}) {over}, {stamp}"
             print(words.format(**line))
-    print(out)
+    name = "esc10.json" if args.encoder else "esc10_controls.json"
+    write_result(args.out or RESULTS / name, report)
 
 
 if __name__ == "__main__":

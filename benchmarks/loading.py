@@ -30,8 +30,9 @@ from fractions import Fraction
 from importlib.metadata import distributions
 from pathlib import Path
 
+from parts.results import RESULTS, about_run, shared_data, write_result
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-HERE = Path(__file__).resolve().parent
 SIDE = 128
 CLIPS = 6  # clips in a round of one reader
 PLANS = {
@@ -355,16 +356,13 @@ def prepare(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    shared = Path(os.environ.get("PRETEXTO_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=shared / "video" / "jhmdb8")
+    parser.add_argument("--data", type=Path, default=shared_data() / "video" / "jhmdb8")
     parser.add_argument("--seconds", type=float, default=20, help="per codec and plan")
     parser.add_argument("--films", type=int, default=12, help="films per codec")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "loading.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "loading.json")
     args = parser.parse_args()
     if not args.data.is_dir():
         sys.exit(f"{args.data}: no such folder; --data names a folder of AVI clips")
-    from pretexto.training.run_dir import commit
-
     with tempfile.TemporaryDirectory() as name:
         make_media(args.data, Path(name), args.films)
         results = {}
@@ -379,8 +377,7 @@ def main() -> None:
             results[label] = measure(work, args.seconds)
             print(json.dumps({label: results[label]}, indent=1), flush=True)
     report = {
-        "command": "python benchmarks/loading.py " + " ".join(sys.argv[1:]),
-        "commit": commit(),
+        **about_run(),
         "machine": machine(),
         "load": os.getloadavg()[0],
         "versions": versions(),
@@ -388,9 +385,7 @@ def main() -> None:
         "short_side": f"{SIDE}, where not the media's own size",
         "results": results,
     }
-    args.out.parent.mkdir(exist_ok=True)
-    args.out.write_text(json.dumps(report, indent=1) + "\n")
-    print(args.out)
+    write_result(args.out, report)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ median over steps, with the quartiles beside it. Results go to benchmarks/result
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -17,8 +16,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from parts.results import RESULTS, about_run, write_result
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-HERE = Path(__file__).resolve().parent
 WARM = 3  # steps that are not counted
 
 
@@ -106,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "spectrograms.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "spectrograms.json")
     args = parser.parse_args()
     import torch
 
@@ -117,6 +117,7 @@ def main() -> None:
         results[name] = measure(make(), args.batch, args.steps)
         print(f"{name}: {results[name]}", flush=True)
     report = {
+        **about_run(),
         "batch": args.batch,
         "steps": args.steps,
         "threads": 1,
@@ -125,8 +126,7 @@ def main() -> None:
         "load": [round(x, 1) for x in os.getloadavg()],
         "tasks": results,
     }
-    args.out.parent.mkdir(exist_ok=True)
-    args.out.write_text(json.dumps(report, indent=1) + "\n")
+    write_result(args.out, report)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ the time. Results go to benchmarks/results/synchrony.json.
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from parts.results import RESULTS, about_run, shared_data, write_result
 from torch.utils.data import default_collate
 
 from pretexto.datasets.open import open_source
@@ -30,7 +30,6 @@ from pretexto.datasets.source import Source, Subset
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.video import TinyVideo
 from pretexto.errors import InputError
-from pretexto.evaluation.stamp import environment
 from pretexto.evaluation.statistics import interval
 from pretexto.modalities.image import resize
 from pretexto.modalities.media import Plan, Sample
@@ -44,7 +43,6 @@ from pretexto.training.optim import OptimizerArgs
 from pretexto.training.pretrain import pretrain
 from pretexto.visualization.sound_plots import draw_sounds
 
-HERE = Path(__file__).resolve().parent
 # Clips of GRID by talker, told apart by eye; the folder "grid" is of the first.
 TALKERS = (
     ("bbaf2n",), ("id2_vcd_swwp2s", "pwij3p"), ("brbk7n",), ("lbax4n",), ("lbbc2a",), ("lrwp9a",),
@@ -151,25 +149,21 @@ def _line(scores: dict[int, float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    shared = Path(os.environ.get("PRETEXTO_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", default=str(shared / "av"), help="folder or pack")
+    parser.add_argument("--data", default=str(shared_data() / "av"), help="folder or pack")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--draws", type=int, default=64, help="questions per clip")
     parser.add_argument("--size", type=int, default=64, help="pixels")
     parser.add_argument("--picture", type=Path, help="PNG to draw")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "synchrony.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "synchrony.json")
     args = parser.parse_args()
     try:
         source = open_source(args.data)
         found = measure(args, source)
     except InputError as error:
         sys.exit(f"synchrony: {error}")
-    commit, versions = environment()
     report = {
-        "command": "python benchmarks/synchrony.py " + " ".join(sys.argv[1:]),
-        "commit": commit,
-        "versions": dict(versions),
+        **about_run(),
         "data": {"name": source.title, "fingerprint": source.fingerprint()},
         "settings": {k: v for k, v in vars(args).items() if k not in ("data", "out", "picture")},
         "chance": 0.5,
@@ -183,9 +177,7 @@ def main() -> None:
             "talkers": {TALKERS[t][0]: [round(x, 4) for x in s] for t, s in talkers.items()},
         }
         print(f"{name}: {100 * mean:.1f} ± {100 * half:.1f} % over {len(means)} talkers")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(report, indent=1) + "\n")
-    print(args.out)
+    write_result(args.out, report)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError, some
+from ..errors import InputError
 from .delimited import Cells, Row, rows_of_any
 from .paths import leaves_folder
 from .source import Entry
@@ -189,22 +189,6 @@ def _bare_entry(row: Row, file: Path) -> Row:
     return number, {"path": path, "label": one, "labels": ";".join(labels) if not one else ""}
 
 
-def only_below(root: Path, names: Sequence[str], what: str) -> Path:
-    """The first of these folders in the root. Raises InputError, naming them, if there is none."""
-    for name in names:
-        if (root / name).is_dir():
-            return root / name
-    raise InputError(f"{root}: {what} are not there; expected the folder {names[0]}")
-
-
-def check_present(root: Path, entries: Sequence[Entry], what: str) -> None:
-    """Raises InputError if listed files are missing, or if a list leads out of the folder."""
-    for entry in entries:
-        if leaves_folder(entry.path):
-            raise InputError(f"{root}: a list of {what} leads out of the folder: {entry.path}")
-    missing = [entry.path for entry in entries if not (root / entry.path).is_file()]
-    if missing:
-        raise InputError(
-            f"{root}: {len(missing)} of the {len(entries)} files that {what} lists are not there: "
-            f"{some(missing)}; unpack the whole archive"
-        )
+def split_of_list(file: Path) -> str:
+    """The split that a list's own name tells, "" if it tells none."""
+    return next((part for word, part in SPLITS.items() if word in file.stem.lower()), "")

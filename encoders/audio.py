@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .blocks import (
     check_input,
-    check_width,
     l3_levels,
     l3_tower,
     run_stages,
@@ -114,7 +113,6 @@ class TinyAudio(Encoder):
         weights: str | None = None,
     ):
         super().__init__()
-        check_width(width)
         self.rate, self.dim, self.levels = rate, 8 * width, tiny_levels(width)
         self.spectrogram = front_end(front, rate, 64)
         self.stages = tiny_stages(1, width)
@@ -155,7 +153,6 @@ class SpectrogramCNN(Encoder):
         weights: str | None = None,
     ):
         super().__init__()
-        check_width(width)
         check_rate(rate)
         self.rate, self.dim, self.levels = rate, 8 * width, l3_levels(width)
         window = round(0.010 * rate)

@@ -63,7 +63,12 @@ class Residual2d(nn.Module):
 
 
 def tiny_stages(inputs: int, width: int) -> nn.ModuleDict:
-    """The 2D network of the tiny encoders, 1/16 of the size at 8 × width channels."""
+    """The 2D network of the tiny encoders, 1/16 of the size at 8 × width channels.
+
+    Raises:
+        InputError: width below 1.
+    """
+    check_width(width)
     stem = nn.Sequential(conv2d(inputs, width, 5, 2), nn.ReLU(inplace=True))
     return nn.ModuleDict(
         {
@@ -90,7 +95,12 @@ def run_stages(stages: nn.ModuleDict, x: Tensor) -> dict[str, Tensor]:
 
 
 def l3_tower(inputs: int, width: int) -> nn.ModuleDict:
-    """Four blocks of two 3×3 convolutions, halved between them; ends at 8 × width channels."""
+    """Four blocks of two 3×3 convolutions, halved between them; ends at 8 × width channels.
+
+    Raises:
+        InputError: width below 1.
+    """
+    check_width(width)
     stages = nn.ModuleDict()
     for k in range(4):
         before, after = width << max(k - 1, 0), width << k

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from .blocks import check_input, check_width, run_stages, tiny_levels, tiny_stages
+from .blocks import check_input, run_stages, tiny_levels, tiny_stages
 from .encoder import Encoder
 from .resnet import CLASSIFIER, resnet, resnet_levels, resnet_maps
 from .weights import start_from
@@ -37,7 +37,6 @@ class TinyFlow(Encoder):
 
     def __init__(self, *, width: int = 16, weights: str | None = None):
         super().__init__()
-        check_width(width)
         self.dim, self.levels = 8 * width, tiny_levels(width)
         self.stages = tiny_stages(2, width)
         start_from(self, weights)

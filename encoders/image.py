@@ -7,7 +7,6 @@ from torch import Tensor
 from .blocks import (
     IMAGENET,
     check_input,
-    check_width,
     l3_levels,
     l3_tower,
     run_stages,
@@ -47,7 +46,6 @@ class TinyImage(Encoder):
 
     def __init__(self, *, width: int = 16, weights: str | None = None):
         super().__init__()
-        check_width(width)
         self.dim, self.levels = 8 * width, tiny_levels(width)
         self.normalize = Normalize(*IMAGENET)
         self.stages = tiny_stages(3, width)
@@ -173,7 +171,6 @@ class L3Image(Encoder):
 
     def __init__(self, *, width: int = 64, weights: str | None = None):
         super().__init__()
-        check_width(width)
         self.dim, self.levels = 8 * width, l3_levels(width)
         self.normalize = Normalize(*IMAGENET)
         self.stages = l3_tower(3, width)

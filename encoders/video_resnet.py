@@ -1,7 +1,7 @@
 """Video networks of bottlenecks: slow-only and X3D, under the keys that PyTorchVideo publishes."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
@@ -51,22 +51,14 @@ class SlowOnly(Encoder):
         stem = _layers(conv=_conv(3, width, (1, 7, 7), 2), norm=nn.BatchNorm3d(width))
         self.net = _Network(stem, pool)
         self.levels = {"stem": Level(width, (1, 2, 2))}
-        inputs = width
-        for k, count in enumerate(depth):
-            inner, outputs = width << k, 4 * width << k
-            blocks = [
-                _Residual(
-                    _Bottleneck(
-                        _conv(inputs if i == 0 else outputs, inner, (3 if k > 1 else 1, 1, 1)),
-                        _conv(inner, inner, (1, 3, 3), 2 if k and i == 0 else 1),
-                        outputs,
-                    )
-                )
-                for i in range(count)
-            ]
-            self.net.add_stage(blocks)
-            self.levels[f"layer{k + 1}"] = Level(outputs, (1, 4 << k, 4 << k))
-            inputs = outputs
+
+        def bottleneck(stage: int, place: int, inputs: int) -> _Bottleneck:
+            inner = width << stage
+            first = _conv(inputs, inner, (3 if stage > 1 else 1, 1, 1))
+            second = _conv(inner, inner, (1, 3, 3), 2 if stage and place == 0 else 1)
+            return _Bottleneck(first, second, 4 * inner)
+
+        self.levels |= self.net.add_stages(depth, width, bottleneck)
         start_from(self, weights, ("blocks.5.",))
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
@@ -108,33 +100,20 @@ class X3D(Encoder):
         conv = _layers(conv_t=_conv(3, width, (1, 3, 3), 2), conv_xy=_depthwise(width, (5, 1, 1)))
         self.net = _Network(_layers(conv=conv, norm=nn.BatchNorm3d(width)), nn.Identity())
         self.levels = {"stem": Level(width, (1, 2, 2))}
-        inputs = outputs = inner = width
-        for k, count in enumerate(depth):
-            outputs, inner = width << k, (9 * width << k) // 4
-            blocks = [
-                _Residual(
-                    _Bottleneck(
-                        _conv(inputs if i == 0 else outputs, inner, (1, 1, 1)),
-                        _depthwise(inner, (3, 3, 3), 2 if i == 0 else 1),
-                        outputs,
-                        excite=i % 2 == 0,
-                        inner=nn.SiLU(),
-                    )
-                )
-                for i in range(count)
-            ]
-            self.net.add_stage(blocks)
-            self.levels[f"layer{k + 1}"] = Level(outputs, (1, 4 << k, 4 << k))
-            inputs = outputs
-        self.dim = inner
-        self.levels["head"] = Level(inner, self.levels["layer4"].stride)
-        self.net.blocks.append(
-            _layers(
-                pool=_layers(
-                    pre_conv=_conv(outputs, inner, (1, 1, 1)), pre_norm=nn.BatchNorm3d(inner)
-                )
-            )
-        )
+
+        def bottleneck(stage: int, place: int, inputs: int) -> _Bottleneck:
+            inner = (9 * width << stage) // 4
+            first = _conv(inputs, inner, (1, 1, 1))
+            second = _depthwise(inner, (3, 3, 3), 2 if place == 0 else 1)
+            excite = place % 2 == 0
+            return _Bottleneck(first, second, width << stage, excite=excite, inner=nn.SiLU())
+
+        self.levels |= self.net.add_stages(depth, width, bottleneck)
+        self.dim, last = 18 * width, self.levels["layer4"]
+        self.levels["head"] = Level(self.dim, last.stride)
+        conv = _conv(last.channels, self.dim, (1, 1, 1))
+        head = _layers(pre_conv=conv, pre_norm=nn.BatchNorm3d(self.dim))
+        self.net.blocks.append(_layers(pool=head))
         start_from(self, weights, ("blocks.5.pool.post_conv.", "blocks.5.proj."))
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
@@ -168,8 +147,29 @@ class _Network(nn.Module):
         self.blocks = nn.ModuleList([stem])
         self.pool = pool
 
-    def add_stage(self, blocks: Sequence[nn.Module]) -> None:
-        self.blocks.append(_layers(res_blocks=nn.Sequential(*blocks)))
+    def add_stages(
+        self,
+        depth: Sequence[int],
+        channels: int,
+        bottleneck: "Callable[[int, int, int], _Bottleneck]",
+    ) -> dict[str, Level]:
+        """Stages layer1 … of residual blocks behind the stem; returns their levels.
+
+        Args:
+            depth: blocks of each stage.
+            channels: of the stem.
+            bottleneck: the branch of a block by its stage, its place there and its inputs.
+        """
+        levels = {}
+        for stage, count in enumerate(depth):
+            blocks = []
+            for place in range(count):
+                branch = bottleneck(stage, place, channels)
+                blocks.append(_Residual(branch))
+                channels = branch.conv_c.out_channels
+            self.blocks.append(_layers(res_blocks=nn.Sequential(*blocks)))
+            levels[f"layer{stage + 1}"] = Level(channels, (1, 4 << stage, 4 << stage))
+        return levels
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """The output of the stem, before its pooling, and of every further block."""

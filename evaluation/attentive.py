@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..modalities.rng import generator, permutation
-from .learning_rate import adamw, grid_text, pick_rate
+from .learning_rate import adamw, at_best_rate, grid_text
 from .linear import rows_of_examples
 from .metrics import Outcome, mean_probabilities, outcomes
 from .splits import Split
@@ -83,16 +83,14 @@ def attentive(
     if len(y[torch.tensor(split.train)].unique()) < 2:
         raise InputError(f"split {split.name}: the training part holds fewer than two classes")
     probing = _Probing(tokens, y, classes, counts, seed)
-    with torch.random.fork_rng(devices=[tokens.device] if tokens.is_cuda else []):
-        rate, validation = pick_rate(RATES, split, y, probing.fit, probing.scores)
-        (probe,) = probing.fit(sorted(split.train + split.val), [rate])
+    probe, picked = at_best_rate(RATES, split, y, probing)
     recipe = (
         "one learnt query attends over the deepest map's positions, linear on what it gathers, "
         f"AdamW {grid_text(RATES)}, decay {DECAY:g}, {EPOCHS} epochs of train+val, at least "
         f"{STEPS} steps, batch {BATCH}, probabilities averaged"
     )
     found = outcomes(probing.scores(probe, split.test), y, split, classes, recipe)
-    return [replace(o, validation=validation, lr=rate) for o in found]
+    return [replace(o, **picked) for o in found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from ..modalities.input_spec import InputSpec, as_float
 from ..progress import progress
 from .clip_dataset import ClipSet, loader
 from .features import autocast
-from .learning_rate import adamw, check_rates, grid_text, pick_rate
+from .learning_rate import adamw, at_best_rate, check_rates, grid_text
 from .metrics import Outcome, mean_probabilities, outcomes
 from .splits import Split
 from .training_clips import GAIN, TrainingClips, augment, training_loader
@@ -112,12 +112,10 @@ def finetune(
     place = torch.device(device)
     tuner = _Tuner(encoder, source, spec, classes, tuning, seed, clips, crops, workers, place)
     labels = torch.tensor([source.label(i) for i in range(len(source))], device=place)
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        rate, validation = pick_rate(tuning.rates, split, labels, tuner.fit, tuner.scores, shared)
-        (model,) = tuner.fit(sorted(split.train + split.val), [rate])
+    model, picked = at_best_rate(tuning.rates, split, labels, tuner, shared)
     scores = tuner.scores(model, split.test)
     found = outcomes(scores, labels, split, classes, tuning.recipe(spec.modality))
-    return [replace(o, validation=validation, lr=rate) for o in found]
+    return [replace(o, **picked) for o in found]
 
 
 @dataclass(frozen=True, slots=True)

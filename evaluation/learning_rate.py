@@ -1,8 +1,8 @@
 """Learning rates picked on validation, and the optimiser that takes them."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,32 +22,55 @@ def check_rates(rates: Sequence[float]) -> None:
         raise InputError(f"learning rates are above 0, at least one of them, got {list(rates)}")
 
 
-def pick_rate(
+class Learner(Protocol[Model]):
+    """What learns models that are alike but for their learning rate, and scores them."""
+
+    def fit(self, examples: Sequence[int], rates: Sequence[float], /) -> list[Model]:
+        """A model for each rate, learnt on these examples."""
+        ...
+
+    def scores(self, model: Model, examples: Sequence[int], /) -> Tensor:
+        """Logits or logarithms of probabilities [n, K] of these examples."""
+        ...
+
+
+def at_best_rate(
     rates: Sequence[float],
     split: Split,
     truth: Tensor,
-    fit: Callable[[Sequence[int], Sequence[float]], list[Model]],
-    score: Callable[[Model, Sequence[int]], Tensor],
+    learner: Learner[Model],
     shared: bool = False,
-) -> tuple[float, float | None]:
-    """The rate whose model, learnt on split.train, is best on split.val; and its accuracy there.
+) -> tuple[Model, dict[str, float | None]]:
+    """A model learnt on split.train and split.val at the rate that is best on split.val.
 
-    Equal accuracies are told apart by the validation loss. Of a single rate, or without
-    validation examples, the middle one is taken untried.
+    Rates are tried on split.train; equal accuracies are told apart by the validation loss. Of a
+    single rate, or without validation examples, the middle one is taken untried. The global random
+    state is the same afterwards.
 
     Args:
         truth: labels int64 [N] of all examples.
-        fit: models learnt on these examples at these rates.
-        score: logits or logarithms of probabilities [n, K] of these examples.
         shared: the processes of torch.distributed try rates in turn, each its own.
+
+    Returns:
+        the model, and what outcomes say of the choice: "lr", and "validation", its accuracy.
     """
+    place = truth.device
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        rate, validation = _best(rates, split, truth, learner, shared)
+        (model,) = learner.fit(sorted(split.train + split.val), [rate])
+    return model, {"lr": rate, "validation": validation}
+
+
+def _best(
+    rates: Sequence[float], split: Split, truth: Tensor, learner: Learner[Model], shared: bool
+) -> tuple[float, float | None]:
     if len(rates) == 1 or not split.val:
         return rates[len(rates) // 2], None
     wanted = truth[torch.tensor(split.val)]
     own = rates[rank() :: torch.distributed.get_world_size()] if shared and joined() else rates
     found = {}
-    for rate, model in zip(own, fit(split.train, own) if own else [], strict=True):
-        found[rate] = validation_score(score(model, split.val), wanted)
+    for rate, model in zip(own, learner.fit(split.train, own) if own else [], strict=True):
+        found[rate] = validation_score(learner.scores(model, split.val), wanted)
     for other in gather(found) if shared else []:
         found |= other
     best = max(found, key=lambda rate: found[rate])

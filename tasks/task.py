@@ -132,12 +132,14 @@ class Traits:
             which would travel as bytes.
         within_process: whether some of the puzzle is made of the batch of one process alone, so
             that two processes with half a batch each do not train as one does.
+        classes: how many classes of labels it learns from; 0: it looks at no label.
     """
 
     overfits_to: float | None = 0.3
     unit_metrics: bool = True
     not_pictures: tuple[str, ...] = ()
     within_process: bool = False
+    classes: int = 0
 
 
 class Task(nn.Module, ABC):

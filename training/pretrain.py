@@ -31,6 +31,7 @@ from .sanity_check import (
     check_media,
     in_words,
     motion_in_words,
+    refuse_labels,
     refuse_too_few,
     refuse_unsuitable,
     sound_counts,
@@ -156,6 +157,7 @@ class _Call:
     def _check_media(self) -> None:
         """Checks the media and writes down what the run is made of."""
         trainer, task, say = self.trainer, self.task, self.display.say
+        refuse_labels(self.source, task)
         check = check_media(self.source, task, seed=self.seed, say=say)
         if not trainer.drop_unsuitable:
             refuse_unsuitable(check, task)

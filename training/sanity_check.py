@@ -171,6 +171,26 @@ def _progress(
         yield rows, found
 
 
+def refuse_labels(source: Source, task: Task) -> None:
+    """Raises InputError if a task that learns from labels would meet none, or one too high.
+
+    Here and not in the loss, where a device would have to be waited for in every step.
+    """
+    classes = task.traits.classes
+    if not classes:
+        return
+    labels = source.labels()
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        first = int(wrong[0])
+        label = int(labels[first]) if labels[first] >= 0 else "none"
+        raise InputError(
+            f"{type(task).__name__} has {classes} classes, but {source.name(first)} has the label "
+            f"{label} ({len(wrong)} of {len(labels)} examples): give labelled data with as many "
+            "classes"
+        )
+
+
 def refuse_unsuitable(check: MediaCheck, task: Task) -> None:
     """Raises InputError if there are any, naming the first and the remedy."""
     if len(check.unsuitable.rows):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...modalities.decode.sandbox import Limits
-from ..annotations import SPLITS
+from ..annotations import split_of_list
 from ..delimited import read_json
 from ..source import Files
 from .films import Films
@@ -27,7 +27,7 @@ def diving48(
     films = Films(Path(path), "Diving48")
     names = _vocabulary(Path(lists[0]).parent)
     for file in map(Path, lists):
-        part = next((p for word, p in SPLITS.items() if word in file.stem.lower()), "")
+        part = split_of_list(file)
         for record in read_json(file, list, "Diving48"):
             if not isinstance(record, dict) or not {"vid_name", "label"} <= record.keys():
                 raise InputError(f"{file}: a record of Diving48 has vid_name and label")

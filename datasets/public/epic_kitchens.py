@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...modalities.decode.sandbox import Limits
-from ..annotations import SPLITS, segment_cells
+from ..annotations import segment_cells, split_of_list
 from ..delimited import rows_with_header
 from ..source import Files
 from .films import Films
@@ -29,7 +29,7 @@ def epic_kitchens(
     """
     films = Films(Path(path), "EPIC-Kitchens")
     for file in map(Path, lists):
-        part = next((p for word, p in SPLITS.items() if word in file.stem.lower()), "")
+        part = split_of_list(file)
         for line, row in rows_with_header(file, _COLUMNS[:1], "EPIC-Kitchens"):
             where = f"{file}, line {line}"
             span = segment_cells(row, "start_timestamp", "stop_timestamp", where)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...modalities.decode.sandbox import Limits
-from ..annotations import check_present
 from ..delimited import rows_with_header
 from ..lookup import find_media
 from ..source import Entry, Files
+from .official import complete
 
 LIST = "meta/esc50.csv"
 _COLUMNS = ("filename", "fold", "category", "esc10", "src_file")
@@ -34,11 +34,10 @@ def esc50(path: str | Path, *, classes: int = 50, isolated: Limits | None = None
     root, title = Path(path), f"ESC-{classes}"
     listed = (root / LIST).is_file()
     entries = list(_listed(root, classes == 10) if listed else _named(root, title))
-    check_present(root, entries, title)
-    found = sorted({entry.label for entry in entries})
-    if len(found) != classes:
-        raise InputError(f"{root}: holds {len(found)} classes, and {title} has {classes}")
-    return Files(root, entries, found, title=title, isolated=isolated)
+    source = complete(root, entries, title, isolated=isolated)
+    if (found := len(source.classes)) != classes:
+        raise InputError(f"{root}: holds {found} classes, and {title} has {classes}")
+    return source
 
 
 def _listed(root: Path, only_ten: bool) -> Iterator[Entry]:

@@ -4,11 +4,10 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...modalities.decode.sandbox import Limits
-from ..annotations import check_present, only_below
 from ..delimited import lines_of
 from ..source import Entry, Files
+from .official import check_split, complete, only_below
 
-SPLITS = (1, 2, 3)
 PARTS = {"1": "train", "2": "test"}  # 0 stands for clips that the split leaves out
 _LISTS = ("testTrainMulti_7030_splits", "test_train_splits", "splits")
 
@@ -29,8 +28,7 @@ def hmdb51(path: str | Path, split: int = 1, *, isolated: Limits | None = None) 
         InputError: a split that does not exist, no lists, or listed clips that are not there.
     """
     root = Path(path)
-    if split not in SPLITS:
-        raise InputError(f"HMDB51 has the splits 1, 2 and 3, not {split}")
+    check_split(split, "HMDB51")
     lists = only_below(root, _LISTS, "HMDB51's lists")
     videos = only_below(root, ("hmdb51_org", "hmdb51", "videos"), "HMDB51's clips")
     ending = f"_test_split{split}.txt"
@@ -47,9 +45,7 @@ def hmdb51(path: str | Path, split: int = 1, *, isolated: Limits | None = None) 
             if part in PARTS:
                 file = f"{videos.name}/{label}/{name.strip()}"
                 entries.append(Entry(file, label, film_of(name.strip(), label), PARTS[part]))
-    check_present(root, entries, "HMDB51")
-    classes = sorted({entry.label for entry in entries})
-    return Files(root, entries, classes, title=f"HMDB51 split {split}", isolated=isolated)
+    return complete(root, entries, "HMDB51", title=f"HMDB51 split {split}", isolated=isolated)
 
 
 def film_of(clip: str, label: str) -> str:

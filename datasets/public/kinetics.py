@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...modalities.decode.sandbox import Limits
-from ..annotations import SPLITS, segment_cells
+from ..annotations import SPLITS, segment_cells, split_of_list
 from ..delimited import read_json, rows_with_header
 from ..source import Files
 from .films import Films
@@ -60,7 +60,7 @@ def something_something(
     """
     films = Films(Path(path), "Something-Something")
     for file in map(Path, lists):
-        part = next((p for word, p in SPLITS.items() if word in file.stem.lower()), "")
+        part = split_of_list(file)
         for record in _records(file):
             label = re.sub(r"[\[\]]", "", str(record.get("template", "")))
             films.add(str(record["id"]), None, None, label, "", part, str(record.get("label", "")))

@@ -4,10 +4,9 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...modalities.decode.sandbox import Limits
-from ..annotations import check_present
-from ..class_list import in_order
 from ..delimited import read_json
 from ..source import Entry, Files
+from .official import complete
 
 PARTS = {"nsynth-train": "train", "nsynth-valid": "val", "nsynth-test": "test"}
 
@@ -34,6 +33,4 @@ def nsynth(path: str | Path, *, isolated: Limits | None = None) -> Files:
                 raise InputError(f"{file}: {note} has no instrument_family_str")
             family, group = about["instrument_family_str"], about.get("instrument_str", "")
             entries.append(Entry(f"{name}/audio/{note}.wav", family, group, PARTS[name]))
-    check_present(root, entries, "NSynth")
-    classes = in_order({entry.label for entry in entries})
-    return Files(root, entries, classes, title="NSynth", isolated=isolated)
+    return complete(root, entries, "NSynth", isolated=isolated)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...modalities.decode.sandbox import Limits
-from ..annotations import check_present
 from ..delimited import lines_of
 from ..lookup import find_media
 from ..source import Entry, Files
+from .official import check_present
 
 LISTS = {"val": "validation_list.txt", "test": "testing_list.txt"}
 NOISE = "_background_noise_"

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...modalities.decode.sandbox import Limits
-from ..annotations import check_present, only_below
 from ..delimited import lines_of
 from ..source import Entry, Files
+from .official import check_split, complete, only_below
 
-SPLITS = (1, 2, 3)
 _NAME = re.compile(r"v_(?P<label>\w+)_g(?P<group>\d+)_c\d+")
 
 
@@ -28,8 +27,7 @@ def ucf101(path: str | Path, split: int = 1, *, isolated: Limits | None = None) 
         InputError: a split that does not exist, no lists, or listed videos that are not there.
     """
     root = Path(path)
-    if split not in SPLITS:
-        raise InputError(f"UCF101 has the splits 1, 2 and 3, not {split}")
+    check_split(split, "UCF101")
     lists = only_below(root, ("ucfTrainTestlist", "splits", "ucf101_lists"), "UCF101's lists")
     videos = only_below(root, ("UCF-101", "UCF101", "videos"), "UCF101's videos")
     entries = []
@@ -42,6 +40,4 @@ def ucf101(path: str | Path, split: int = 1, *, isolated: Limits | None = None) 
                 raise InputError(f"{lists}: {name!r} is not a name of UCF101")
             group = f"{found['label']}_g{found['group']}"
             entries.append(Entry(f"{videos.name}/{name}", name.split("/")[0], group, part))
-    check_present(root, entries, "UCF101")
-    classes = sorted({entry.label for entry in entries})
-    return Files(root, entries, classes, title=f"UCF101 split {split}", isolated=isolated)
+    return complete(root, entries, "UCF101", title=f"UCF101 split {split}", isolated=isolated)

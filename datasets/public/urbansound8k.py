@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from ...modalities.decode.sandbox import Limits
-from ..annotations import check_present
 from ..delimited import rows_with_header
 from ..source import Entry, Files
+from .official import complete
 
 LIST = "metadata/UrbanSound8K.csv"
 _COLUMNS = ("slice_file_name", "fsid", "fold", "class")
@@ -30,6 +30,4 @@ def urbansound8k(path: str | Path, *, isolated: Limits | None = None) -> Files:
         fold = f"fold{row['fold']}"
         name = f"audio/{fold}/{row['slice_file_name']}"
         entries.append(Entry(name, row["class"], row["fsid"], fold))
-    check_present(root, entries, "UrbanSound8K")
-    classes = sorted({entry.label for entry in entries})
-    return Files(root, entries, classes, title="UrbanSound8K", isolated=isolated)
+    return complete(root, entries, "UrbanSound8K", isolated=isolated)

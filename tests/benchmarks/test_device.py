@@ -1,29 +1,20 @@
 """The script for a GPU, run dry on the CPU: every part of it works before one is at hand."""
 
-import importlib.util
 import json
 import sys
 
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, benchmark
 
 from pretexto.datasets.synthetic.source import Synthetic
 from pretexto.errors import InputError
 
-FOLDER = ROOT / "benchmarks"
-
 
 @pytest.fixture(scope="module")
 def device():
-    spec = importlib.util.spec_from_file_location("device", FOLDER / "device.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["device"] = module
-    sys.path.insert(0, str(FOLDER))
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(FOLDER))
-    del sys.modules["device"]
+    with benchmark("device") as module:
+        yield module
 
 
 @pytest.fixture
@@ -132,11 +123,8 @@ def test_the_flops_of_a_step_are_those_of_its_products(device, bench):
     assert got == 2 * 2 * 3 * 5 * 7
 
 
-def test_idle_is_what_no_span_covers():
-    sys.path.insert(0, str(FOLDER))
-    from parts.device_kit import idle_share
-
-    sys.path.remove(str(FOLDER))
+def test_idle_is_what_no_span_covers(device):
+    idle_share = sys.modules["parts.device_kit"].idle_share
     assert idle_share([]) is None
     assert idle_share([(0, 4), (6, 10)]) == pytest.approx(0.2)
     # Streams overlap, and come in any order.

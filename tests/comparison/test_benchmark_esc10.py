@@ -1,10 +1,7 @@
 """The benchmark on ESC-10, run small on sounds in memory."""
 
-import importlib.util
-import sys
-
 import pytest
-from helpers import ROOT
+from helpers import benchmark
 from sound_fakes import Tones
 from task_kit import build_encoder
 
@@ -15,12 +12,8 @@ from pretexto.modalities.input_spec import InputSpec
 
 @pytest.fixture(scope="module")
 def esc10():
-    spec = importlib.util.spec_from_file_location("esc10", ROOT / "benchmarks" / "esc10.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["esc10"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["esc10"]
+    with benchmark("esc10") as module:
+        yield module
 
 
 def test_every_control_stands_beside_the_runs(esc10, tmp_path):

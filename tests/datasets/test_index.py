@@ -13,6 +13,7 @@ import child_jobs
 import media_factory as media
 import numpy as np
 import pytest
+from dataset_kit import watched, without_children
 from PIL import Image
 
 from pretexto.cli import main
@@ -184,15 +185,6 @@ def test_an_index_rewritten_by_sql_still_opens(index, tmp_path):
     assert source.classes == ("b",)
 
 
-def in_this_process(job, requests, **options):
-    """What `crew` does, without children."""
-    for request in requests:
-        try:
-            yield request, job(*request)
-        except MediaError as error:
-            yield request, error
-
-
 def test_killed_in_the_middle_and_run_again_it_gives_the_same_index(folder, tmp_path, monkeypatch):
     root, out = tmp_path / "media", tmp_path / "index.parquet"
     shutil.copytree(folder, root, ignore=shutil.ignore_patterns("crash*", "hang*"))
@@ -220,26 +212,13 @@ def test_killed_in_the_middle_and_run_again_it_gives_the_same_index(folder, tmp_
         asked.append(name)
         return indexing.scan_job(path, old_hash)
 
-    monkeypatch.setattr(indexing, "crew", in_this_process)
+    without_children(monkeypatch)
     monkeypatch.setattr(indexing, "_with_name", counted)
     scan(root, out)
     assert len(asked) == 8 - done
     assert not journal.exists()
     scan(root, tmp_path / "whole.parquet")
     assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
-
-
-def watched(monkeypatch) -> list[str]:
-    """Scans go on in this process; the names of the files that they look at."""
-    asked = []
-
-    def crew(job, requests, **options):
-        for request in requests:
-            asked.append(request[2])
-            yield request, job(*request)
-
-    monkeypatch.setattr(indexing, "crew", crew)
-    return asked
 
 
 def test_only_what_changed_is_scanned_again(folder, index, tmp_path, monkeypatch):
@@ -309,7 +288,7 @@ def test_an_index_from_before_motion_was_optical_flow_opens_and_is_brought_up(
 
 
 def test_names_that_no_index_can_hold_are_told_and_terminals_are_safe(tmp_path, monkeypatch):
-    monkeypatch.setattr(indexing, "crew", in_this_process)
+    without_children(monkeypatch)
     root = tmp_path / "media"
     root.mkdir()
     picture(root / "grün.png", 0)

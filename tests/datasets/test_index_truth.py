@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from dataset_kit import without_children
 from PIL import Image
 
 from pretexto.cli import main
@@ -25,14 +26,7 @@ from pretexto.modalities.media import MediaError, Plan
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch):
-    def crew(job, requests, **options):
-        for request in requests:
-            try:
-                yield request, job(*request)
-            except MediaError as error:
-                yield request, error
-
-    monkeypatch.setattr(build, "crew", crew)
+    without_children(monkeypatch)
 
 
 def picture(path: Path, grey: int) -> None:

@@ -3,20 +3,13 @@
 import logging
 
 import pytest
+from dataset_kit import touch, watched
 
 from pretexto.datasets.folder import Folder
-from pretexto.datasets.index import build
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.listed import ListFile
 from pretexto.datasets.open import open_source
 from pretexto.errors import InputError
-from pretexto.modalities.media import MediaError
-
-
-def touch(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
 
 
 @pytest.fixture
@@ -140,17 +133,7 @@ def test_several_labels_have_no_single_one_and_captions_are_kept(media):
 def test_an_index_keeps_segments_labels_and_captions_of_a_list(media, monkeypatch, tmp_path):
     from PIL import Image
 
-    asked = []
-
-    def crew(job, requests, **options):
-        for request in requests:
-            asked.append(request[2])
-            try:
-                yield request, job(*request)
-            except MediaError as error:
-                yield request, error
-
-    monkeypatch.setattr(build, "crew", crew)
+    asked = watched(monkeypatch)
     for k, name in enumerate(("x.png", "y.png")):
         Image.new("RGB", (8, 8), (k, 0, 0)).save(media / name)
     rows = "x.png,p;q,hello,1,2,train\nx.png,p,,2,4,val\ny.png,q,,,,\n"

@@ -7,13 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from dataset_kit import without_children
 from PIL import Image
-from test_packs import in_this_process
 
-from pretexto.datasets.index import build as indexing
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.index.source import Index
-from pretexto.datasets.packs import write as packing
 from pretexto.datasets.packs.source import Packs
 from pretexto.datasets.packs.transcode import PackSettings
 from pretexto.datasets.packs.write import pack
@@ -25,8 +23,7 @@ STILL = Plan((0.0,))
 
 @pytest.fixture(autouse=True)
 def _no_children(monkeypatch):
-    monkeypatch.setattr(packing, "crew", in_this_process)
-    monkeypatch.setattr(indexing, "crew", in_this_process)
+    without_children(monkeypatch)
 
 
 @pytest.fixture

@@ -11,14 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dataset_kit import without_children
 from filelock import FileLock
 from PIL import Image
-from test_packs import in_this_process
 
-from pretexto.datasets.index import build as indexing
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.open import open_source
-from pretexto.datasets.packs import write as packing
 from pretexto.datasets.packs.format import NAME
 from pretexto.datasets.packs.source import Packs
 from pretexto.datasets.packs.storage import RemoteFolder
@@ -38,8 +36,7 @@ def packed(tmp_path_factory) -> Path:
         Image.fromarray(pixels).save(root / f"{k}.png")
     out = tmp_path_factory.mktemp("packs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packing, "crew", in_this_process)
-        patch.setattr(indexing, "crew", in_this_process)
+        without_children(patch)
         scan(root, out / "index.parquet")
         pack(out / "index.parquet", out / "pack", shard_bytes=1)
     return out / "pack"

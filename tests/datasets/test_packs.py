@@ -15,11 +15,11 @@ import media_factory as media
 import numpy as np
 import pytest
 import torch
+from dataset_kit import in_this_process, without_children
 from helpers import shared_data, travelled
 from PIL import Image
 
 from pretexto.cli import main
-from pretexto.datasets.index import build as indexing
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.index.source import Index
 from pretexto.datasets.open import open_source
@@ -35,19 +35,9 @@ RATE = 16000
 SETTINGS = PackSettings(short_side=48, quality=95, chroma="444", audio_rate=RATE, flow=True)
 
 
-def in_this_process(job, requests, **options):
-    """What `crew` does, without children."""
-    for request in requests:
-        try:
-            yield request, job(*request)
-        except MediaError as error:
-            yield request, error
-
-
 @pytest.fixture(autouse=True)
 def _no_children(monkeypatch):
-    monkeypatch.setattr(packing, "crew", in_this_process)
-    monkeypatch.setattr(indexing, "crew", in_this_process)
+    without_children(monkeypatch)
 
 
 def smooth(number: int) -> np.ndarray:
@@ -82,7 +72,7 @@ def folder(tmp_path_factory) -> Path:
 def index(folder, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("index") / "index.parquet"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(indexing, "crew", in_this_process)
+        without_children(patch)
         scan(folder, out)
     return out
 
@@ -94,7 +84,7 @@ def packed(index, folder, tmp_path_factory) -> Path:
     kept = (folder / "b" / "zz.mp4").read_bytes()
     (folder / "b" / "zz.mp4").write_bytes(b"broken")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packing, "crew", in_this_process)
+        without_children(patch)
         pack(index, out, SETTINGS, shard_bytes=40_000)
     (folder / "b" / "zz.mp4").write_bytes(kept)
     return out

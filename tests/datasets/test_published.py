@@ -5,29 +5,14 @@ import logging
 
 import media_factory as make
 import pytest
+from dataset_kit import facts, touch, without_children
 
 from pretexto.cli import main
-from pretexto.datasets.index import build as indexing
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.open import open_source
 from pretexto.errors import InputError
 from pretexto.evaluation.splits import splits
-from pretexto.modalities.media import MediaError, Plan
-
-
-def touch(root, *names):
-    for name in names:
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-
-
-def facts(source):
-    rows = range(len(source))
-    return [
-        (source.name(i), source.classes[source.label(i)], source.group(i), source.split(i))
-        for i in rows
-    ]
+from pretexto.modalities.media import Plan
 
 
 @pytest.fixture
@@ -67,16 +52,7 @@ def test_ucf101_is_read_where_it_lies(ucf):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """Scans without children."""
-
-    def crew(job, requests, **options):
-        for request in requests:
-            try:
-                yield request, job(*request)
-            except MediaError as error:
-                yield request, error
-
-    monkeypatch.setattr(indexing, "crew", crew)
+    without_children(monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["ucf101", "ucf101-2"])

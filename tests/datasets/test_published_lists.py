@@ -4,25 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from dataset_kit import facts, touch
 
 from pretexto.datasets.open import open_source
 from pretexto.datasets.source import Subset
 from pretexto.errors import InputError
 from pretexto.modalities.media import Plan
-
-
-def touch(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
-def facts(source):
-    rows = range(len(source))
-    return [
-        (source.name(i), source.classes[source.label(i)], source.group(i), source.split(i))
-        for i in rows
-    ]
 
 
 def test_vggsound_takes_clips_and_whole_films(tmp_path, caplog):

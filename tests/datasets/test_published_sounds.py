@@ -6,6 +6,7 @@ import logging
 import media_factory as make
 import numpy as np
 import pytest
+from dataset_kit import facts, touch
 from helpers import shared_data
 
 from pretexto.datasets.open import open_source
@@ -17,25 +18,10 @@ TEN = ("chainsaw", "clock_tick", "crackling_fire", "crying_baby", "dog", "helico
        "rooster", "sea_waves", "sneezing")  # fmt: skip
 
 
-def touch(root, *names):
-    for name in names:
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-
-
 def table(file, head, rows):
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="") as out:
         csv.writer(out).writerows([head, *rows])
-
-
-def facts(source):
-    rows = range(len(source))
-    return [
-        (source.name(i), source.classes[source.label(i)], source.group(i), source.split(i))
-        for i in rows
-    ]
 
 
 def check_folds(source, count):

@@ -8,21 +8,19 @@ import time
 from pathlib import Path
 
 import torch.nn.functional as F
-from fakes import SIZE, FakeEncoder, FakeSource, FakeTask
+from fakes import VIEW, FakeEncoder, FakeSource, FakeTask, FrameTask
 from torch import nn
 
 from pretexto.comparison.compare import Entry, compare
 from pretexto.comparison.executor import Begun, Ended
 from pretexto.comparison.trial import run_job
-from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import Plan
 from pretexto.reporting.html import write_report
-from pretexto.tasks.task import Step, Task
+from pretexto.tasks.task import Step
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
 from pretexto.visualization.examples import save_evidence
 
-VIEW = InputSpec("image", size=SIZE, frames=1)
 TRAINER = TrainerArgs(steps=4, batch_size=6, workers=0, log_every=2, accelerator="cpu")
 
 
@@ -39,20 +37,12 @@ class Films(FakeSource):
         return f"film{i % 3}" if self.folds else "test" if i % 3 == 2 else "train"
 
 
-class Labels(Task):
+class Labels(FrameTask):
     """The supervised control of these comparisons."""
 
     def __init__(self, encoder, classes):
-        super().__init__()
-        self.encoder, self.head = encoder, nn.Linear(encoder.dim, classes)
-
-    @property
-    def encoders(self):
-        return {"image": self.encoder}
-
-    @property
-    def specs(self):
-        return {"image": VIEW}
+        super().__init__(encoder)
+        self.head = nn.Linear(encoder.dim, classes)
 
     def plan(self, info, rng):
         return Plan(times=(0.5,))

@@ -1,6 +1,7 @@
 """Small media, encoders and tasks that live in memory, for tests of training."""
 
 import os
+from abc import ABC
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
 from pretexto.tasks.task import START, Batch, Phase, Step, Task
 
 SIZE = 8
+VIEW = InputSpec("image", size=SIZE, frames=1)
 
 
 class FakeSource(Source):
@@ -94,7 +96,23 @@ class FakeEncoder(Encoder):
         return {"only": self.dropout(self.norm(self.layer(x)).relu())}
 
 
-class FakeTask(Task):
+class FrameTask(Task, ABC):
+    """A task on single frames that holds its encoder itself, without an Input."""
+
+    def __init__(self, encoder: Encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    @property
+    def encoders(self):
+        return {"image": self.encoder}
+
+    @property
+    def specs(self):
+        return {"image": VIEW}
+
+
+class FakeTask(FrameTask):
     """Was the frame turned upside down? The brightness drawn in the worker is applied later.
 
     Args:
@@ -104,18 +122,10 @@ class FakeTask(Task):
     """
 
     def __init__(self, encoder: Encoder, *, needs_sound: bool = False, poison: int = -1):
-        super().__init__()
-        self.encoder, self.needs_sound, self.poison = encoder, needs_sound, poison
+        super().__init__(encoder)
+        self.needs_sound, self.poison = needs_sound, poison
         self.head = nn.Linear(encoder.dim, 2)
         self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
-
-    @property
-    def encoders(self):
-        return {"image": self.encoder}
-
-    @property
-    def specs(self):
-        return {"image": InputSpec("image", size=SIZE, frames=1)}
 
     def plan(self, info, rng):
         if self.needs_sound and not info.has_audio:
@@ -144,22 +154,14 @@ class FakeTask(Task):
         self.get_buffer("steps_taken").add_(1)
 
 
-class TwoPhases(Task):
+class TwoPhases(FrameTask):
     """An encoder that hides from a critic which class a frame shows, as in domain confusion."""
 
     phases = (Phase("critic"), Phase("encoder"))
 
     def __init__(self, encoder: Encoder):
-        super().__init__()
-        self.encoder, self.critic = encoder, nn.Linear(encoder.dim, 2)
-
-    @property
-    def encoders(self):
-        return {"image": self.encoder}
-
-    @property
-    def specs(self):
-        return {"image": InputSpec("image", size=SIZE, frames=1)}
+        super().__init__(encoder)
+        self.critic = nn.Linear(encoder.dim, 2)
 
     def plan(self, info, rng):
         return Plan(times=(draw.uniform(rng, 0.0, 1.0),))

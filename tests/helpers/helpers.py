@@ -1,8 +1,13 @@
 """What several test files share."""
 
+import importlib.util
 import multiprocessing
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,6 +26,23 @@ def shared_data(name: str = "") -> Path:
     if not path.exists():
         pytest.skip(f"real media missing: {name or root} (set PRETEXTO_SHARED_DATA)")
     return path
+
+
+@contextmanager
+def benchmark(name: str) -> Iterator[ModuleType]:
+    """A script of benchmarks/ as a module."""
+    folder = ROOT / "benchmarks"
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        sys.path.remove(str(folder))
+        del sys.modules[name]
 
 
 def audio_times(plan: Plan) -> Tensor:

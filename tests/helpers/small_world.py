@@ -134,3 +134,20 @@ def held_out(
             scores.append(float(next(iter(step.metrics.values()))))
     task.train()
     return sum(scores) / len(scores)
+
+
+def score(
+    make: Callable[[], Task],
+    steps: int,
+    seed: int,
+    *,
+    scenes: int = 30,
+    change: Callable = as_it_is,
+    **options: Any,
+) -> float:
+    """What a task reaches on unseen scenes of the world after that many steps on others."""
+    torch.manual_seed(seed)
+    task = make()
+    seen, unseen = (world(part, scenes=scenes, **options) for part in ("train", "test"))
+    train(task, seen, steps=steps, seed=seed, change=change)
+    return held_out(task, unseen, change=change)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from small_world import as_it_is, held_out, one_moment, train, world
+from small_world import as_it_is, held_out, one_moment, score, train
 from task_kit import make_task
 from torch import Tensor
 
@@ -32,33 +32,17 @@ FAST = {"fps": 50, "seconds": 1.0}
 def clip_order() -> Task:
     # Single frames: which way they run is seen in how a figure gathers speed. Clips of four frames,
     # 0.04 s apart, in a video encoder came to 0.327 after 500 dearer steps (seed 0).
-    return make_task(
-        ClipOrder,
-        TinyImage(width=8),
-        size=32,
-        frames=1,
-        frame_interval=0.02,
-        gap=0.08,
-        scale=(1.0, 1.0),
-        colour=0.0,
-        spatial_grid=2,
-    )
+    options = {"frames": 1, "frame_interval": 0.02, "gap": 0.08, "spatial_grid": 2}
+    views = {"size": 32, "scale": (1.0, 1.0), "colour": 0.0}
+    return make_task(ClipOrder, TinyImage(width=8), **options, **views)
 
 
 def sequence_sorting() -> Task:
     # With one colour channel per moment, three moments came to 0.440 after 500 steps, and
     # and without it to 0.673 (seed 0).
-    return make_task(
-        SequenceSorting,
-        TinyImage(width=8),
-        size=32,
-        moments=4,
-        tau_min=0.06,
-        tau_max=0.12,
-        scale=(0.8, 1.0),
-        spatial_grid=2,
-        channel_splitting=False,
-    )
+    options = {"moments": 4, "tau_min": 0.06, "tau_max": 0.12, "spatial_grid": 2}
+    views = {"size": 32, "scale": (0.8, 1.0), "channel_splitting": False}
+    return make_task(SequenceSorting, TinyImage(width=8), **options, **views)
 
 
 def pace() -> Task:
@@ -78,23 +62,6 @@ def one_frame(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     x = batch["inputs"]
     middle = x.shape[2] // 2
     return {**batch, "inputs": x[:, :, middle : middle + 1].expand_as(x)}
-
-
-def score(
-    make: Callable[[], Task],
-    steps: int,
-    seed: int,
-    *,
-    scenes: int = 30,
-    lr: float = 4e-3,
-    change: Callable = as_it_is,
-    **options,
-) -> float:
-    torch.manual_seed(seed)
-    task = make()
-    seen, unseen = (world(part, scenes=scenes, **options) for part in ("train", "test"))
-    train(task, seen, steps=steps, seed=seed, lr=lr, change=change)
-    return held_out(task, unseen, change=change)
 
 
 class Falls:

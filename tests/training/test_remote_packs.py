@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from dataset_kit import without_children
 from PIL import Image
 from torch import nn
 
@@ -35,11 +36,6 @@ class Look(nn.Module):
 
     def example(self, sample, rng) -> dict:
         return {"mean": sample.frames.float().mean()}
-
-
-def without_children(job, requests, **options):
-    for request in requests:
-        yield request, job(*request)
 
 
 class Remote(NamedTuple):
@@ -67,8 +63,7 @@ def remote(tmp_path_factory):
         Image.fromarray(pixels).save(root / f"{k:04}.bmp")
     server = ThreadedMotoServer(port=0, verbose=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packing, "crew", without_children)
-        patch.setattr(indexing, "crew", without_children)
+        without_children(patch)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
         indexing.scan(root, out / "index.parquet")

@@ -13,11 +13,14 @@ from pretexto.datasets.index.schema import write_rows
 from pretexto.datasets.source import Subset
 from pretexto.encoders.audio import TinyAudio
 from pretexto.encoders.image import TinyImage
+from pretexto.errors import InputError
 from pretexto.tasks.audio_simclr import AudioSimCLR
 from pretexto.tasks.audio_visual import AudioVisual
 from pretexto.tasks.rotation import Rotation
 from pretexto.tasks.shuffle_learn import ShuffleLearn
+from pretexto.tasks.supervised import Supervised
 from pretexto.training import sanity_check
+from pretexto.training.pretrain import TrainerArgs, pretrain
 from pretexto.training.sanity_check import check_media, motion_in_words
 
 
@@ -171,3 +174,16 @@ def test_reasons_are_listed_with_their_examples(tmp_path):
     write_listing(FakeSource(12), tmp_path, left_out)
     found = [why for (why,) in read_listing(tmp_path, "left_out")]
     assert found == [None, None, "silent", None, None, "short", *[None] * 3, "short", None, None]
+
+
+@pytest.mark.parametrize(("label", "said"), [(-1, "none"), (2, "2")])
+def test_labels_that_a_task_cannot_learn_are_refused_before_training(tmp_path, label, said):
+    class Labelled(FakeSource):
+        def label(self, i):
+            return label if i == 7 else 1
+
+    task = make_task(Supervised, TinyImage(width=2), size=16, classes=2)
+    words = f"Supervised has 2 classes, but 007.mp4 has the label {said} .1 of 24 examples"
+    with pytest.raises(InputError, match=words):
+        pretrain(task, Labelled(), tmp_path, trainer=TrainerArgs(steps=1, accelerator="cpu"))
+    assert not (tmp_path / "run.json").exists()
