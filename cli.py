@@ -19,6 +19,7 @@ from .errors import InputError, Interrupted
 # `arguments(parser)` and `run(args)`; none imports torch before `run`, so help stays instant.
 COMMANDS = {
     "demo": "pretrain, evaluate and compare on the embedded synthetic world, into report.html",
+    "recipes": "what ships: each recipe's question, paper, media and cost; of one, all of it",
     "fetch": "download UCF101 or HMDB51, check it and unpack it as it is read",
     "index": "scan media into an index; quarantine what cannot be read, with the reason",
     "pack": "transcode an index into packs that load an order of magnitude faster",

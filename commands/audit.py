@@ -54,7 +54,7 @@ def run(args) -> int:
     from ..comparison.audit import audit, leaks
 
     def switched(name: str, on: bool):
-        return _built(_with_guard(tree, name, on), config, args.seed)[0]
+        return _built({**tree, "task": with_guard(tree["task"], name, on)}, config, args.seed)[0]
 
     print(f"{type(task).__name__} on {source.title or type(source).__name__}", flush=True)
     print(_line(HEAD), flush=True)
@@ -63,7 +63,7 @@ def run(args) -> int:
         found.append(finding)
         print(_line(_cells(finding)), flush=True)
     if args.out:
-        _write(Path(args.out), type(task).__name__, found)
+        write_findings(Path(args.out), [(type(task).__name__, finding) for finding in found])
     bad = leaks(found, {guard.name: guard.enabled for guard in task.guards})
     print(_summary(bad))
     return 1 if bad and args.strict else 0
@@ -91,12 +91,11 @@ def _built(tree: dict[str, Any], config: str, seed: int):
     return objects["task"], objects
 
 
-def _with_guard(tree: dict[str, Any], name: str, on: bool) -> dict[str, Any]:
-    """The recipe with one guard of its task switched."""
-    task = dict(tree["task"])
+def with_guard(task: dict[str, Any], name: str, on: bool) -> dict[str, Any]:
+    """A recipe's task with one of its guards switched."""
     arguments = dict(task.get("init_args") or {})
     arguments["guards"] = {**(arguments.get("guards") or {}), name: on}
-    return {**tree, "task": {**task, "init_args": arguments}}
+    return {**task, "init_args": arguments}
 
 
 HEAD = ("cue", "guard", "accuracy", "99 % interval", "chance", "asked", "verdict")
@@ -128,9 +127,10 @@ def _summary(bad: "list[Finding]") -> str:
     return f"The answer can be told from: {names}."
 
 
-def _write(path: Path, task: str, found: "list[Finding]") -> None:
+def write_findings(path: Path, found: "Iterable[tuple[str, Finding]]") -> None:
+    """One JSON row per finding, with the task that it is of."""
     from ..datasets.cache import write_text
 
-    rows = [json.dumps({"task": task, **f.row()}, ensure_ascii=False) for f in found]
+    rows = [json.dumps({"task": task, **f.row()}, ensure_ascii=False) for task, f in found]
     write_text(path, "".join(f"{row}\n" for row in rows))
     print(f"{len(rows)} findings in {path}", file=sys.stderr)

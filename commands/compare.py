@@ -55,6 +55,11 @@ def arguments(parser) -> None:
     parser.add_argument(
         "--jobs", type=count, help="runs at a time; default: one per GPU, two on a CPU"
     )
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help="also ask which trivial cues tell each task's answer, for the report",
+    )
 
 
 def run(args) -> int:
@@ -67,7 +72,7 @@ def run(args) -> int:
     if args.tasks:
         tree["tasks"] = _only(tree.get("tasks", {}), args.tasks.split(","))
     out = Path(args.out or Path("runs") / Path(args.config).stem)
-    return compare_from(tree, args.config, out, args.jobs, _runs(args.run))
+    return compare_from(tree, args.config, out, args.jobs, _runs(args.run), audited=args.audit)
 
 
 def compare_from(
@@ -76,6 +81,8 @@ def compare_from(
     out: Path,
     jobs: int | None = None,
     runs: Mapping[str, Sequence[Path]] = MappingProxyType({}),
+    *,
+    audited: bool = False,
 ) -> int:
     """Runs the comparison that the tree says; returns 1 if some runs failed, else 0.
 
@@ -85,6 +92,7 @@ def compare_from(
         out: folder of the comparison.
         jobs: trials at a time; None: as many as there are devices for.
         runs: finished pretraining runs that take part, by name.
+        audited: ask afterwards which cues tell each task's answer.
     """
     from ..comparison.compare import compare
     from ..comparison.grid import Entry, of_runs
@@ -118,11 +126,30 @@ def compare_from(
         evidence=save_evidence,
         on_trial=partial(write_report, source=opened),
     )
+    if audited:
+        _audit(tree["tasks"], origin, opened, out)
+        write_report(out)
     print((out / "results.md").read_text())
     print(f"report: {out / 'report.html'}")
     for failed, reason in comparison.failed.items():
         print(f"FAILED {failed.words(folds=True)}: {reason}", file=sys.stderr)
     return 1 if comparison.failed else 0
+
+
+def _audit(tasks: Tree, origin: str, source, out: Path) -> None:
+    """Writes OUT/audit.jsonl, one row per cue of every task."""
+    from ..comparison.audit import audit
+    from .audit import with_guard, write_findings
+
+    rows = []
+    for name, tree in tasks.items():
+        print(f"auditing {name}", flush=True)
+
+        def switched(guard: str, on: bool, tree=tree):
+            return make_task(with_guard(tree, guard, on), origin)
+
+        rows += [(name, finding) for finding in audit(make_task(tree, origin), switched, source)]
+    write_findings(out / "audit.jsonl", rows)
 
 
 def _say_unmeasured(tasks: list, source) -> None:

@@ -25,6 +25,9 @@ def arguments(parser) -> None:
     parser.add_argument("--encoder", required=True, help="run folder")
     parser.add_argument("--data", required=True, help="folder, file or `synthetic`")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
+    parser.add_argument(
+        "--unique", action="store_true", help="leave out copies that an index tells of"
+    )
     parser.add_argument("--modality", help="which encoder of the run; default: its main one")
     parser.add_argument("--out", help="rows are appended here; default: RUN/results.jsonl")
     parser.add_argument(
@@ -78,7 +81,7 @@ def run(args) -> int:
         evaluate_run(
             Path(args.encoder),
             args.methods,
-            data=open_data(args.data, kind=args.kind),
+            data=open_data(args.data, kind=args.kind, unique=args.unique),
             out=Path(args.out or Path(args.encoder) / "results.jsonl"),
             modality=args.modality,
             spec_changes=spec,

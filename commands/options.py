@@ -38,12 +38,14 @@ def _whole(text: str, least: int) -> int:
 KINDS = ("video", "image", "audio")
 
 
-def open_data(data, split: str | None = None, kind=None):
+def open_data(data, split: str | None = None, kind=None, unique: bool = False):
     """The source that a config's `data` names or builds, cut down to one split if asked."""
     from ..datasets.open import only_split, open_source
 
     if isinstance(data, str):
-        return open_source(data, split, kind=kind)
-    if kind is not None:
-        raise InputError("kind applies to data given as a path; set it in the source's init_args")
+        return open_source(data, split, kind=kind, unique=unique)
+    for option, given in (("kind", kind is not None), ("unique", unique)):
+        if given:
+            remedy = "set it in the source's init_args"
+            raise InputError(f"{option} applies to data given as a path; {remedy}")
     return only_split(data, split) if split else data

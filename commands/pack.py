@@ -26,6 +26,7 @@ def arguments(parser) -> None:
     parser.add_argument("--fps", default="all", help="frames per second to keep, or all (default)")
     parser.add_argument("--flow", action="store_true", help="also store optical flow (large)")
     parser.add_argument("--strict", action="store_true", help="leave out damaged files")
+    parser.add_argument("--unique", action="store_true", help="leave out copies of other files")
     parser.add_argument("--shard-size", type=int, default=256, help="megabytes (default 256)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="default: all cores")
     parser.add_argument(
@@ -63,6 +64,7 @@ def run(args) -> int:
         jobs=args.jobs,
         limits=Limits(args.time_limit, args.memory_limit),
         strict=args.strict,
+        unique=args.unique,
         shard_bytes=args.shard_size * 2**20,
     )
     for entry in manifest.quarantine:

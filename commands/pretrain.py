@@ -28,6 +28,9 @@ def arguments(parser) -> None:
     parser.add_argument("--data", help="folder, file or `synthetic`; default: the config's")
     parser.add_argument("--split", help="use only this split or fold of the data")
     parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
+    parser.add_argument(
+        "--unique", action="store_true", help="leave out copies that an index tells of"
+    )
     parser.add_argument("--out", help="run folder; default: runs/CONFIG")
     parser.add_argument("--seed", type=seed, help="default: the config's")
     parser.add_argument(
@@ -47,6 +50,8 @@ def run(args) -> int:
     for key in ("data", "split", "kind", "seed"):
         if getattr(args, key) is not None:
             tree[key] = getattr(args, key)
+    if args.unique:
+        tree["unique"] = True
     out = Path(args.out or Path("runs") / Path(args.config).stem)
     if _holds_out(args, tree, out):
         tree["holdout"] = True
@@ -59,9 +64,9 @@ def run(args) -> int:
     if args.probe:
         from .evaluate import evaluate_run
 
-        named = {key: tree.get(key) for key in ("data", "kind")}
+        named = {key: tree.get(key) for key in ("data", "kind", "unique")}
         objects = build(named, {key: schema()[key] for key in named}, args.config)
-        data = open_data(objects["data"], kind=objects["kind"])
+        data = open_data(objects["data"], None, objects["kind"], bool(objects["unique"]))
         evaluate_run(folder, [args.probe], data=data, out=folder / "results.jsonl")
     return 0
 
@@ -117,6 +122,7 @@ def schema() -> dict[str, Any]:
         "split": str | None,
         "holdout": bool | None,
         "kind": Kind | None,
+        "unique": bool | None,
         "trainer": TrainerArgs,
         "optimizer": OptimizerArgs,
         "seed": restricted_number_type(
@@ -137,7 +143,8 @@ def pretrain_from(tree: Tree, origin: str, out: Path) -> Path:
     # The initial weights are part of the run: they follow from its seed.
     torch.manual_seed(config["seed"])
     objects = build(tree, schema(), origin)
-    source = open_data(objects["data"], objects["split"], objects["kind"])
+    unique = bool(objects["unique"])
+    source = open_data(objects["data"], objects["split"], objects["kind"], unique)
     return pretrain(
         objects["task"],
         without_tested(source) if objects["holdout"] else source,

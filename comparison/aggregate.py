@@ -36,7 +36,7 @@ class Column:
         level: "embedding", the encoder's output, another level's name, or "best", the level picked
             on validation.
         chance: what the metric is expected to be without features; the mean over the folds.
-        values: by entry, seed and fold.
+        values: by entry, seed and fold; whole before anything is asked of the column.
     """
 
     key: str
@@ -44,17 +44,24 @@ class Column:
     level: str
     chance: float
     values: dict[str, Values] = field(default_factory=dict)
+    # A report asks for the same estimates and families in many places.
+    _known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def estimate(self, entry: str) -> Estimate | None:
         """Of an entry, or None without rows."""
-        found = self._sample(entry)
-        return None if found is None else estimate(found)
+        if entry not in self._known:
+            found = self._sample(entry)
+            self._known[entry] = None if found is None else estimate(found)
+        return self._known[entry]
 
     def differences(self, pairs: Sequence[Pair]) -> dict[Pair, Estimate]:
         """First minus second, seed by seed and fold by fold, as one family of claims; without the
         pairs that have no seed in common."""
-        found = {pair: sample for pair in pairs if (sample := self._sample(*pair)) is not None}
-        return family(found)
+        asked = tuple(pairs)
+        if asked not in self._known:
+            found = {pair: sample for pair in asked if (sample := self._sample(*pair)) is not None}
+            self._known[asked] = family(found)
+        return dict(self._known[asked])
 
     def _sample(self, entry: str, other: str | None = None) -> Sample | None:
         own = self._complete(self.values.get(entry, {}))

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -135,7 +136,8 @@ def compare(
         trial = replace(trial, protocols=tuple(plan["protocols"]), levels=plan["levels"])
         runs = runs_of({name: e.seeds(seeds) for name, e in everything.items()}, cuts)
         execute = executor or partial(run_trials, environments=environments)
-        failed = _run_all(trial, everything, runs, plan, execute, command, on_trial)
+        about = {"command": command, "jobs": len(environments)}
+        failed = _run_all(trial, everything, runs, plan, execute, about, on_trial)
         rows = collect(planned(plan), out)
         on_trial(out)
     return Comparison(out, rows, failed)
@@ -192,7 +194,7 @@ def _run_all(
     runs: list[Run],
     plan: Plan,
     execute: Executor,
-    command: str,
+    about: Mapping[str, Any],
     on_trial: Callable[[Path], object],
 ) -> dict[Run, str]:
     out, folds = trial.out, len(plan["splits"]) > 1
@@ -213,7 +215,7 @@ def _run_all(
                     on_trial(out)
         finally:
             collect(planned(plan), out)
-            _save_about(out, command, progress.seconds)
+            _save_about(out, about, progress.seconds)
     return failed
 
 
@@ -261,13 +263,13 @@ def _outcome(run: Run, failure: str, rows: list[Row]) -> str:
     return ", ".join(firsts.values())
 
 
-def _save_about(out: Path, command: str, seconds: float) -> None:
+def _save_about(out: Path, about: Mapping[str, Any], seconds: float) -> None:
     commit, versions = environment()
-    about = {
-        "command": command,
+    full = {
+        **about,
         "commit": commit,
         "versions": dict(versions),
         "seconds_of_last_call": round(seconds, 1),
         "written": time.strftime("%Y-%m-%d %H:%M %Z"),
     }
-    write_json(out / "about.json", about)
+    write_json(out / "about.json", full)

@@ -22,6 +22,8 @@ from ..training.optim import OptimizerArgs
 from .plain import to_plain
 
 RANDOM, SUPERVISED, FLOOR = "random-init", "supervised", "log-mel-floor"
+# What an entry that starts from weights is compared with: those weights as they are.
+START = "starting-weights"
 Built = TypeVar("Built")
 
 
@@ -33,18 +35,19 @@ class Entry:
         build: makes the task anew; called after seeding, so that each seed has weights of its
             own. A function of a module or a `functools.partial` of one with plain arguments,
             because other processes call it.
-        kind: "task", or which control it is; a "random" entry is evaluated without training, and
-            a "floor" is statistics of the sound in place of its encoder.
+        kind: "task", or which control it is; a "random" and a "start" entry are evaluated without
+            training, freshly initialised and as the tasks start; a "floor" is statistics of the
+            sound in place of its encoder.
         trainer: in place of the comparison's, for this entry alone.
         optimizer: likewise.
         config: class_path and init_args of the task, as the report shows them; may be None.
-        reference: name of the untrained control with the same encoder.
+        reference: name of the control that it has to beat: the same encoder as it was before.
         runs: folders of finished runs, one per seed, that are evaluated in place of a training;
             see `of_runs`.
     """
 
     build: Callable[[], Task | Encoder]
-    kind: Literal["task", "supervised", "random", "floor"] = "task"
+    kind: Literal["task", "supervised", "random", "start", "floor"] = "task"
     trainer: TrainerArgs | None = None
     optimizer: OptimizerArgs | None = None
     config: Mapping[str, Any] | None = None
@@ -59,6 +62,8 @@ class Entry:
         """The folder of the pretraining behind a run, None where there was none."""
         if self.runs:
             return self.runs[run.seed]
+        if self.kind == "start" and self.config is not None:
+            return Path(self.config["starts_from"]).parent
         return run.folder(out) if self.kind in ("task", "supervised") else None
 
     def describe(self) -> dict[str, Any]:
@@ -99,9 +104,11 @@ def with_controls(
     supervised: Callable[[Encoder, int], Task] | None = None,
     known: Mapping[str, str] | None = None,
 ) -> dict[str, Entry]:
-    """The entries, and for each different encoder among them the two controls.
+    """The entries, and for each different encoder among them its controls.
 
-    Sound has a third one, the log-mel floor.
+    These are the same encoder untrained and trained with labels. Where it starts from weights,
+    those weights untouched are a third one, which its entries are compared with. Sound has the
+    log-mel floor besides.
 
     Args:
         classes: number of labels.
@@ -115,9 +122,10 @@ def with_controls(
         InputError: a name that is taken, or an entry without an encoder of the view's modality.
     """
     endings, builders = dict(known or {}), dict[str, Callable[[], Task | Encoder]]()
+    origins: dict[str, str | None] = {}
     found: dict[str, Entry] = {}
     for name, entry in entries.items():
-        if name.startswith((RANDOM, SUPERVISED, FLOOR)):
+        if name.startswith((RANDOM, START, SUPERVISED, FLOOR)):
             raise InputError(f"entry {name!r}: that name belongs to a control; choose another")
         try:
             encoder = build_encoder(entry.build, view)
@@ -127,15 +135,21 @@ def with_controls(
         kind = kind_of(encoder)
         ending = endings.setdefault(kind, _ending(len(endings), encoder))
         builders.setdefault(kind, entry.build)
-        found[name] = replace(entry, reference=RANDOM + ending)
+        origins[kind] = encoder.starts_from
+        found[name] = replace(entry, reference=(START if encoder.starts_from else RANDOM) + ending)
     make = supervised or partial(_supervised, view=view)
     for kind, build in builders.items():
         # No argument of an entry's own: a control has the comparison's budget.
-        same = {"config": {"encoder": kind}, "reference": RANDOM + endings[kind]}
+        same, origin, ending = {"encoder": kind}, origins[kind], endings[kind]
+        random, before = RANDOM + ending, (START if origin else RANDOM) + ending
         if view.modality in ("image", "video", "audio"):
             control = partial(_control, build, view, classes, make)
-            found[SUPERVISED + endings[kind]] = Entry(control, "supervised", **same)
-        found[RANDOM + endings[kind]] = Entry(build, "random", **same)
+            name = SUPERVISED + ending
+            found[name] = Entry(control, "supervised", config=same, reference=before)
+        if origin:
+            start = same | {"starts_from": origin}
+            found[before] = Entry(build, "start", config=start, reference=random)
+        found[random] = Entry(build, "random", config=same, reference=random)
     if view.modality == "audio":
         what = {"class_path": f"{LogMelFloor.__module__}.{LogMelFloor.__qualname__}"}
         first = next(iter(entries.values()))
@@ -157,8 +171,9 @@ def build_encoder(build: Callable[[], Task | Encoder], view: InputSpec, seed: in
 
 
 def kind_of(encoder: Encoder) -> str:
-    """Its class and arguments, in words: what an encoder and its controls share."""
-    return f"{type(encoder).__module__}.{type(encoder).__qualname__} {encoder.arguments!r}"
+    """Its class, arguments and start, in words: what an encoder and its controls share."""
+    origin = f" from {encoder.starts_from}" if encoder.starts_from else ""
+    return f"{type(encoder).__module__}.{type(encoder).__qualname__} {encoder.arguments!r}{origin}"
 
 
 def _ending(others: int, encoder: Encoder) -> str:
@@ -173,7 +188,9 @@ def _control(
     make: Callable[[Encoder, int], Task],
 ) -> Task:
     encoder = main_encoder(build(), view)
-    return make(type(encoder)(**encoder.arguments), classes)
+    # A finished run's encoder has learned its task, and a control begins where the task began.
+    fresh = encoder if encoder.starts_from else type(encoder)(**encoder.arguments)
+    return make(fresh, classes)
 
 
 def _supervised(encoder: Encoder, classes: int, *, view: InputSpec) -> Task:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..progress import NOT_METRICS
 from .aggregate import Column, columns, first_columns, level_text, main_columns
+from .cost import read_cost
 from .grid import Run
 from .plan_file import Plan, complete, planned, read_plan
 from .rows import Row, read_json, read_rows
@@ -86,14 +87,18 @@ class Line:
 
     Attributes:
         name: of the entry.
-        kind: "task", "supervised", "random" or "floor".
-        reference: name of its untrained control.
+        kind: "task", "supervised", "start", "random" or "floor".
+        reference: name of the control that it has to beat.
         hue: the CSS colour that stands for it everywhere.
         histories: by run, of those that have finished.
         failures: by run, why it failed.
         missing: runs that have neither finished nor failed.
         planned: runs in all.
         leak: test files, of all its runs, that its pretraining has seen.
+        flops: floating-point operations of one run's training, nan if unknown.
+        parameters: of the encoder, nan if unknown.
+        hardware: on which its first run was computed, "" if unknown.
+        precision: of its pretraining, likewise.
     """
 
     name: str
@@ -105,6 +110,15 @@ class Line:
     missing: int
     planned: int
     leak: int
+    flops: float = math.nan
+    parameters: float = math.nan
+    hardware: str = ""
+    precision: str = ""
+
+    @property
+    def trained(self) -> bool:
+        """Whether something was learned before it was evaluated."""
+        return any(h.steps for h in self.histories.values())
 
     @property
     def seconds(self) -> float:
@@ -191,7 +205,7 @@ def load_results(out: Path) -> Results:
 
 
 def _lines(out: Path, plan: Plan, rows: Sequence[Row]) -> list[Line]:
-    order = {"task": 0, "supervised": 1, "random": 2, "floor": 3}
+    order = {"task": 0, "supervised": 1, "start": 2, "random": 3, "floor": 4}
     entries = sorted(plan["entries"].items(), key=lambda item: order[item[1]["kind"]])
     return [_line(out, plan, rows, name, k) for k, (name, _) in enumerate(entries)]
 
@@ -203,17 +217,37 @@ def _line(out: Path, plan: Plan, rows: Sequence[Row], name: str, number: int) ->
     failures = {run: row["reason"] for run, row in own if row["status"] == "failed"}
     wanted = [run for run in planned(plan) if run.entry == name]
     hue = f"var(--c{number % 8})" if entry["kind"] == "task" else f"var(--{entry['kind']})"
+    histories = {run: _history(out, plan, run) for run in done}
+    cost = read_cost(Run(name, next(iter(plan["splits"])), 0).folder(out))
+    examples = max((h.examples for h in histories.values()), default=0)
     return Line(
         name=name,
         kind=entry["kind"],
         reference=entry["reference"],
         hue=hue,
-        histories={run: _history(out, plan, run) for run in done},
+        histories=histories,
         failures=failures,
         missing=sum(run not in failures and not complete(run, out, plan) for run in wanted),
         planned=len(wanted),
         leak=_leak(own),
+        flops=cost.get("flops_per_example", math.nan) * (examples or math.nan),
+        parameters=cost.get("parameters", math.nan),
+        hardware=cost.get("hardware", ""),
+        precision=_precision(out, plan, wanted[0]),
     )
+
+
+def _precision(out: Path, plan: Plan, run: Run) -> str:
+    """What a run was trained in, by its own record; "" where nothing was trained."""
+    path = pretrained_in(out, plan, run) / "run.json"
+    record = read_json(path)["record"] if path.exists() else {}
+    return record.get("device", {}).get("precision", "")
+
+
+def pretrained_in(out: Path, plan: Plan, run: Run) -> Path:
+    """The folder of the pretraining behind a run: its own, or the one that its entry names."""
+    runs = plan["entries"][run.entry].get("runs")
+    return Path(runs[run.seed]) if runs else run.folder(out)
 
 
 def _leak(own: Sequence[tuple[Run, Row]]) -> int:
@@ -224,8 +258,8 @@ def _leak(own: Sequence[tuple[Run, Row]]) -> int:
 
 def _history(out: Path, plan: Plan, run: Run) -> History:
     entry = plan["entries"][run.entry]
-    if runs := entry.get("runs"):
-        folder = Path(runs[run.seed])
+    if entry.get("runs"):
+        folder = pretrained_in(out, plan, run)
         state = read_json(folder / "run.json") if (folder / "run.json").exists() else None
         return read_history(folder, state["record"]["trainer"]["batch_size"] if state else 0)
     wanted = (entry["trainer"] or plan["trainer"])["batch_size"]

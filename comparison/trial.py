@@ -32,6 +32,7 @@ from ..tasks.task import Task
 from ..training.args import TrainerArgs
 from ..training.distributed import first_process
 from ..training.optim import OptimizerArgs
+from .cost import save_cost
 from .executor import devices_of
 from .grid import Entry, Run, build_encoder, main_encoder, seeded
 from .plain import from_plain
@@ -108,6 +109,8 @@ def work(trial: Trial) -> None:
         tuning=trial.tuning,
         **evaluation,
     )
+    if trial.run.seed == 0:
+        save_cost(trial.folder, encoder, task, Subset(source, split.train))
     if trial.evidence is not None:
         trial.evidence(trial.folder, encoder, task, source, split, trial.view, evaluation)
     shutil.rmtree(trial.folder / "features", ignore_errors=True)
@@ -128,12 +131,22 @@ def _encoder(
     if entry.kind in ("task", "supervised"):
         task = _trained(trial, Subset(source, split.train))
         return load_encoder(trial.folder, modality), task, read_card(trial.folder, modality)
-    floor = entry.kind == "floor"
-    encoder = random_init(build_encoder(entry.build, trial.view, run.seed), seed=run.seed)
-    encoder = LogMelFloor(rate=trial.view.rate) if floor else encoder
-    card = {"task": FLOOR if floor else "random-init", "steps": 0, "seed": run.seed}
+    encoder, name = _untrained(trial)
+    card = {"task": name, "steps": 0, "seed": run.seed}
     save_encoder(trial.folder, encoder, trial.view, card)
-    return encoder, None, read_card(trial.folder, modality) if floor else None
+    kept = read_card(trial.folder, modality)
+    return encoder, None, None if entry.kind == "random" else kept
+
+
+def _untrained(trial: Trial) -> tuple[Encoder, str]:
+    """The encoder of a control that does not train, and what its card calls it."""
+    entry, seed = trial.entry, trial.run.seed
+    if entry.kind == "floor":
+        return LogMelFloor(rate=trial.view.rate), FLOOR
+    encoder = build_encoder(entry.build, trial.view, seed)
+    if entry.kind == "start":
+        return encoder.eval(), "starting weights, untouched"
+    return random_init(encoder, seed=seed), "random-init"
 
 
 def _trained(trial: Trial, source: Source) -> Task:

@@ -94,7 +94,10 @@ def _check_there(path: Path) -> None:
     if not path.exists():
         raise InputError(f"{path}: no such folder or file{nearest(path)}")
     if path.is_file() and path.suffix.lower() in ARCHIVES:
-        raise InputError(f"{path}: an archive; unpack it and give the folder that comes out")
+        remedy = (
+            "unpack it and give the folder that comes out (--data reads .zip and .tar in place)"
+        )
+        raise InputError(f"{path}: an archive; {remedy}")
 
 
 def nearest(path: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import InputError
 from ..modalities.decode.sandbox import Limits
 from ..modalities.media import Kind
+from .archive import IN_PLACE, Archive
 from .folder import Folder, nearest
 from .listed import is_list, open_list
 from .lookup import check_kinds
@@ -27,24 +28,28 @@ def open_source(
     table: str | None = None,
     fold: str | None = None,
     isolated: Limits | None = None,
+    unique: bool = False,
 ) -> Source:
     """The source that a specification names.
 
     Args:
         spec: "synthetic", "synthetic:train", "synthetic:test", or a path: a folder of media, an
-            index (.parquet), a list (.csv, .tsv, .txt, .jsonl), also as LIST:FOLDER, a folder of
-            packs, also as a URL such as s3://bucket/packs; or a published data set, see
-            `open_published`. A folder that is itself called so is written "./synthetic".
+            index (.parquet), a list (.csv, .tsv, .txt, .jsonl), also as LIST:FOLDER, an archive
+            that is read in place (.zip, .tar), a folder of packs, also as a URL such as
+            s3://bucket/packs; or a published data set, see `open_published`. A folder that is
+            itself called so is written "./synthetic".
         split: take only the examples of this split or fold.
         kind: of a folder, a list or an index: which media to take, where there are several kinds.
         table: of a folder; see `Folder`.
         fold: of a folder or a list: the column that names the splits.
         isolated: decode the files in a child process, under these limits.
+        unique: of an index: of files with the same content leave out all but the first.
 
     Raises:
         InputError: no such source or split, or an option that the source does not take.
     """
     options = {"kind": kind, "table": table, "fold": fold, "isolated": isolated}
+    options["unique"] = unique or None
     source = _open(spec, {name: value for name, value in options.items() if value is not None})
     return source if split is None else only_split(source, split, spec)
 
@@ -68,15 +73,20 @@ def _open(spec: str, options: dict[str, Any]) -> Source:
     if not path.exists():
         raise InputError(_unknown(spec, path))
     if path.suffix == ".parquet":
-        _check(spec, options, "an index", "kind", "isolated")
+        _check(spec, options, "an index", "kind", "isolated", "unique")
         return _index(path, options)
+    if path.suffix.lower() in IN_PLACE and path.is_file():
+        _check(spec, options, "an archive", "kind")
+        return Archive(path, **options)
+    _check(spec, options, "a folder", "kind", "table", "fold", "isolated")
     return Folder(path, **options)
 
 
 def _check(spec: str, options: dict[str, Any], what: str, *taken: str) -> None:
     """Raises InputError for options that this kind of source does not take."""
     if strange := [name for name in options if name not in taken]:
-        raise InputError(f"{spec}: {strange[0]} does not apply to {what}; leave it out")
+        remedy = "index it first" if strange[0] == "unique" and "table" in taken else "leave it out"
+        raise InputError(f"{spec}: {strange[0]} does not apply to {what}; {remedy}")
 
 
 def _index(path: Path, options: dict[str, Any]) -> Source:

@@ -96,6 +96,11 @@ class Segment:
         return self.start + time
 
 
+def segment_of(start: float | None, end: float | None) -> Segment | None:
+    """The segment that a row's cells mean, None if they are empty."""
+    return None if start is None and end is None else Segment(start or 0.0, end)
+
+
 # First sample on the segment's clock (None: silence), number of samples, Hz.
 _Piece = tuple[int | None, int, int]
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..modalities.decode.origin import Readable
 from ..modalities.decode.sandbox import IsolatedReader, Limits
 from ..modalities.media import MediaInfo, Plan, Sample
 from .facts import Facts
 from .fingerprint import Columns, fingerprint
 from .paths import nfc
-from .segment import Segment
+from .segment import Segment, segment_of
 
 _TOGETHER = 65_536  # rows whose texts are held at a time
 
@@ -235,11 +236,6 @@ class Entry:
         return segment_of(self.start, self.end)
 
 
-def segment_of(start: float | None, end: float | None) -> Segment | None:
-    """The segment that a row's cells mean, None if they are empty."""
-    return None if start is None and end is None else Segment(start or 0.0, end)
-
-
 class Files(Source):
     """A list of media files.
 
@@ -250,6 +246,7 @@ class Files(Source):
         title: what tables call it; None: the folder's name.
         isolated: probe and decode in a child process under these limits: for files that nobody
             has looked at yet.
+        medium: gives what is read of a name; None: the file below the folder.
     """
 
     def __init__(
@@ -260,12 +257,14 @@ class Files(Source):
         *,
         title: str | None = None,
         isolated: Limits | None = None,
+        medium: Callable[[str], Readable] | None = None,
     ):
         self.path, self._entries, self.classes = path, entries, tuple(classes)
         self._numbers = {name: number for number, name in enumerate(classes)}
         self.title = title or path.resolve().name
         self._infos: dict[str, MediaInfo] = {}
         self._reader = IsolatedReader(isolated) if isolated else None
+        self._opened = medium or self._file
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -284,17 +283,20 @@ class Files(Source):
         whole = self._whole(entry.path)
         return entry.segment.info(whole) if entry.segment else whole
 
+    def _file(self, name: str) -> str:
+        return str(self.path / name)
+
     def _whole(self, name: str) -> MediaInfo:
         if name not in self._infos:
-            self._infos[name] = self._probe(str(self.path / name))
+            self._infos[name] = self._probe(name)
         return self._infos[name]
 
-    def _probe(self, path: str) -> MediaInfo:
+    def _probe(self, name: str) -> MediaInfo:
         if self._reader:
-            return self._reader.probe(path)
+            return self._reader.probe(self._file(name))
         from ..modalities.decode.reader import probe
 
-        return probe(path)
+        return probe(self._opened(name))
 
     def read(self, i: int, plan: Plan) -> Sample:
         entry = self._entries[i]
@@ -303,12 +305,11 @@ class Files(Source):
         return self._read(entry.path, plan)
 
     def _read(self, name: str, plan: Plan) -> Sample:
-        path = str(self.path / name)
         if self._reader:
-            return self._reader.read(path, plan)
+            return self._reader.read(self._file(name), plan)
         from ..modalities.decode.reader import read
 
-        return read(path, plan, info=self._infos.get(name))
+        return read(self._opened(name), plan, info=self._infos.get(name))
 
     def label(self, i: int) -> int:
         entry = self._entries[i]

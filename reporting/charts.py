@@ -1,369 +1,358 @@
-"""The report's charts as plain values: positions in percent, texts and colours."""
+"""The report's charts, as Vega-Lite specifications by Altair.
+
+Colours are the page's CSS variables, so that a chart follows the page from light to dark. Every
+chart is as wide as its container.
+"""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cache
+from itertools import chain
 from typing import Any
 
-from ..comparison.aggregate import Column
-from ..comparison.grid import Run
-from ..comparison.results import History, Line, Point, Results
-from ..comparison.rows import Row
-from ..comparison.significance import Estimate
-from .formatting import clock, column_name, estimate_text, tick_text
+import altair as alt
+import polars as pl
+
+Spec = dict[str, Any]
+
+_ROW = 31  # pixels of an entry's row
+_LABEL = 17  # pixels that the label of a point needs
+_KINDS = {
+    "task": "circle",
+    "supervised": "diamond",
+    "random": "circle",
+    "start": "square",
+    "floor": "triangle-up",
+}
+_INK, _FAINT, _CONTROL, _CARD = "var(--soft)", "var(--faint)", "var(--random)", "var(--card)"
+# What all charts share; the page hands it to each of them.
+CONFIG: Spec = {
+    "background": "transparent",
+    "font": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "domain": False,
+        "ticks": False,
+        "gridColor": "var(--hair)",
+        "labelColor": _INK,
+        "labelFontSize": 12,
+        "labelPadding": 7,
+        "labelFlush": False,
+        "titleColor": _INK,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    },
+    "axisBand": {"grid": False},
+    "padding": {"left": 2, "right": 8, "top": 6, "bottom": 2},
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """A scale from low … high to 0 … 100 percent, linear or logarithmic."""
-
-    low: float
-    high: float
-    log: bool = False
-
-    def position(self, value: float) -> float:
-        """Percent along the axis; values outside are held at its ends."""
-        low, high, value = (self._map(v) for v in (self.low, self.high, value))
-        share = (value - low) / (high - low) if high > low else 0.5
-        return round(100 * min(max(share, 0.0), 1.0), 3)
-
-    def ticks(self, count: int = 5) -> list[float]:
-        """Round values inside the axis, about `count` of them."""
-        if self.log:
-            return _log_ticks(self.low, self.high)
-        step = nice_step((self.high - self.low) / max(count, 1))
-        first = math.ceil(self.low / step - 1e-9)
-        last = math.floor(self.high / step + 1e-9)
-        return [round(k * step, 10) for k in range(first, last + 1)]
-
-    def _map(self, value: float) -> float:
-        return math.log(max(value, 1e-9)) if self.log else value
+def _spec(layers: Sequence[alt.Chart], height: float) -> Spec:
+    """The layers' specification, as wide as its container, without the data named in it."""
+    # Checked against the schema by the tests: here that would cost more than all else.
+    found = alt.layer(*layers).properties(width="container", height=height).to_dict(validate=False)
+    found["autosize"] = {"type": "fit-x", "contains": "padding"}
+    return {key: value for key, value in found.items() if key not in ("config", "$schema")}
 
 
-Figure = dict[str, Any]
+def _with(spec: Spec, frame: pl.DataFrame) -> Spec:
+    """The same with its data."""
+    rounded = frame.with_columns(pl.col(pl.Float64).round_sig_figs(6))
+    return spec | {"datasets": {_DATA: rounded.to_dicts()}}
 
 
-def panel(results: Results, column: Column) -> Figure:
-    """Dots with whiskers, one row per entry, untrained network and chance as lines."""
-    known = {x.name: e for x in results.lines if (e := column.estimate(x.name)) is not None}
-    axis = share_axis([*_reach(known.values()), column.chance])
-    title, metric = column_name(column)
-    reference = _reference(results, column)
-    return {
-        "title": title,
-        "metric": metric,
-        "ticks": [(axis.position(t), tick_text(t, share=True)) for t in axis.ticks(5)],
-        "chance": axis.position(column.chance),
-        "reference": None if reference is None else axis.position(reference.mean),
-        "band": None if reference is None else _span(axis, reference),
-        "rows": [
-            _dots(line, known[line.name], axis) for line in results.lines if line.name in known
-        ],
-    }
+_DATA = "rows"
+_ROWS = alt.Chart(alt.NamedData(name=_DATA))
 
 
-def _dots(line: Line, e: Estimate, axis: Axis) -> Figure:
-    return {
-        "name": line.name,
-        "kind": line.kind,
-        "hue": line.hue,
-        "mean": axis.position(e.mean),
-        "span": _span(axis, e),
-        "values": [axis.position(v) for v in e.values] if e.n > 1 else [],
-        "text": estimate_text(e),
-    }
-
-
-def cost(results: Results, column: Column) -> Figure | None:
-    """Accuracy against seconds of pretraining; None where no time is known."""
-    shown = [
-        (line, e)
-        for line in results.lines
-        if line.seconds > 0 and (e := column.estimate(line.name)) is not None
-    ]
-    if not shown:
-        return None
-    x = around_log([line.seconds for line, _ in shown])
-    reference = _reference(results, column)
-    extra = [column.chance] + ([reference.mean] if reference else [])
-    y = share_axis([*_reach(e for _, e in shown), *extra])
-    points = [
-        {
-            "name": line.name,
-            "kind": line.kind,
-            "hue": line.hue,
-            "x": x.position(line.seconds),
-            "y": y.position(e.mean),
-            "span": _span(y, e),
-            "text": f"{line.name}: {estimate_text(e)} % after {clock(line.seconds)}",
-        }
-        for line, e in shown
-    ]
-    return {
-        "xticks": [(x.position(t), clock(t)) for t in x.ticks()],
-        "yticks": [(y.position(t), tick_text(t, share=True)) for t in y.ticks(5)],
-        "points": _spread(points),
-        "chance": y.position(column.chance),
-        "reference": None if reference is None else y.position(reference.mean),
-    }
-
-
-def _spread(points: list[Figure], gap: float = 7.5, reach: float = 34.0) -> list[Figure]:
-    """Puts labels beside their dots, inwards, and pushes apart those that would overlap."""
-    placed: list[tuple[float, float]] = []
-    for point in sorted(points, key=lambda p: -p["y"]):
-        point["left"] = point["x"] > 55
-        start = point["x"] - reach if point["left"] else point["x"]
-        height = point["y"]
-        for at, other in sorted(placed, key=lambda p: -p[1]):
-            if abs(at - start) < reach and abs(other - height) < gap:
-                height = other - gap
-        point["label"] = round(height, 3)
-        placed.append((start, height))
-    return points
-
-
-def curves(line: Line, most_runs: int = 12) -> list[Figure]:
-    """Loss and pretext metric of an entry over its steps, one curve per run."""
-    runs = list(line.histories.items())[:most_runs]
-    names = list(dict.fromkeys(name for _, h in runs for name in h.curves))
-    return [_curve(name, runs) for name in names]
-
-
-def _curve(name: str, runs: list[tuple[Run, History]]) -> Figure:
-    lines = [(run, h.curves[name]) for run, h in runs if h.curves.get(name)]
-    values = [v for _, points in lines for _, v in thin(points)]
-    inside = [v for v in values if math.isfinite(v)]
-    share = name != "loss" and bool(inside) and min(inside) >= 0 and max(inside) <= 1
-    y = (
-        share_axis(values)
-        if share
-        else around(values, floor=0 if min(inside, default=0) >= 0 else None)
-    )
-    x = Axis(0, max((points[-1][0] for _, points in lines), default=1) or 1)
-    return {
-        "name": name.replace("_", " "),
-        "unit": "%" if share else "",
-        "xticks": [(x.position(t), f"{t:g}") for t in x.ticks(3)],
-        "yticks": [(y.position(t), tick_text(t, share=share)) for t in y.ticks(4)],
-        "paths": [
-            (path(thin(points), x, y), f"seed {run.seed}, fold {run.split}")
-            for run, points in lines
-        ],
-    }
-
-
-def rows_of(results: Results, column: Column) -> Iterator[Row]:
-    """The finished rows of a protocol, of the encoders' output."""
-    for row in results.rows:
-        if row["status"] == "done" and row["level"] == "embedding":
-            stamp = {k: v for k, v in row["stamp"].items() if k not in ("split", "split_hash")}
-            if stamp == column.stamp:
-                yield row
-
-
-def per_class(results: Results, column: Column) -> Figure | None:
-    """Mean accuracy of each class over an entry's runs, in the first protocol that knows it."""
-    totals: dict[str, dict[str, list[float]]] = {}
-    for row in rows_of(results, column):
-        for name, value in (row.get("per_class") or {}).items():
-            if value is not None:
-                totals.setdefault(row["entry"], {}).setdefault(name, []).append(value)
-    classes = list(dict.fromkeys(c for by_class in totals.values() for c in by_class))
-    if not classes:
-        return None
-    means = {e: {c: math.fsum(v) / len(v) for c, v in d.items()} for e, d in totals.items()}
-    return {
-        "classes": classes,
-        "rows": [
-            {
-                "name": x.name,
-                "kind": x.kind,
-                "hue": x.hue,
-                "values": [means[x.name].get(c) for c in classes],
-            }
-            for x in results.lines
-            if x.name in means
-        ],
-    }
-
-
-def share_axis(values: Iterable[float]) -> Axis:
-    """An axis for shares that reaches neither below 0 nor above 1."""
-    return around([min(max(v, 0.0), 1.0) for v in values if math.isfinite(v)], floor=0.0, cap=1.0)
-
-
-def _reach(estimates: Iterable[Estimate], most: float = 0.1) -> list[float]:
-    """What an axis must show: all single values, and whiskers up to `most` beyond them.
-
-    The whiskers of two or three seeds may be longer than the whole scale; the text has their
-    length where the axis ends earlier.
-    """
-    known = list(estimates)
-    single = [v for e in known for v in (e.mean, *e.values)]
-    low, high = min(single, default=0.0) - most, max(single, default=1.0) + most
-    ends = [min(max(v, low), high) for e in known for v in (e.low, e.high) if math.isfinite(v)]
-    return single + ends
-
-
-def _span(axis: Axis, e: Estimate) -> tuple[float, float] | None:
-    """Start and length of the whisker in percent; None without an interval."""
-    if math.isnan(e.half):
-        return None
-    low, high = axis.position(e.low), axis.position(e.high)
-    return low, round(high - low, 3)
-
-
-def _reference(results: Results, column: Column) -> Estimate | None:
-    """The untrained control, where there is one for all."""
-    names = {line.name for line in results.lines if line.kind == "random"}
-    return column.estimate(names.pop()) if len(names) == 1 else None
-
-
-def nice_step(rough: float) -> float:
-    """The smallest of 1, 2, 5 × a power of ten that is not below `rough`."""
-    if rough <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
-
-
-def around(values: Sequence[float], *, floor: float | None = None, cap: float | None = None):
-    """A linear axis that holds all finite values with some air, its ends on round numbers.
+def intervals(frame: pl.DataFrame, chance: float, reference: str | None) -> Spec:
+    """Dots with whiskers, one row per entry; the untrained network and chance as lines.
 
     Args:
-        values: what must be visible.
-        floor: the axis never goes below it (0 for shares).
-        cap: nor above this (1 for shares).
+        frame: rows of one column of `frames.estimates`.
+        chance: in percent.
+        reference: the untrained control that stands as a line, where there is one for all.
     """
-    finite = [v for v in values if math.isfinite(v)] or [0.0, 1.0]
-    low, high = min(finite), max(finite)
-    air = (high - low) * 0.06 or abs(high) * 0.1 or 0.5
-    step = nice_step((high - low + 2 * air) / 6)
-    low = math.floor((low - air) / step + 1e-9) * step
-    high = math.ceil((high + air) / step - 1e-9) * step
-    low = low if floor is None else max(low, floor)
-    high = high if cap is None else min(high, cap)
-    return Axis(round(low, 10), round(high, 10))
+    low, high = percent_range(frame, [chance])
+    shown = frame.with_columns(pl.col("low", "high").cast(pl.Float64).clip(low, high))
+    scale = alt.Scale(domain=[low, high], nice=True, zero=False)
+    x = alt.X("mean:Q", scale=scale, axis=alt.Axis(tickCount=5, title=None))
+    y = alt.Y("entry:N", sort=None, axis=alt.Axis(title=None, labelColor="var(--ink)"))
+    base = _ROWS.encode(y=y)
+    layers = [
+        *_bounds(shown, chance, reference, "x"),
+        base.mark_rule(strokeWidth=3, opacity=0.5, strokeCap="round").encode(
+            x="low:Q", x2="high:Q"
+        ),
+        base.transform_flatten(["values"], ["single"])
+        .mark_circle(size=24, opacity=0.45)
+        .encode(x="single:Q", color=_hue()),
+        _points(base).encode(x=x),
+        # All of an entry's row answers to the pointer.
+        base.mark_bar(opacity=0, height={"band": 1}).encode(
+            x=alt.datum(low), x2=alt.datum(high), tooltip=_tooltip()
+        ),
+    ]
+    return _with(_spec(layers, _ROW * len(shown)), shown)
 
 
-def around_log(values: Sequence[float]) -> Axis:
-    """A logarithmic axis that holds all positive values with some air."""
-    positive = [v for v in values if v > 0 and math.isfinite(v)] or [1.0]
-    return Axis(min(positive) / 1.6, max(positive) * 1.6, log=True)
+def percent_range(frame: pl.DataFrame, more: Sequence[float]) -> tuple[float, float]:
+    """Ends of an axis in percent that shows all single values, and whiskers up to 10 beyond them.
+
+    The whiskers of two or three seeds may be longer than the whole scale; tooltips have their
+    length where the axis ends earlier.
+    """
+    single = [*frame["mean"], *chain.from_iterable(frame["values"]), *more] or [0.0, 100.0]
+    low = max(min(single) - 10, min([*frame["low"].drop_nulls(), *single]))
+    high = min(max(single) + 10, max([*frame["high"].drop_nulls(), *single]))
+    return max(0.0, 5 * math.floor(low / 5 - 0.2)), min(100.0, 5 * math.ceil(high / 5 + 0.2))
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    decades = math.log10(high / low)
-    multiples = (1,) if decades > 3 else (1, 3) if decades > 1.5 else (1, 2, 5)
-    if decades < 0.5:
-        multiples = (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
-    values = [m * 10.0**p for p in powers for m in multiples]
-    return [v for v in values if low <= v <= high]
+def _hue() -> alt.Color:
+    return alt.Color("hue:N", scale=None, legend=None)
 
 
-def thin(points: Sequence[Point], most: int = 160) -> list[Point]:
-    """At most `most` points of a curve: the mean of each stretch of equal length."""
-    if len(points) <= most:
-        return list(points)
-    edges = [round(k * len(points) / most) for k in range(most + 1)]
-    stretches = [points[a:b] for a, b in pairwise(edges)]
+def _whisker(base: alt.Chart) -> alt.Chart:
+    return base.mark_rule(strokeWidth=3, opacity=0.5, strokeCap="round", clip=True).encode(
+        color=_hue()
+    )
+
+
+def _points(base: alt.Chart) -> alt.Chart:
+    """An entry's mark: its colour and the shape of its kind; untrained ones are hollow."""
+    scale = alt.Scale(domain=list(_KINDS), range=list(_KINDS.values()))
+    unlearned = "datum.kind == 'random'"
+    fill = alt.Fill("hue:N", scale=None, legend=None)
+    stroke = alt.Stroke("hue:N", scale=None, legend=None)
+    return base.mark_point(size=120, strokeWidth=2, opacity=1, filled=True).encode(
+        shape=alt.Shape("kind:N", scale=scale, legend=None),
+        fill=alt.condition(unlearned, alt.value(_CARD), fill),
+        stroke=alt.condition(unlearned, stroke, alt.value(_CARD)),
+    )
+
+
+def _tooltip(*more: alt.Tooltip) -> list[alt.Tooltip]:
     return [
-        (sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part))
-        for part in stretches
+        alt.Tooltip("entry:N", title="entry"),
+        alt.Tooltip("text:N", title="percent"),
+        alt.Tooltip("gain_text:N", title="more than before"),
+        alt.Tooltip("seeds:Q", title="seeds"),
+        *more,
     ]
 
 
-def path(points: Sequence[Point], x: Axis, y: Axis) -> str:
-    """The `d` of an SVG path in a 100 × 100 box with y upwards; gaps where a value is no number."""
-    parts, pen = [], "M"
-    for a, b in points:
-        if not (math.isfinite(a) and math.isfinite(b)):
-            pen = "M"
-            continue
-        parts.append(f"{pen}{x.position(a):g} {100 - y.position(b):g}")
-        pen = "L"
-    return " ".join(parts)
-
-
-MOST_CLASSES = 30  # that a page shows as a matrix; of more, only what is confused most often
-_LISTED, _LISTED_ALONE = 3, 12
-
-Matrix = list[list[float | None]]
+def _bounds(
+    frame: pl.DataFrame, chance: float, reference: str | None, axis: str
+) -> list[alt.Chart]:
+    """Lines across the plot: chance, dotted, and the untrained control, dashed, with its band."""
+    one = alt.Data(values=[{}])
+    found = [
+        alt.Chart(one)
+        .mark_rule(strokeDash=[2, 3], color=_FAINT, strokeWidth=1.5)
+        .encode(**{axis: alt.datum(chance)})
+    ]
+    for row in frame.filter(pl.col("entry") == (reference or "")).to_dicts():
+        if row["half"] is not None:
+            ends = {axis: alt.datum(row["low"]), f"{axis}2": alt.datum(row["high"])}
+            found.append(alt.Chart(one).mark_rect(color=_CONTROL, opacity=0.13).encode(**ends))
+        line = alt.Chart(one).mark_rule(strokeDash=[6, 4], color=_CONTROL, strokeWidth=1.5)
+        found.append(line.encode(**{axis: alt.datum(row["mean"])}))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
-    """`share` of the examples of class `true` are taken for class `said`."""
+class Cost:
+    """One way to count what pretraining costs.
 
-    true: str
-    said: str
-    share: float
-
-
-def confusions(results: Results, column: Column) -> dict[str, Any] | None:
-    """Heat maps of all entries, the best task and its untrained control first.
-
-    Counts are summed over all runs of an entry, and each row divided by its sum.
-
-    Returns:
-        None where no row of this protocol knows its confusions.
+    Attributes:
+        field: the frame's column; name: what people call it; unit: of the axis.
+        clock: it is seconds, which ticks name as people do.
     """
-    classes = list(results.plan["data"]["classes"])
-    counted = {line.name: _counts(results, column, line) for line in results.lines}
-    shown = [line for line in results.lines if counted[line.name]]
-    if not shown:
-        return None
-    best = max(
-        (line for line in shown if line.kind == "task"),
-        key=lambda line: e.mean if (e := column.estimate(line.name)) else 0.0,
-        default=shown[0],
+
+    field: str
+    name: str
+    unit: str
+    clock: bool = False
+
+
+COSTS = (
+    Cost("seconds", "Time", "time of one run", clock=True),
+    Cost("flops", "FLOPs", "floating-point operations of one run"),
+    Cost("examples", "Examples", "examples shown in one run"),
+    Cost("parameters", "Parameters", "parameters of the encoder"),
+)
+_CLOCK = (
+    "datum.value < 60 ? format(datum.value, '~r') + ' s' : datum.value < 3600 ? "
+    "format(datum.value / 60, '~r') + ' min' : format(datum.value / 3600, '~r') + ' h'"
+)
+_TIMES = [unit * k for unit in (1, 60, 3600) for k in (1, 2, 5, 10, 20, 40)] + [360000, 720000]
+_FEW = 8  # entries up to which a chart has all their names on a narrow page too
+
+
+def cost(frame: pl.DataFrame, by: Cost, chance: float, reference: str | None) -> Spec:
+    """Accuracy against one kind of cost, on a logarithmic axis, each point with its name.
+
+    Args:
+        frame: rows of one column of `frames.estimates`, joined with what `by` names.
+        by: what the axis counts.
+        chance, reference: see `intervals`.
+    """
+    spent = frame.drop_nulls(by.field)
+    ends = (min(spent[by.field]) / 1.6, max(spent[by.field]) * 1.6)
+    control = frame.filter(pl.col("entry") == (reference or ""))
+    up = percent_range(spent, [chance, *control["mean"]])
+    height = max(260, _LABEL * (len(spent) + 1))
+    base = _ROWS.encode(x=_cost_axis(by, ends))
+    y = alt.Y("mean:Q", scale=alt.Scale(domain=list(up), zero=False), axis=_up())
+    tips = _tooltip(alt.Tooltip(f"{by.field}:Q", title=by.unit, format=".3~s"))
+    layers = [
+        *_bounds(frame, chance, reference, "y"),
+        _whisker(base).encode(y="low:Q", y2="high:Q"),
+        *_names(base, len(spent)),
+        _points(base).encode(y=y, tooltip=tips),
+    ]
+    return _with(_spec(layers, height), _labelled(spent, by.field, ends, up, height))
+
+
+def _cost_axis(by: Cost, ends: tuple[float, float]) -> alt.X:
+    times = [time for time in _TIMES if ends[0] <= time <= ends[1]]
+    ticks: Spec = {"values": times, "labelExpr": _CLOCK} if by.clock else {"tickCount": 5}
+    axis = alt.Axis(title=by.unit, grid=False, labelOverlap="greedy", format="~s", **ticks)
+    return alt.X(f"{by.field}:Q", scale=alt.Scale(type="log", domain=list(ends)), axis=axis)
+
+
+def _names(base: alt.Chart, count: int) -> Iterator[alt.Chart]:
+    """The entries' names beside their points, and lines to those that had to give way."""
+    # Many names have no room on a narrow page, where tooltips tell.
+    shown = alt.value(1) if count <= _FEW else alt.value(alt.expr("width < 600 ? 0 : 1"))
+    ends = {"x2": "label_x:Q", "y2": "label_y:Q", "color": _hue(), "opacity": shown}
+    yield base.transform_filter("datum.moved").mark_rule().encode(y="mean:Q", **ends)
+    for left in (True, False):
+        side: Spec = {"align": "right", "dx": -9} if left else {"align": "left", "dx": 9}
+        text = base.transform_filter(f"datum.left == {str(left).lower()}")
+        yield text.mark_text(fontWeight=600, fontSize=12.5, **side).encode(
+            x="label_x:Q", y="label_y:Q", text="entry:N", color=_hue(), opacity=shown
+        )
+
+
+def _up(ticks: int = 5) -> alt.Axis:
+    return alt.Axis(title=None, tickCount=ticks)
+
+
+def _labelled(
+    frame: pl.DataFrame,
+    field: str,
+    across: tuple[float, float],
+    up: tuple[float, float],
+    height: float,
+) -> pl.DataFrame:
+    """Where each point's name stands: beside it, inwards, and apart from the others' names."""
+    width = math.log(across[1] / across[0])
+    at = [math.log(value / across[0]) / width for value in frame[field]]
+    left = [x > 0.55 for x in at]
+    # A name is as wide as a third of a narrow page's plot, or an eighth of a wide one's.
+    reach = 0.34 if len(frame) <= _FEW else 0.13
+    starts = [x - reach if to_left else x for x, to_left in zip(at, left, strict=True)]
+    heights = [(value - up[0]) / (up[1] - up[0]) for value in frame["mean"]]
+    apart = spread(heights, starts, gap=_LABEL / height, reach=reach)
+    moved = [abs(a - b) > 0.01 for a, b in zip(apart, heights, strict=True)]
+    aside = [0.0 if not far else -0.02 if to_left else 0.02
+             for to_left, far in zip(left, moved, strict=True)]  # fmt: skip
+    return frame.with_columns(
+        left=pl.Series(left),
+        moved=pl.Series(moved),
+        label_x=pl.Series(
+            [across[0] * math.exp((x + d) * width) for x, d in zip(at, aside, strict=True)]
+        ),
+        label_y=pl.Series([up[0] + y * (up[1] - up[0]) for y in apart]),
     )
-    first = (best.name, best.reference)
-    sheets = [_sheet(line, counted[line.name], classes) for line in shown]
-    return {
-        "classes": classes,
-        "matrix": len(classes) <= MOST_CLASSES,
-        "first": [s for name in first for s in sheets if s["name"] == name],
-        "others": [s for s in sheets if s["name"] not in first],
-    }
 
 
-def _counts(results: Results, column: Column, line: Line) -> list[list[int]]:
-    """Summed over the entry's runs; empty without any."""
-    found = [
-        row["confusion"]
-        for row in rows_of(results, column)
-        if row["entry"] == line.name and row.get("confusion")
+def spread(
+    heights: Sequence[float], starts: Sequence[float], *, gap: float, reach: float
+) -> list[float]:
+    """Heights 0 … 1 at which labels are at least `gap` apart where they are side by side.
+
+    Args:
+        heights: where each would stand by itself.
+        starts: where each begins across, 0 … 1.
+        reach: how wide each is.
+    """
+    found = list(heights)
+    for sign in (-1, 1):  # pushes downwards, then whoever is below the floor upwards again
+        placed: list[int] = []
+        for k in sorted(range(len(found)), key=lambda k: sign * found[k]):
+            if sign > 0:
+                found[k] = max(found[k], gap / 2)
+            for other in placed:
+                near = abs(starts[other] - starts[k]) < reach
+                if near and abs(found[other] - found[k]) < gap - 1e-9:
+                    found[k] = found[other] + sign * gap
+            placed.append(k)
+    return found
+
+
+def curve(frame: pl.DataFrame, *, share: bool) -> Spec:
+    """One line per run over the steps, in the colour of the text around it; dragging moves it, Ctrl
+    and the wheel zoom.
+
+    Args:
+        frame: of `frames.curve`.
+        share: the values are shares of 1, shown as percent.
+    """
+    shown = frame.with_columns((pl.col("value") * (100 if share else 1)).round_sig_figs(4))
+    # As CSV, which takes a fifth of the room: curves are most of a page's numbers.
+    text = shown.write_csv()
+    kinds = {"type": "csv", "parse": {"step": "number", "value": "number"}}
+    return _curve() | {"data": {"values": text, "format": kinds}}
+
+
+_STEPS = alt.Axis(title=None, grid=False, tickCount=3, labelExpr="format(datum.value, '~s')")
+
+
+@cache
+def _curve() -> Spec:
+    # Made once: a report has two of each entry, and Altair takes a while for each.
+    zoom = alt.selection_interval(bind="scales", zoom="wheel![event.ctrlKey || event.metaKey]")
+    base = _ROWS.encode(
+        x=alt.X("step:Q", axis=_STEPS),
+        y=alt.Y("value:Q", scale=alt.Scale(zero=False), axis=_up(4)),
+        detail="run:N",
+    )
+    tips = [
+        alt.Tooltip("run:N"),
+        alt.Tooltip("step:Q", format=",.0f"),
+        alt.Tooltip("value:Q", format=".3~g"),
     ]
-    return [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*found, strict=True)]
+    lines = base.mark_line(color="currentColor", strokeWidth=1.8, opacity=0.75, clip=True)
+    dots = base.mark_circle(size=60, opacity=0, clip=True).encode(tooltip=tips)
+    return _spec([lines, dots.add_params(zoom)], 128)
 
 
-def _sheet(line: Line, counts: list[list[int]], classes: list[str]) -> dict[str, Any]:
-    matrix = shares(counts)
-    listed = _LISTED if len(classes) <= MOST_CLASSES else _LISTED_ALONE
-    return {
-        "name": line.name,
-        "kind": line.kind,
-        "hue": line.hue,
-        "rows": list(zip(classes, matrix, strict=True)),
-        "mistakes": mistakes(matrix, classes)[:listed],
-    }
+def along(frame: pl.DataFrame, field: str, title: str, order: Sequence[Any] | None) -> Spec:
+    """Accuracy of all entries along something: the steps of pretraining, the layers.
 
-
-def shares(counts: list[list[int]]) -> Matrix:
-    """Each row divided by its sum; None where a class has no examples."""
-    return [[n / sum(row) if sum(row) else None for n in row] for row in counts]
-
-
-def mistakes(matrix: Matrix, classes: list[str]) -> list[Mistake]:
-    """All that are confused, the most frequent first."""
-    found = [
-        Mistake(classes[i], classes[j], share)
-        for i, row in enumerate(matrix)
-        for j, share in enumerate(row)
-        if i != j and share
-    ]
-    return sorted(found, key=lambda m: -m.share)
+    Args:
+        frame: `field`, and `entry`, `hue`, `mean`, `low`, `high`, `text` as `frames.estimates` has.
+        field: the frame's column along which.
+        title: of the axis.
+        order: its values, where they are names; None where they are numbers.
+    """
+    low, high = percent_range(frame, [])
+    axis = alt.Axis(title=title, grid=False, labelAngle=0)
+    scale = alt.Scale(domain=[low, high], zero=False)
+    kind = "Q" if order is None else "N"
+    near = alt.selection_point(on="pointerover", fields=["entry"], nearest=True, empty=True)
+    faded = alt.condition(near, alt.value(1), alt.value(0.25))
+    base = _ROWS.encode(
+        x=alt.X(f"{field}:{kind}", sort=order, axis=axis),
+        y=alt.Y("mean:Q", scale=scale, axis=_up()),
+        color=_hue(),
+        detail="entry:N",
+        opacity=faded,
+    )
+    tips = [alt.Tooltip("entry:N"), alt.Tooltip(f"{field}:{kind}", title=title),
+            alt.Tooltip("text:N", title="percent")]  # fmt: skip
+    dots = base.mark_circle(size=60).encode(tooltip=tips).add_params(near)
+    return _with(_spec([base.mark_line(strokeWidth=1.8), dots], 280), frame)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..comparison.aggregate import Column, level_text
+from ..comparison.grid import RANDOM, START
 from ..comparison.significance import Estimate
 
 METHODS = {
@@ -46,11 +47,22 @@ def column_name(column: Column) -> tuple[str, str]:
     return title, metric + level_text(column)
 
 
-def control_text(column: Column) -> str:
-    """What a task is compared with under this protocol."""
+def control_text(column: Column, reference: str = RANDOM) -> str:
+    """What a task is compared with under this protocol, by its control's name."""
+    if reference.startswith(START):
+        return "the weights it started from"
     if column.stamp["method"] == "finetune":
         return "the same network trained from scratch"
     return "the same network untrained"
+
+
+def before_text(references: Sequence[str]) -> str:
+    """What the tasks of a table are compared with, under whatever protocol."""
+    started = [name.startswith(START) for name in references]
+    if not any(started):
+        return "the same network untrained"
+    start = "the weights it started from"
+    return start if all(started) else f"{start}, or where there are none the same network untrained"
 
 
 def tuned_text(columns: Sequence[Column]) -> str:
@@ -128,9 +140,13 @@ def clock(seconds: float | None) -> str:
     return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
-def tick_text(value: float, *, share: bool) -> str:
-    """A tick's label: percent for shares, else the shortest form."""
-    return f"{100 * value:g}" if share else f"{value:g}"
+def amount(value: float) -> str:
+    """14 394 880 → 14.4 M; a dash for what is unknown."""
+    if math.isnan(value):
+        return "–"
+    units = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+    size, unit = next((u for u in units if value >= u[0]), (1.0, ""))
+    return f"{value / size:.3g} {unit}".strip()
 
 
 def stamp_items(stamp: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,9 +1,7 @@
 """report.html, results.md and table.json: what a comparison found."""
 
-import json
 import math
 from base64 import b64encode
-from collections.abc import Iterable
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -11,17 +9,19 @@ from typing import Any
 
 from .. import __version__
 from ..comparison.aggregate import Column
-from ..comparison.grid import Run
 from ..comparison.results import Line, Results, load_results, table
 from ..comparison.significance import Estimate
 from ..datasets.cache import write_json, write_text
 from ..datasets.source import Source
 from ..modalities.input_spec import InputSpec
-from ..visualization.examples import read_evidence, save_thumbnails
-from . import charts as figures
-from .charts import confusions
+from ..visualization.examples import save_thumbnails
+from . import charts, figures
+from .audits import audits
+from .classes import confusions, per_class
 from .export import as_csv, as_latex
 from .formatting import (
+    amount,
+    before_text,
     clock,
     column_name,
     difference_text,
@@ -33,8 +33,11 @@ from .formatting import (
     stamp_items,
     tuned_text,
 )
+from .frames import estimates
 from .markdown import markdown
+from .pictures import indices, neighbours, puzzles, sheets, sounds
 from .summary import headline_of
+from .vega import vega_bundle
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -59,7 +62,7 @@ def write_report(out: str | Path, *, source: Source | None = None) -> Path:
     results = load_results(out)
     if source is not None:
         view = InputSpec(**results.plan["view"])
-        wanted = _indices(sheet["rows"] for sheet in _sheets(results))
+        wanted = indices(sheet["rows"] for sheet in sheets(results))
         save_thumbnails(source, view, wanted, out / "thumbnails")
     write_json(out / "table.json", table(results))
     for name, text in (
@@ -86,28 +89,30 @@ def page_values(results: Results) -> dict[str, Any]:
     first = results.main[0] if results.main else None
     names = [line.name for line in results.lines]
     gains = [results.gains(column) for column in results.main]
+    frame = estimates(results, results.main)
     return {
         **_opening(results, first),
         "columns": [_column(results, column) for column in results.main],
         "lines": [_line(results, line, gains) for line in results.lines],
+        "before": before_text([line.reference for line in results.tasks]),
         "leak": leak_text({line.name: line.leak for line in results.lines}),
         "pairs": _pairs(results, first) if first else None,
         "over": over_text(results.main, names, len(results.tasks)),
         "tuned": tuned_text(results.main),
         "details": _details(results),
-        "panels": [figures.panel(results, column) for column in results.main],
-        "cost": figures.cost(results, first) if first else None,
+        "panels": figures.panels(results, frame),
+        "costs": figures.costs(results, frame),
         "shown": _shown(results),
+        "made": _made(results),
         "cost_axis": " ".join(column_name(first)) if first else "",
-        "curves": [
-            {"name": line.name, "hue": line.hue, "kind": line.kind, "plots": plots}
-            for line in results.lines
-            if (plots := figures.curves(line))
-        ],
-        "puzzles": _puzzles(results),
-        "sounds": _sounds(results),
-        "sheets": _neighbours(results),
-        "classes": figures.per_class(results, first) if first else None,
+        "curves": figures.curves(results),
+        "layers": figures.layers(results),
+        "charts": {"config": charts.CONFIG, "vega": vega_bundle()},
+        "puzzles": puzzles(results),
+        "audits": audits(results.out),
+        "sounds": sounds(results),
+        "sheets": neighbours(results),
+        "classes": per_class(results, first) if first else None,
         "confusions": confusions(results, first) if first else None,
         "unreadable": _unreadable(results),
         "stamps": [(" ".join(column_name(c)), stamp_items(c.stamp)) for c in results.main],
@@ -160,11 +165,33 @@ def _unbroken(text: str) -> str:
 
 
 def _shown(results: Results) -> str:
-    """Whether the trained entries had equal budgets."""
+    """Whether the trained entries had equal budgets, and whether times can be trusted."""
     counts = {line.examples for line in results.lines if line.examples}
-    if len(counts) == 1:
-        return f"All were shown {plural(counts.pop(), 'example')} per run."
-    return "They were shown different numbers of examples, which the table names."
+    equal = f"All were shown {plural(counts.pop(), 'example')} per run." if len(counts) == 1 else (
+        "They were shown different numbers of examples, which the table names."
+    )  # fmt: skip
+    jobs = results.about.get("jobs", 0)
+    if jobs < 2:
+        return equal + (" Each run had the machine to itself." if jobs else "")
+    return f"{equal} Times were taken with {jobs} runs side by side, where each is slower."
+
+
+def _made(results: Results) -> list[dict[str, str]]:
+    """On what and in which precision each entry was computed, and what that took."""
+    return [
+        {
+            "name": line.name,
+            "hardware": line.hardware,
+            "trained": line.precision,
+            "evaluated": ", ".join(
+                sorted({row["precision"] for row in results.rows
+                        if row["entry"] == line.name and row["status"] == "done"})
+            ),
+            "parameters": amount(line.parameters),
+            "flops": amount(line.flops),
+        }
+        for line in results.lines
+    ]  # fmt: skip
 
 
 def _column(results: Results, column: Column) -> dict[str, Any]:
@@ -257,103 +284,6 @@ def _details(results: Results) -> dict[str, Any]:
     }
 
 
-def _first_run(results: Results, line: Line) -> Run:
-    return Run(line.name, next(iter(results.plan["splits"])), 0)
-
-
-def _puzzles(results: Results) -> list[dict[str, Any]]:
-    shown = []
-    for line in results.lines:
-        folder = _first_run(results, line).folder(results.out)
-        found = read_evidence(folder, "puzzles")
-        if found is None or line.kind == "random":
-            continue
-        examples = [_example(folder / "evidence", e) for e in found["examples"]]
-        shown.append(
-            {"name": line.name, "hue": line.hue, "kind": line.kind, "note": found["note"]}
-            | {"examples": examples, "compact": all(e["total"] <= 2.5 for e in examples)}
-        )
-    return shown
-
-
-def _sounds(results: Results) -> list[dict[str, Any]]:
-    """Maps and matches of the tasks that pair pictures with sounds."""
-    shown = []
-    for line in results.tasks:
-        folder = _first_run(results, line).folder(results.out)
-        found = read_evidence(folder, "sounds")
-        if found is None:
-            continue
-        shown.append(
-            {"name": line.name, "hue": line.hue, "kind": line.kind}
-            | {"note": found["note"], "of": found["of"]}
-            | {"maps": [_example(folder / "evidence", one) for one in found["maps"]]}
-            | {"matches": [_matches(folder / "evidence", one) for one in found["matches"]]}
-        )
-    return shown
-
-
-def _matches(folder: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{**cell, "src": data_uri(folder / cell["file"])} for cell in row["cells"]]
-
-
-def _example(folder: Path, example: dict[str, Any]) -> dict[str, Any]:
-    """Its images with their captions and shapes, so that all get one height."""
-    captions = [*example["captions"], *[""] * len(example["images"])]
-    images = [
-        {"src": data_uri(folder / image["file"]), "aspect": image["aspect"], "caption": caption}
-        for image, caption in zip(example["images"], captions, strict=False)
-    ]
-    return {**example, "images": images, "total": round(sum(i["aspect"] for i in images), 3)}
-
-
-def _sheets(results: Results) -> list[dict[str, Any]]:
-    """Neighbours of the best task and of its untrained control, by number in the source."""
-    if not results.main:
-        return []
-    known = [t for t in results.tasks if results.main[0].estimate(t.name) is not None]
-    if not known:
-        return []
-    best = max(known, key=lambda t: results.main[0].estimate(t.name).mean)  # type: ignore[union-attr]
-    by_name = {line.name: line for line in results.lines}
-    found = [(x, _first_run(results, x)) for x in (best, by_name[best.reference])]
-    rows = [(x, read_evidence(run.folder(results.out), "neighbours")) for x, run in found]
-    return [{"name": x.name, "hue": x.hue, "kind": x.kind, "rows": r} for x, r in rows if r]
-
-
-def _neighbours(results: Results) -> list[dict[str, Any]]:
-    folder = results.out / "thumbnails"
-    if not (folder / "thumbnails.json").exists():
-        return []
-    listed = json.loads((folder / "thumbnails.json").read_text())
-    return [
-        {
-            **sheet,
-            "rows": [
-                [_thumbnail(folder, listed, i, row["query"]) for i in (row["query"], *row["hits"])]
-                for row in sheet["rows"]
-                if all(str(i) in listed for i in (row["query"], *row["hits"]))
-            ],
-        }
-        for sheet in _sheets(results)
-    ]
-
-
-def _thumbnail(folder: Path, listed: dict[str, Any], i: int, query: int) -> dict[str, Any]:
-    entry = listed[str(i)]
-    path = folder / f"{i}.jpg"
-    return {
-        "src": data_uri(path) if path.exists() else "",
-        "label": entry["label"],
-        "name": entry["name"],
-        "match": i != query and entry["label"] == listed[str(query)]["label"],
-    }
-
-
-def _indices(sheets: Iterable[list[dict[str, Any]]]) -> set[int]:
-    return {i for rows in sheets for row in rows for i in (row["query"], *row["hits"])}
-
-
 def _unreadable(results: Results) -> list[str]:
     lost = [name for row in results.rows for name in row.get("unreadable_names", ())]
     lost += [name for x in results.lines for h in x.histories.values() for name in h.unreadable]
@@ -382,9 +312,3 @@ def _closing(results: Results) -> dict[str, Any]:
             for run in line.histories
         ],
     }
-
-
-def data_uri(path: Path) -> str:
-    """A picture's file as a data URI, so that the page needs no other file."""
-    kind = "png" if path.suffix == ".png" else "jpeg"
-    return f"data:image/{kind};base64,{b64encode(path.read_bytes()).decode()}"

@@ -5,6 +5,7 @@ from textwrap import shorten
 from ..comparison.results import Line, Results
 from ..comparison.significance import Estimate
 from .formatting import (
+    before_text,
     clock,
     column_name,
     difference_text,
@@ -30,7 +31,8 @@ def markdown(results: Results) -> str:
     notes = [over_text(results.main, names, len(results.tasks))]
     if first:
         notes.append(
-            "All values are percent; Δ is the difference to the untrained network, paired."
+            "All values are percent; Δ is the difference to "
+            f"{before_text([line.reference for line in results.tasks])}, paired."
         )
     notes.append(tuned_text(results.main))
     notes.append(leak_text({line.name: line.leak for line in results.lines}))

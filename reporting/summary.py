@@ -45,7 +45,7 @@ def finding(
         return head, " ".join([lede, *controls])
     shown = [t for t in sorted(gains, key=lambda t: -gains[t].mean) if gains[t].sign > 0]
     rivals = _undecided(column, best, [task for task in known if task != best])
-    head = _head(best, known, gains, shown, rivals, method, control_text(column))
+    head = _head(best, known, gains, shown, rivals, method, control_text(column, reference[best]))
     said = _besides(best, gains, shown, rivals)
     return head, " ".join([*said, *controls])
 
@@ -58,7 +58,8 @@ def _single(
     side = "above" if gain.mean >= 0 else "below"
     points = percent(abs(gain.mean))
     head = (
-        f"In a single run each, {best} stands {points} points {side} {control_text(column)} "
+        f"In a single run each, {best} stands {points} points {side} "
+        f"{control_text(column, reference)} "
         f"in {method}: {percent(own.mean)} % against {percent(control.mean)} %."
     )
     return head, "One run cannot tell how much of a difference is luck: give more seeds."

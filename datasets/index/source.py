@@ -16,8 +16,8 @@ from ...modalities.media import Kind, MediaError, MediaInfo, Plan, Sample
 from ..facts import Facts
 from ..fingerprint import Columns
 from ..paths import leaves_folder, nfc
-from ..segment import Segment
-from ..source import Source, segment_of, texts
+from ..segment import Segment, segment_of
+from ..source import Source, texts
 from .columns import codes, decoded
 from .schema import INFO
 from .table import Rows, where
@@ -262,10 +262,14 @@ class Index(TableSource):
 
 def info_of(row: dict[str, Any]) -> MediaInfo:
     """A row of an index as MediaInfo; of its segment, where it means one."""
-    facts = {name: row[name] for name in INFO if row[name] is not None}
-    whole = MediaInfo(row["path"], **{**facts, "motion": tuple(facts.get("motion", ()))})
     segment = segment_of(row["start"], row["end"])
-    return segment.info(whole) if segment else whole
+    return segment.info(file_info(row)) if segment else file_info(row)
+
+
+def file_info(row: dict[str, Any]) -> MediaInfo:
+    """The media facts of a row as they are written."""
+    facts = {name: row[name] for name in INFO if row[name] is not None}
+    return MediaInfo(row["path"], **{**facts, "motion": tuple(facts.get("motion", ()))})
 
 
 def inside(name: str) -> str:

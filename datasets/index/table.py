@@ -53,7 +53,7 @@ class Rows:
         kind: str | None = None,
         extra: tuple[str, ...] = (),
     ):
-        self.path, self.strict = Path(path), strict
+        self.path, self.strict, self.unique = Path(path), strict, unique
         file = open_parquet(self.path, NOT_AN_INDEX)
         self._present = set(file.schema_arrow.names)
         wanted = ("path", *extra, *(["corrupt"] * strict), *(["kind"] * bool(kind)))

@@ -6,6 +6,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from ...modalities.image import resize
 from ...modalities.media import MediaError, MediaInfo, Plan, Sample
 from ..index.columns import open_parquet
-from ..index.source import TableSource, info_of
+from ..index.source import TableSource, file_info
 from ..index.table import Rows
 from ..source import Shards
 from .flow import StoredFlow
@@ -91,7 +92,9 @@ class Packs(TableSource):
         )
 
     def info(self, i: int) -> MediaInfo:
-        return info_of(self.table.row(i))
+        """The facts of what was packed: where that is a segment, its own."""
+        info, segment = file_info(self.table.row(i)), self.segment(i)
+        return replace(info, path=info.path + segment.fragment) if segment else info
 
     def read(self, i: int, plan: Plan) -> Sample:
         facts = self._facts(i)

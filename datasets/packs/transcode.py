@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...modalities.decode.sandbox import Reply
-from ...modalities.media import AudioSpan, MediaError, MediaInfo, PastEnd, Plan
+from ...modalities.media import AudioSpan, MediaError, MediaInfo, PastEnd, Plan, Sample
+from ..segment import Segment, segment_of
 
 FLOW = {"method": "dense inverse search", "preset": "medium", "scale": 64}
 
@@ -50,16 +51,63 @@ class PackSettings:
     flow_backward: bool = False
 
 
-def pack_job(path: str, settings: dict[str, Any]) -> Reply:
+@dataclass(frozen=True, slots=True)
+class _Medium:
+    """What is packed: a file, or a segment of it, on a clock that starts at zero."""
+
+    path: str
+    whole: MediaInfo
+    segment: Segment | None
+
+    @property
+    def info(self) -> MediaInfo:
+        return self.segment.info(self.whole) if self.segment else self.whole
+
+    def read(self, plan: Plan) -> Sample:
+        if self.segment:
+            return self.segment.read(self.info, plan, self._read)
+        return self._read(plan)
+
+    def _read(self, plan: Plan) -> Sample:
+        from ...modalities.decode.reader import read
+
+        return read(self.path, plan, info=self.whole)
+
+    def frame_starts(self) -> NDArray[np.float64]:
+        """Seconds at which each frame starts; of a segment's first one not before it."""
+        from ...modalities.decode.frames import start_seconds
+        from ...modalities.decode.origin import origin_of
+        from ...modalities.decode.packet_index import cached, identity
+
+        known = cached(identity(origin_of(self.path), None, None))
+        assert known is not None
+        track = known.video
+        assert track is not None
+        starts = np.array(start_seconds(track, range(len(track.pts))))
+        if not self.segment:
+            return starts
+        starts -= self.segment.start
+        first = max(int(starts.searchsorted(1e-6, "right")) - 1, 0)
+        return starts[first : starts.searchsorted(self.info.duration - 1e-6)].clip(0.0)
+
+
+def pack_job(
+    path: str, settings: dict[str, Any], start: float | None = None, end: float | None = None
+) -> Reply:
     """A file's packed facts and its bytes: pictures, sound, flow, flow back, one after another.
 
+    Args:
+        path: of the file.
+        settings: the fields of `PackSettings`.
+        start, end: seconds of the segment that is meant.
+
     Raises:
-        MediaError: the file cannot be read.
+        MediaError: the file cannot be read, or has no such segment.
     """
     from ...modalities.decode.reader import probe
 
-    wanted = PackSettings(**settings)
-    info = probe(path)
+    wanted, medium = PackSettings(**settings), _Medium(path, probe(path), segment_of(start, end))
+    info = medium.info
     facts: dict[str, Any] = {"times": [], "height": 0, "width": 0, "channels": 0, "codec": "jpeg"}
     pictures: list[bytes] = []
     flows: tuple[list[bytes], list[bytes]] = [], []
@@ -67,11 +115,16 @@ def pack_job(path: str, settings: dict[str, Any]) -> Reply:
     if info.kind == "image" and min(info.height, info.width) <= wanted.short_side:
         pictures = [_original(path, info, facts)]
     elif info.kind != "audio":
-        pictures = _pictures(path, info, wanted, facts, flows)
+        pictures = _pictures(medium, wanted, facts, flows)
     if info.has_audio and wanted.audio_rate:
-        sound = _sound(path, info, wanted.audio_rate, facts)
-    facts.update(jpegs=len(pictures), flows=len(flows[0]))
+        sound = _sound(medium, wanted.audio_rate, facts)
+    known = {name: getattr(info, name) for name in _CLOCK}
+    facts.update(jpegs=len(pictures), flows=len(flows[0]), info=known)
     return facts, [*pictures, sound, *flows[0], *flows[1]]
+
+
+# What is different in a segment, or unknown of a row that another tool has added.
+_CLOCK = ("kind", "duration", "fps", "audio_start", "audio_duration")
 
 
 def _original(path: str, info: MediaInfo, facts: dict) -> bytes:
@@ -92,8 +145,7 @@ def _original(path: str, info: MediaInfo, facts: dict) -> bytes:
 
 
 def _pictures(
-    path: str,
-    info: MediaInfo,
+    medium: _Medium,
     wanted: PackSettings,
     facts: dict,
     flows: tuple[list[bytes], list[bytes]],
@@ -102,7 +154,7 @@ def _pictures(
 
     jpegs: list[bytes] = []
     earlier: deque[NDArray[np.uint8]] = deque(maxlen=wanted.flow_interval)
-    for time, pixels in _frames(path, info, wanted):
+    for time, pixels in _frames(medium, wanted):
         facts["times"].append(time)
         facts["height"], facts["width"] = pixels.shape[:2]
         jpegs.append(
@@ -116,18 +168,14 @@ def _pictures(
     return jpegs
 
 
-def _frames(
-    path: str, info: MediaInfo, wanted: PackSettings
-) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+def _frames(medium: _Medium, wanted: PackSettings) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """Start and pixels [H, W, 3] of the frames to keep, in order."""
-    from ...modalities.decode.reader import read
-
-    side = min(wanted.short_side, info.height, info.width)
-    times = _times(path, info, wanted.fps)
-    last = -1.0
+    side = min(wanted.short_side, medium.info.height, medium.info.width)
+    times = _times(medium, wanted.fps)
+    last = -math.inf  # the first frame of a segment may have begun before it
     for start in range(0, len(times), _TOGETHER):
         part = tuple(times[start : start + _TOGETHER])
-        sample = read(path, Plan(part, short_side=side, past_end="repeat"), info=info)
+        sample = medium.read(Plan(part, short_side=side, past_end="repeat"))
         assert sample.frames is not None
         assert sample.times is not None
         pictures = sample.frames.permute(0, 2, 3, 1).contiguous().numpy()
@@ -137,27 +185,18 @@ def _frames(
                 last = time
 
 
-def _times(path: str, info: MediaInfo, fps: float | None) -> list[float]:
+def _times(medium: _Medium, fps: float | None) -> list[float]:
+    info = medium.info
     if info.kind == "image":
         return [0.0]
     if fps is None or fps >= info.fps:
-        from ...modalities.decode.frames import start_seconds
-        from ...modalities.decode.origin import origin_of
-        from ...modalities.decode.packet_index import cached, identity
-
-        known = cached(identity(origin_of(path), None, None))
-        assert known is not None
-        track = known.video
-        assert track is not None
-        return start_seconds(track, range(len(track.pts)))
+        return medium.frame_starts().tolist()
     return (np.arange(max(int(np.ceil(info.duration * fps)), 1)) / fps).tolist()
 
 
-def _sound(path: str, info: MediaInfo, rate: int, facts: dict) -> bytes:
-    from ...modalities.decode.reader import read
-
-    plan = Plan(audio=(AudioSpan(0.0, max(info.duration, 1 / rate), rate),), past_end="repeat")
-    audio = read(path, plan, info=info).audio
+def _sound(medium: _Medium, rate: int, facts: dict) -> bytes:
+    span = AudioSpan(0.0, max(medium.info.duration, 1 / rate), rate)
+    audio = medium.read(Plan(audio=(span,), past_end="repeat")).audio
     assert audio is not None
     facts["channels"] = audio.shape[0]
     values = (audio.numpy().T * 32767).round().astype("<i2")

@@ -14,8 +14,9 @@ from ...progress import progress
 from ..cache import replace
 from ..index.checkpoint import Journal
 from ..index.schema import COLUMNS, write_rows
-from ..index.source import Index, inside
+from ..index.source import Index, file_info, inside
 from ..index.table import Rows
+from ..segment import segment_of
 from .format import INDEX, NAME, File, Manifest, ShardWriter, describe, read_manifest
 from .source import EXTRA
 from .transcode import FLOW, PackSettings, pack_job
@@ -34,6 +35,7 @@ def pack(
     jobs: int = 1,
     limits: Limits | None = None,
     strict: bool = False,
+    unique: bool = False,
     shard_bytes: int = SHARD_BYTES,
 ) -> Manifest:
     """Transcodes the readable files of an index into a folder of packs.
@@ -48,6 +50,7 @@ def pack(
         jobs: child processes that transcode.
         limits: of each file.
         strict: leave out files in which the decoder found damage.
+        unique: of files with the same content leave out all but the first.
         shard_bytes: at which a shard is closed; it is larger by one clip at most.
 
     Raises:
@@ -55,9 +58,10 @@ def pack(
             another pack.
     """
     settings, limits, out = settings or PackSettings(), limits or Limits(600.0, 4096), Path(out)
-    source = Index(Path(index), strict=strict)
+    source = Index(Path(index), strict=strict, unique=unique)
     _check_inside(source, Path(index))
     stamp = {"index": describe(Path(index)).sha256, "strict": strict, "shard_bytes": shard_bytes}
+    stamp |= {"unique": True} if unique else {}
     task = {"settings": asdict(settings), "source": stamp}
     if (out / NAME).exists():
         return _as_before(out, task)
@@ -104,9 +108,7 @@ def _write_shards(
 ) -> None:
     """Writes what no finished shard holds yet; each finished one becomes a line of `parts`."""
     first = parts[-1]["next"] if parts else 0
-    requests = (
-        (str(source.root / source.name(i)), asdict(settings), i) for i in range(first, len(source))
-    )
+    requests = (_request(source, i, settings) for i in range(first, len(source)))
     answers = crew(_job, requests, jobs=jobs, limits=limits, ordered=True)
     answers = progress(answers, len(source) - first, "packing")
     number = first
@@ -117,8 +119,15 @@ def _write_shards(
         journal.append(part)
 
 
-def _job(path: str, settings: dict, number: int) -> Reply:
-    return pack_job(path, settings)
+def _request(source: Index, i: int, settings: PackSettings) -> tuple:
+    """The arguments of `_job` for example i."""
+    segment = source.segment(i)
+    seconds = (segment.start, segment.end) if segment else (None, None)
+    return source.file(i), asdict(settings), i, *seconds
+
+
+def _job(path: str, settings: dict, number: int, start: float | None, end: float | None) -> Reply:
+    return pack_job(path, settings, start, end)
 
 
 def _shard(out: Path, number: int, answers: Iterator, source: Index, shard_bytes: int) -> dict:
@@ -129,7 +138,7 @@ def _shard(out: Path, number: int, answers: Iterator, source: Index, shard_bytes
     bad: list[dict] = []
     at = 0
     with ShardWriter(temporary) as writer:
-        for (_, _, at), answer in answers:
+        for (_, _, at, *_), answer in answers:
             if isinstance(answer, MediaError):
                 bad.append(
                     {"path": source.name(at), "stage": answer.stage, "reason": answer.reason}
@@ -139,6 +148,8 @@ def _shard(out: Path, number: int, answers: Iterator, source: Index, shard_bytes
             clip = _clip(source.name(at), facts, blobs)
             batch, item = writer.write(clip, sum(map(len, blobs)) + _OVERHEAD)
             short = {name: facts[name] for name in _KEPT}
+            if source.segment(at) or not source.table.value(at, "duration"):
+                short["info"] = facts["info"]
             clips.append({"row": at, "batch": batch, "item": item, **short})
             if writer.bytes >= shard_bytes:
                 break
@@ -201,11 +212,11 @@ def _file(value: dict) -> File:
 def _rows(index: Path, source: Index, settings: dict, parts: list[dict]) -> Iterator[dict]:
     """The index's rows with what became of them in the pack."""
     extra = tuple(n for n in COLUMNS if n in ("sha256", "loudness", "silence", "duplicate_of"))
-    table = Rows(index, strict=source.table.strict, extra=extra)
+    table = Rows(index, strict=source.table.strict, unique=source.table.unique, extra=extra)
     shard = 0
     for part in parts:
         for clip in part["clips"]:
-            row = table.row(clip["row"])
+            row = _own_facts(table.row(clip["row"]), clip.get("info", {}))
             video = row["kind"] == "video"
             thinned = clip["jpegs"] / row["duration"] if video and settings["fps"] else row["fps"]
             yield {
@@ -224,3 +235,10 @@ def _rows(index: Path, source: Index, settings: dict, parts: list[dict]) -> Iter
                 "item": clip["item"],
             }
         shard += part["file"] is not None
+
+
+def _own_facts(row: dict, info: dict) -> dict:
+    """The row with the facts of what was packed, where those of its file are others."""
+    segment = segment_of(row["start"], row["end"])
+    motion = segment.motion(file_info(row)) if segment and row["motion"] else row["motion"]
+    return {**row, **info, "motion": motion}

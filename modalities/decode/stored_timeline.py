@@ -14,15 +14,17 @@ from .demuxer import Kind
 from .origin import Origin
 from .packet_index import AudioTrack, Timeline, VideoTrack, cached, identity, remember
 
-_FORMAT = 1
+_FORMAT = 2
 _LARGEST = 1 << 28  # bytes that a timeline may take, unpacked
+_LONGEST = 1 << 25  # numbers that an array of it may have: two weeks of pictures
 _WIDTHS = (np.int8, np.int16, np.int32, np.int64)
 
 
 def pack(found: Timeline, size: int) -> bytes:
     """A timeline, and the size in bytes of the file that it is of.
 
-    Numbers of packets and ticks are kept as their differences, which are small and repeat.
+    Numbers of packets and ticks are kept as their differences, which are small and repeat; where
+    all are the same, as one.
     """
     arrays: list[bytes] = []
     head = {
@@ -77,23 +79,29 @@ def _track(track: VideoTrack | AudioTrack | None, arrays: list[bytes]) -> dict[s
     for field in fields(track):
         value = getattr(track, field.name)
         if isinstance(value, np.ndarray):
-            first, width, data = _steps(value)
-            out[field.name] = {"count": len(value), "first": first, "width": width}
+            about, data = _bits(value) if value.dtype == bool else _steps(value)
+            out[field.name] = {"count": len(value), **about}
             arrays.append(data)
         else:
             out[field.name] = {"ratio": _ratio(value)} if isinstance(value, Fraction) else value
     return out
 
 
-def _steps(values: NDArray) -> tuple[int, int, bytes]:
-    """The first value, the bytes per difference (0: all are zero or there are none), and those."""
+def _bits(values: NDArray[np.bool_]) -> tuple[dict[str, int], bytes]:
+    return {"bits": 1}, np.packbits(values).tobytes()
+
+
+def _steps(values: NDArray) -> tuple[dict[str, int], bytes]:
+    """The first value, and the difference of all that follow or the bytes of each and those."""
     if not len(values):
-        return 0, 0, b""
-    steps = np.diff(values.astype(np.int64))
+        return {"first": 0, "step": 0}, b""
+    first, steps = int(values[0]), np.diff(values)
     low, high = (int(steps.min()), int(steps.max())) if len(steps) else (0, 0)
+    if low == high:
+        return {"first": first, "step": low}, b""
     fits = (w for w in _WIDTHS if np.iinfo(w).min <= low and high <= np.iinfo(w).max)
     width = next(fits)
-    return int(values[0]), np.dtype(width).itemsize, steps.astype(width).tobytes()
+    return {"first": first, "width": np.dtype(width).itemsize}, steps.astype(width).tobytes()
 
 
 def _read_track(kind: type, head: dict | None, raw: bytes, at: int) -> tuple[Any, int]:
@@ -108,17 +116,20 @@ def _read_track(kind: type, head: dict | None, raw: bytes, at: int) -> tuple[Any
             values[name] = Fraction(*value["ratio"])
         else:
             values[name] = tuple(value) if isinstance(value, list) else value
-    if "spare" in values:
-        values["spare"] = values["spare"].astype(bool)
     return kind(**values), at
 
 
-def _restored(head: dict[str, int], raw: bytes, at: int) -> tuple[NDArray[np.int64], int]:
-    count, width = head["count"], head["width"]
-    out = np.zeros(count, np.int64)
-    if not count:
-        return out, at
-    steps = np.frombuffer(raw, f"<i{width}", count - 1, at)
+def _restored(head: dict[str, int], raw: bytes, at: int) -> tuple[NDArray, int]:
+    count = head["count"]
+    if not 0 <= count <= _LONGEST:
+        raise ValueError("longer than any film")
+    if "bits" in head:
+        data = np.frombuffer(raw, np.uint8, (count + 7) // 8, at)
+        return np.unpackbits(data, count=count).view(bool), at + len(data)
+    if "step" in head:
+        return head["first"] + head["step"] * np.arange(count), at
+    out = np.empty(count, np.int64)
+    steps = np.frombuffer(raw, f"<i{head['width']}", count - 1, at)
     out[0] = head["first"]
     np.cumsum(steps, dtype=np.int64, out=out[1:])
     out[1:] += out[0]

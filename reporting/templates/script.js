@@ -32,3 +32,41 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+
+// Draws a chart into its place; one that is not shown has no width yet and waits.
+const config = JSON.parse(document.getElementById("chart-config").textContent);
+const draw = async (place) => {
+  const source = place.querySelector("script");
+  if (!source || place.offsetWidth === 0) return;
+  source.remove();
+  const options = { config, renderer: "svg", actions: false, tooltip: { theme: "page" } };
+  await window.vegaEmbed(place.appendChild(document.createElement("div")), JSON.parse(source.textContent), options);
+};
+const drawAll = async () => {
+  for (const place of document.querySelectorAll(".chart")) await draw(place);
+};
+
+// Vega lies in the page compressed.
+const loadVega = async () => {
+  const packed = Uint8Array.from(atob(document.getElementById("vega").textContent), (c) => c.charCodeAt(0));
+  const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.textContent = `{${await new Response(plain).text()}}`;
+  document.head.append(script);
+};
+
+for (const group of document.querySelectorAll(".switch")) {
+  const buttons = [...group.querySelectorAll("button")];
+  const sheets = [...group.parentElement.querySelectorAll(".sheet-of-switch")];
+  buttons.forEach((button, chosen) => {
+    button.addEventListener("click", () => {
+      buttons.forEach((other, k) => other.setAttribute("aria-pressed", String(k === chosen)));
+      sheets.forEach((sheet, k) => { sheet.hidden = k !== chosen; });
+      drawAll();
+    });
+  });
+}
+
+if (document.querySelector(".chart")) {
+  loadVega().then(drawAll).then(() => { document.body.dataset.drawn = "yes"; });
+}

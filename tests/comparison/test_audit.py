@@ -1,5 +1,6 @@
 """Audits find what tells the answer, on sources that the probe has not seen, and nothing else."""
 
+import json
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +11,17 @@ import torch
 from torch import nn
 
 from pretexto import cli
-from pretexto.comparison.audit import Questions, audit, draw, interval, leaks, measure, predict
+from pretexto.build import load_tree
+from pretexto.comparison.audit import (
+    Finding,
+    Questions,
+    audit,
+    draw,
+    interval,
+    leaks,
+    measure,
+    predict,
+)
 from pretexto.datasets.source import Source
 from pretexto.errors import InputError
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
@@ -225,3 +236,23 @@ def test_a_mistake_is_one_line(words, said, capsys):
     error = capsys.readouterr().err.strip()
     assert said in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_comparison_audits_each_of_its_tasks_with_guards_on_and_off(tmp_path, monkeypatch):
+    from pretexto.commands import compare
+
+    seen = []
+
+    def looked_at(task, switched, source, **about):
+        off = switched("exposure", False)
+        seen.append([{g.name: g.enabled for g in one.guards} for one in (task, off)])
+        yield Finding("exposure", "guard", "light", "on", 0.5, 0.4, 0.6, 0.5, 9, 5)
+
+    monkeypatch.setattr("pretexto.comparison.audit.audit", looked_at)
+    tasks = load_tree("demo")["tasks"]
+    compare._audit({"mine": tasks["shuffle_learn"]}, "demo", Films(), tmp_path)
+    ((on, off),) = seen
+    assert on["exposure"] is True
+    assert off == {**on, "exposure": False}
+    (row,) = map(json.loads, (tmp_path / "audit.jsonl").read_text().splitlines())
+    assert (row["task"], row["name"], row["low"]) == ("mine", "exposure", 0.4)

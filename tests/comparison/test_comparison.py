@@ -16,12 +16,16 @@ import torch
 
 from pretexto.comparison import compare as module
 from pretexto.comparison.compare import Entry
+from pretexto.comparison.cost import training_flops
 from pretexto.comparison.executor import Begun, Ended, devices_of, slots
 from pretexto.comparison.grid import Run, build_encoder, of_runs, runs_of, seeded, with_controls
 from pretexto.comparison.plain import from_plain, to_plain
 from pretexto.comparison.plan_file import differences, grow
+from pretexto.comparison.results import load_results
 from pretexto.datasets.example_list import read_listing
+from pretexto.encoders.store import save_encoder
 from pretexto.errors import InputError
+from pretexto.modalities.input_spec import InputSpec
 
 TESTS = Path(__file__).parents[1] / "helpers"
 FOLDS = partial(fakes.Films, folds=True)
@@ -126,9 +130,82 @@ def test_every_different_encoder_has_controls_of_its_own():
     assert wide.dim == 9
 
 
+def test_what_training_takes_is_counted_and_leaves_no_trace(untouched_rng):
+    task = seeded(fakes.turned, 0)
+    before = {key: value.clone() for key, value in task.state_dict().items()}
+    with untouched_rng():
+        found = training_flops(task, fakes.Films())
+    # By hand, 2 operations per product: the convolution at its 2 × 2 places forwards and backwards
+    # for its weights, the head also backwards for its input.
+    layer, head = task.encoder.layer, task.head
+    convolution = 2 * layer.weight.numel() * 4
+    assert found == 2 * convolution + 3 * 2 * head.weight.numel()
+    assert all(torch.equal(value, before[key]) for key, value in task.state_dict().items())
+
+
+def test_a_report_knows_machine_precision_and_size(tmp_path):
+    out = tmp_path / "o"
+    fakes.films(out, seeds=1)
+    lines = {line.name: line for line in load_results(out).lines}
+    own = build_encoder(fakes.turned, fakes.VIEW)
+    assert lines["turned"].parameters == sum(p.numel() for p in own.parameters())
+    assert lines["turned"].hardware == lines["random-init"].hardware != ""
+    assert (lines["turned"].precision, lines["random-init"].precision) == ("32-true", "")
+    # Four steps of six.
+    assert lines["turned"].flops == 24 * training_flops(seeded(fakes.turned, 0), fakes.Films())
+    assert lines["random-init"].flops != lines["random-init"].flops, "unknown is no number"
+    page = (out / "report.html").read_text()
+    assert lines["turned"].hardware in page
+    assert "32-true" in page
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A run's encoder: weights to start from."""
+    save_encoder(tmp_path / "run", build_encoder(fakes.turned, fakes.VIEW, 77), fakes.VIEW, {})
+    return str(tmp_path / "run" / "encoder.safetensors")
+
+
+def test_what_starts_from_weights_is_compared_with_those_weights(weights):
+    both = {"scratch": Entry(fakes.turned), "tuned": Entry(partial(fakes.started, weights))}
+    entries = with_controls(both, 2, fakes.VIEW, supervised=fakes.Labels)
+    start, random = "starting-weights-FakeEncoder-2", "random-init-FakeEncoder-2"
+    assert {name: e.reference for name, e in entries.items() if e.kind != "random"} == {
+        "scratch": "random-init",
+        "supervised": "random-init",
+        "tuned": start,
+        "supervised-FakeEncoder-2": start,
+        start: random,
+    }
+    assert entries[random].kind == "random"
+    # Labels have the same start as the tasks.
+    labelled = build_encoder(entries["supervised-FakeEncoder-2"].build, fakes.VIEW, 3)
+    assert labelled.starts_from == weights
+
+
+def test_starting_weights_stay_untouched_and_random_ones_are_random(tmp_path, weights):
+    found = fakes.films(tmp_path / "o", {"tuned": Entry(partial(fakes.started, weights))})
+    assert not found.failed
+    sums = {}
+    for row in found.rows:
+        sums.setdefault(row["entry"], set()).add(row["encoder"])
+    (given,) = sums["starting-weights"]
+    kept = Run("starting-weights", "test", 1).folder(tmp_path / "o") / "encoder.safetensors"
+    assert kept.read_bytes() == Path(weights).read_bytes()
+    assert len(sums["random-init"]) == 2, "each seed draws its own"
+    assert len(sums["tuned"]) == 2
+    assert given not in sums["random-init"] | sums["tuned"]
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "the difference to the weights it started from" in page
+    tasks = {row["task"] for row in found.rows if row["entry"] == "starting-weights"}
+    assert tasks == {"starting weights, untouched"}
+
+
 def test_a_controls_name_is_taken():
     with pytest.raises(InputError, match="belongs to a control"):
         with_controls({"random-init": Entry(fakes.turned)}, 2, fakes.VIEW)
+    with pytest.raises(InputError, match="belongs to a control"):
+        with_controls({"starting-weights": Entry(fakes.turned)}, 2, fakes.VIEW)
 
 
 def test_seeds_differ_in_the_initial_weights_and_leave_the_global_state(untouched_rng):
@@ -242,7 +319,7 @@ def test_one_failed_run_spares_the_others_and_stands_in_the_table(tmp_path):
         ({"protocols": ("liner",)}, "no protocol 'liner'"),
         ({"seeds": 0}, "seeds must be at least 1"),
         (
-            {"view": fakes.InputSpec("video", size=8, frames=2, frame_interval=0.1)},
+            {"view": InputSpec("video", size=8, frames=2, frame_interval=0.1)},
             "entry turned: .* no video",
         ),
     ],

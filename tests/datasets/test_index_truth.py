@@ -11,6 +11,7 @@ import pytest
 from dataset_kit import without_children
 from PIL import Image
 
+from pretexto.cli import main
 from pretexto.datasets.folder import Folder
 from pretexto.datasets.index import build
 from pretexto.datasets.index.build import scan
@@ -191,6 +192,32 @@ def test_copies_are_left_out_on_request(index):
     assert len(Index(without, unique=True)) == len(Index(without))
     with pytest.raises(InputError, match="no column 'duplicate_of'"):
         Index(rewritten(index, lambda t: t.drop(["duplicate_of"])), unique=True)
+
+
+def test_copies_are_left_out_by_the_option_unique(index, folder, tmp_path, monkeypatch, capsys):
+    assert "walk/copy.png" not in names(open_source(str(index), unique=True))
+    with pytest.raises(InputError, match="unique does not apply to a folder; index it first"):
+        open_source(str(folder), unique=True)
+    with pytest.raises(InputError, match="unique does not apply to the synthetic world"):
+        open_source("synthetic", unique=True)
+    asked = []
+
+    def train(task, source, out, **rest):
+        asked.append((names(source), rest["config"].get("unique")))
+        return out
+
+    monkeypatch.setattr("pretexto.training.pretrain.pretrain", train)
+    command = ["pretrain", "--config", "rotation", "--data", str(index), "--out", str(tmp_path)]
+    assert main(command) == main([*command, "--unique"]) == 0
+    (everything, off), (some, on) = asked
+    assert (off, on) == (None, True)
+    assert set(everything) - set(some) == {"walk/copy.png"}
+    monkeypatch.setattr("pretexto.datasets.packs.write.crew", build.crew)
+    out = tmp_path / "packed"
+    assert main(["pack", str(index), "--out", str(out), "--unique"]) == 0
+    assert names(open_source(str(out))) == some
+    assert main(["pack", str(index), "--out", str(out)]) == 2  # a pack of other media
+    assert "holds a pack of other media" in capsys.readouterr().err
 
 
 def test_folder_and_index_agree(folder, tmp_path):

@@ -1,5 +1,7 @@
 """Segments read their own seconds, on a clock that starts at zero."""
 
+import shutil
+
 import media_factory as make
 import numpy as np
 import pytest
@@ -9,7 +11,14 @@ from pretexto.datasets.index.build import scan_job
 from pretexto.datasets.index.schema import write_rows
 from pretexto.datasets.index.source import Index
 from pretexto.datasets.listed import ListFile
+from pretexto.datasets.packs import write as packing
+from pretexto.datasets.packs.source import Packs
+from pretexto.datasets.packs.transcode import PackSettings
+from pretexto.datasets.packs.write import pack
 from pretexto.datasets.segment import Segment
+from pretexto.modalities.decode import packet_index
+from pretexto.modalities.decode.demuxer import Medium
+from pretexto.modalities.decode.origin import origin_of
 from pretexto.modalities.decode.reader import probe, read
 from pretexto.modalities.media import AudioSpan, MediaError, MediaInfo, Plan
 
@@ -107,3 +116,86 @@ def test_sound_outside_the_segment_is_not_counted():
     assert (info.audio_start, info.audio_duration) == (1.0, 1.5)
     assert info.motion == (3.0, 4.0, 5.0)
     assert not Segment(1.0, 3.0).info(film).has_audio
+
+
+def test_a_pack_of_segments_holds_the_seconds_and_labels_of_each(film, tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "crew", without_children)
+    facts, _ = scan_job(str(film), None)
+    place = {"path": "film.mkv", "root": str(film.parent)}
+    bounds = {"early": (0.55, 1.05), "late": (3.0, None), "bare": (2.0, 3.0)}
+    rows = [{**facts, **place, "label": k, "start": a, "end": b} for k, (a, b) in bounds.items()]
+    rows[2] = {**place, "label": "bare", "start": 2.0, "end": 3.0}  # as another tool adds it
+    write_rows(tmp_path / "i.parquet", rows, {})
+    settings = PackSettings(short_side=64, quality=95, chroma="444", audio_rate=RATE)
+    pack(tmp_path / "i.parquet", tmp_path / "packed", settings)
+    index, packs = Index(tmp_path / "i.parquet"), Packs(tmp_path / "packed")
+    assert packs.fingerprint() == index.fingerprint()
+    assert [packs.name(i) for i in range(3)] == [index.name(i) for i in range(3)]
+    assert [packs.classes[k] for k in packs.labels()] == ["early", "late", "bare"]
+    plan = Plan((0.0, 0.2, 0.45), audio=AudioSpan(0.1, 0.3, RATE))
+    for i in range(3):
+        mine, there = packs.info(i), index.info(i)
+        assert mine.path == packs.name(i)
+        assert (mine.duration, mine.motion) == (there.duration, there.motion)
+        assert mine.audio_duration == pytest.approx(there.audio_duration)
+        read_there = index.read(i, plan)
+        found = packs.read(i, plan)
+        assert spelled(found) == spelled(read_there)
+        assert found.times.tolist() == pytest.approx(read_there.times.tolist())
+        assert torch.allclose(found.audio, read_there.audio, atol=2e-4)
+    assert spelled(packs.read(0, Plan((0.0, 0.49)))) == [5, 10]
+    with pytest.raises(MediaError, match=r"0\.600 s of 0\.500"):
+        packs.read(0, Plan((0.6,)))
+    thinned = PackSettings(short_side=64, fps=5.0)
+    pack(tmp_path / "i.parquet", tmp_path / "thinned", thinned)
+    assert spelled(Packs(tmp_path / "thinned").read(1, Plan((0.0, 0.39)))) == [30, 32]
+
+
+def test_a_segment_out_of_an_hour_long_film(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "crew", without_children)
+    cards = [make.card(k % 256) for k in range(3600)]
+    make.write(tmp_path / "hour.mkv", cards, [float(k) for k in range(3600)])
+    facts, blobs = scan_job(str(tmp_path / "hour.mkv"), None)
+    row = {**facts, "timeline": blobs[0], "path": "hour.mkv", "root": str(tmp_path)}
+    write_rows(tmp_path / "i.parquet", [{**row, "start": 3000.0, "end": 3010.0}], {})
+    plan = Plan((0.5, 9.5))
+    monkeypatch.setattr(Medium, "packets", lambda self: pytest.fail("all packets are read"))
+    packet_index.forget(packet_index.identity(origin_of(tmp_path / "hour.mkv"), None, None))
+    index = Index(tmp_path / "i.parquet")
+    assert index.info(0).duration == 10
+    assert spelled(index.read(0, plan)) == [3000 % 256, 3009 % 256]
+    manifest = pack(tmp_path / "i.parquet", tmp_path / "packed", PackSettings(short_side=64))
+    packs = Packs(tmp_path / "packed")
+    assert packs.info(0).frames == 10
+    assert spelled(packs.read(0, plan)) == [3000 % 256, 3009 % 256]
+    assert sum(shard.bytes for shard in manifest.shards) < 200_000
+
+
+def test_packs_of_an_index_of_several_folders_that_has_moved(film, tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "crew", without_children)
+    facts, _ = scan_job(str(film), None)
+    media = tmp_path / "before" / "media"
+    media.mkdir(parents=True)
+    shutil.copy(film, media / "film.mkv")
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(film, other / "also.mkv")
+    rows = [
+        {**facts, "path": "film.mkv", "root": str(media), "start": 1.0, "end": 2.0},
+        {**facts, "path": "also.mkv", "root": str(other)},
+    ]
+    beside = {"root": str(media), "relative_root": "media"}
+    write_rows(tmp_path / "before" / "i.parquet", rows, beside)
+    (tmp_path / "before").rename(tmp_path / "after")
+    index = Index(tmp_path / "after" / "i.parquet")
+    assert index.file(0) == str(tmp_path / "after" / "media" / "film.mkv")
+    assert index.file(1) == str(other / "also.mkv")
+    pack(tmp_path / "after" / "i.parquet", tmp_path / "packed", PackSettings(short_side=64))
+    packs = Packs(tmp_path / "packed")
+    assert [spelled(packs.read(i, Plan((0.05,)))) for i in range(2)] == [[10], [0]]
+
+
+def without_children(job, requests, **options):
+    """What `crew` does, in this process."""
+    for request in requests:
+        yield request, job(*request)

@@ -14,6 +14,7 @@ from torch import nn
 from pretexto.comparison.compare import Entry, compare
 from pretexto.comparison.executor import Begun, Ended
 from pretexto.comparison.trial import run_job
+from pretexto.encoders.weights import start_from
 from pretexto.modalities.media import Plan
 from pretexto.reporting.html import write_report
 from pretexto.tasks.task import Step
@@ -63,6 +64,13 @@ def turned(**arguments) -> FakeTask:
 def wide() -> FakeTask:
     """The same with another encoder."""
     return FakeTask(FakeEncoder(dropout=0.0, dim=9))
+
+
+def started(path: str) -> FakeTask:
+    """The pretext task, its encoder starting from a file of weights."""
+    encoder = FakeEncoder(dropout=0.0)
+    start_from(encoder, path)
+    return FakeTask(encoder)
 
 
 def broken() -> FakeTask:

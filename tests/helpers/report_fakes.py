@@ -69,6 +69,38 @@ def fill_run(out, run):
         fill_evidence(out, folder, pictures=run.entry != "random-init")
 
 
+LAYERS = ("stem", "layer1", "embedding")
+
+
+def fill_many(out, tasks):
+    """A comparison of many tasks with unlike budgets, evaluated at every layer."""
+    names = [f"task_number_{k}" for k in range(tasks)]
+    entry = {"kind": "task", "reference": "random-init", "recipe": {},
+             "optimizer": None, "trainer": None}  # fmt: skip
+    entries = {name: {**entry, "trainer": {"batch_size": 5 + k}} for k, name in enumerate(names)}
+    entries["random-init"] = {**entry, "kind": "random"}
+    plan = {
+        "data": {"name": "films", "fingerprint": "f1", "examples": 30, "classes": list(CLASSES)},
+        "splits": {"test": {"train": 200, "val": 0, "test": 10, "hash": "h1"}},
+        "seeds": 2, "protocols": ["linear"], "view": asdict(VIEW), "clips": 1, "levels": True,
+        "trainer": {"steps": 40, "epochs": None, "batch_size": 5}, "optimizer": {},
+        "entries": entries,
+    }  # fmt: skip
+    write_json(out / "plan.json", plan)
+    runs = runs_of(dict.fromkeys(entries, 2), ["test"])
+    for run in runs:
+        value = 0.3 + 0.02 * list(entries).index(run.entry) + 0.01 * run.seed
+        rows = [make_row(value - 0.05 * k, "linear", "top1") for k in range(3)]
+        rows = [{**row, "level": level} for row, level in zip(rows, LAYERS, strict=True)]
+        save_rows(run, out, rows)
+        if run.entry in names:
+            lines = [f"{k},{2 / k},{k / 50},{20 + value}" for k in (1, 10, 40)]
+            text = "\n".join(["step,loss,accuracy,examples_per_second", *lines])
+            (run.folder(out) / "metrics.csv").write_text(text + "\n")
+    collect(runs, out)
+    return out
+
+
 def fill_evidence(out, folder, *, pictures):
     evidence = folder / "evidence"
     hits = {"query": 20, "hits": [0, 1, 2, 3, 4]}
@@ -103,6 +135,7 @@ def opened(browser, folder, *, width, scheme="light"):
         "request", lambda r: None if r.url.startswith(("file:", "data:")) else trouble.append(r.url)
     )
     page.goto((folder / "report.html").as_uri())
+    page.wait_for_selector("body[data-drawn]")
     yield page
     context.close()
     assert trouble == []

@@ -90,6 +90,20 @@ def test_a_film_of_two_hours_opens_without_a_pass(film, monkeypatch):
     assert probe(film).duration == pytest.approx(HOURS * 3600, abs=1.5)
 
 
+def test_what_follows_a_rule_takes_no_room_and_no_time(tmp_path):
+    """Of equal steps one is kept, and a bit for each frame that others do not need."""
+    pictures = [make.card(k % 256, 16, 16) for k in range(1000)]
+    path = make.write(tmp_path / "x.mkv", pictures, [k / 25 for k in range(1000)])
+    found = timeline_of(path)
+    assert set(np.diff(found.video.pts)) == {40}
+    raw = zlib.decompress(pack(found, path.stat().st_size))
+    head = raw[4 : 4 + int.from_bytes(raw[:4], "little")].decode()
+    assert '"pts":{"count":1000,"first":0,"step":40}' in head
+    assert '"spare":{"count":1000,"bits":1}' in head
+    assert len(raw) < 3 * 1000 + len(head) + 200  # order and place of packets, and key frames
+    assert same(unpack(pack(found, path.stat().st_size), origin_of(path)).video, found.video)
+
+
 def test_sound_files_have_one_too(tmp_path):
     path = tmp_path / "x.flac"
     soundfile.write(path, np.random.default_rng(0).uniform(-1, 1, 8000), 8000)
@@ -108,7 +122,8 @@ def test_of_another_file_or_damaged_it_is_left_aside(tmp_path):
     expected = read(two, plan).times
     raw = zlib.decompress(stored)
     damaged = [b"", b"x", stored[:-9], zlib.compress(raw[:-50]), zlib.compress(b"\xff" * 99)]
-    damaged += [zlib.compress(raw.replace(b'"format":1', b'"format":9')), stored]
+    damaged += [zlib.compress(raw.replace(b'"format":2', b'"format":9')), stored]
+    damaged += [zlib.compress(raw.replace(b'"count":30', b'"count":3' + b"0" * 15))]
     damaged.append(zlib.compress(raw[:-30] + bytes(range(200, 230))))
     for data in damaged:
         forget(two)

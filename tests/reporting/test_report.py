@@ -4,17 +4,25 @@ import csv
 import json
 import math
 import re
+from dataclasses import replace
+from itertools import pairwise
 
+import altair as alt
+import polars as pl
 import pytest
-from report_fakes import MEANS, contrast, fill, luminance, opened
+from report_fakes import MEANS, contrast, fill, fill_many, luminance, opened
 
 from pretexto import cli
+from pretexto.commands.audit import write_findings
+from pretexto.comparison.audit import Finding
 from pretexto.comparison.grid import Run, runs_of
-from pretexto.comparison.results import read_history
+from pretexto.comparison.results import load_results, read_history
 from pretexto.comparison.rows import collect, save_failure
 from pretexto.errors import InputError
-from pretexto.reporting.charts import Axis, around, around_log, nice_step, path, thin
-from pretexto.reporting.html import write_report
+from pretexto.reporting import charts
+from pretexto.reporting.charts import percent_range, spread
+from pretexto.reporting.frames import estimates, thin
+from pretexto.reporting.html import page_values, write_report
 
 
 @pytest.fixture(scope="module")
@@ -113,16 +121,88 @@ def test_it_fits_narrow_screens_and_both_schemes(browser, folder, width, scheme)
             assert contrast(colour, ground) > 4.5, tone
 
 
+def test_every_chart_is_drawn_and_answers_to_the_pointer(page):
+    places = page.locator(".chart")
+    # Two columns, and loss and accuracy of four trained entries; one budget has no cost chart.
+    assert places.count() == 2 + 2 * 4
+    assert page.locator(".chart svg").count() == places.count()
+    assert all(places.evaluate_all("all => all.map(c => c.ariaLabel !== '')"))
+    panel = places.first
+    panel.scroll_into_view_if_needed()
+    box = panel.bounding_box()
+    # The first of five rows of 31 pixels is alpha's; anywhere on it will do.
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 6 + 15)
+    tip = page.locator("#vg-tooltip-element.visible")
+    tip.wait_for()
+    assert "alpha" in tip.inner_text()
+    assert "60.0 ± 2.5" in tip.inner_text()
+    assert "+30.0 ± 2.8" in tip.inner_text()
+
+
 def test_marks_stand_where_their_numbers_are(page):
-    left = page.locator(".panel .dots").first.evaluate(
-        "d => Object.fromEntries([...d.querySelectorAll('.row')].map(r =>"
-        "[r.querySelector('b').textContent, parseFloat(r.querySelector('.mean').style.left)]))"
+    marks = page.locator(".chart").first.locator("g.mark-symbol > path[aria-label*='kind']")
+    where = marks.evaluate_all(
+        "all => all.map(p => [p.ariaLabel.match(/entry: ([\\w-]+)/)[1],"
+        " new DOMMatrix(getComputedStyle(p).transform).e])"
     )
-    # Positions are linear in the values, whatever the axis.
+    left = dict(where)
+    assert list(left) == ["alpha", "beta", "gamma", "supervised", "random-init"]
     per_point = (left["alpha"] - left["beta"]) / (MEANS["alpha"] - MEANS["beta"])
     assert per_point > 0
     for name, mean in MEANS.items():
-        assert left[name] == pytest.approx(left["beta"] + per_point * (mean - 0.4), abs=0.02)
+        assert left[name] == pytest.approx(left["beta"] + per_point * (mean - 0.4), abs=0.1)
+
+
+def labels(chart):
+    return chart.locator(".role-axis-label text").all_text_contents()
+
+
+def test_learning_curves_zoom_with_the_control_key_alone(page):
+    chart = page.locator("#curves .chart").first
+    chart.scroll_into_view_if_needed()
+    before = labels(chart)
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
+    page.mouse.wheel(0, -200)
+    page.wait_for_timeout(300)
+    assert labels(chart) == before, "the wheel alone belongs to the page"
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    page.wait_for_function(
+        "([chart, old]) => [...chart.querySelectorAll('.role-axis-label text')]"
+        ".map(t => t.textContent).join() !== old",
+        arg=[chart.element_handle(), ",".join(before)],
+    )
+    assert labels(chart) != before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_charts_follow_the_page_from_light_to_dark(browser, folder, scheme):
+    for page in opened(browser, folder, width=400, scheme=scheme):
+        colours = page.locator(".chart .role-axis-label text").evaluate_all(
+            "all => [...new Set(all.map(t => getComputedStyle(t).fill))]"
+        )
+        ground = page.locator(".card").first.evaluate("c => getComputedStyle(c).backgroundColor")
+        assert colours
+        assert all(contrast(colour, ground) > 4.5 for colour in colours)
+
+
+def test_the_page_holds_up_with_sixteen_tasks_and_unlike_budgets(browser, tmp_path):
+    write_report(fill_many(tmp_path, 16))
+    for page in opened(browser, tmp_path, width=400):
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        buttons = page.locator("#cost .switch button")
+        assert buttons.all_inner_texts() == ["Time", "Examples"]
+        shown = page.locator("#cost .chart:visible")
+        assert "examples" not in shown.text_content()
+        buttons.nth(1).click()
+        page.locator("#cost .chart svg:visible").wait_for()
+        assert "examples shown in one run" in shown.text_content()
+        assert shown.count() == 1
+        assert page.locator("#layers .chart svg").count() == 1
 
 
 def test_the_page_names_no_other_address_and_escapes_what_users_named(folder):
@@ -216,6 +296,51 @@ def test_encoders_that_saw_the_test_files_are_named(tmp_path):
     )
 
 
+def finding(name, guard, low, verdict="", remedy=""):
+    return Finding(name, "guard", f"the cue {name}", guard, low + 0.05, low, low + 0.1, 0.5, 400, 9,
+                   verdict, remedy)  # fmt: skip
+
+
+def test_audits_in_the_folder_are_shown(browser, tmp_path):
+    out = fill(tmp_path)
+    found = [
+        finding("exposure", "on", 0.47, "close to chance"),
+        finding("exposure", "off", 0.71, "tells the answer: keep the guard on"),
+        finding("static", "on", 0.62, "tells the answer", "<i>stronger</i>"),
+        replace(finding("mark", "", 0.5), accuracy=math.nan, low=math.nan, high=math.nan),
+    ]
+    write_findings(out / "audit.jsonl", [("alpha", f) for f in found])
+    write_findings(out / "audit-beta.jsonl", [("beta", found[0])])
+    write_report(out)
+    for page in opened(browser, out, width=360):
+        tables = page.locator("#audits table")
+        assert tables.locator("thead th:first-child").all_inner_texts() == ["beta", "alpha"]
+        cells = (
+            tables.nth(1)
+            .locator("tbody tr")
+            .evaluate_all(
+                "rows => rows.map(r => [...r.cells].map(c => c.innerText.trim().split('\\n')))"
+            )
+        )
+        assert cells[1] == [
+            ["exposure", "the cue exposure"], ["off"], ["76", "71 to 81"], ["50"],
+            ["tells the answer: keep the guard on"],
+        ]  # fmt: skip
+        assert cells[2][4] == ["tells the answer", "<i>stronger</i>"]
+        assert cells[3][1:3] == [["–"], ["–"]]
+        # What tells the answer of the task as it was trained, and nothing else, is marked.
+        assert page.locator("#audits .wrong").all_inner_texts() == ["67"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"task": "alpha"}', "3"])
+def test_a_file_that_is_no_audit_is_named(tmp_path, text):
+    out = fill(tmp_path)
+    (out / "audit.jsonl").write_text(f"{text}\n")
+    with pytest.raises(InputError, match="audit.jsonl, line 1: no row of"):
+        write_report(out)
+
+
 def test_a_folder_without_a_comparison_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no comparison"):
         write_report(tmp_path)
@@ -236,30 +361,46 @@ def test_a_report_of_nothing_but_failures_can_be_written(tmp_path):
 # The arithmetic of the charts
 
 
-def test_positions_on_linear_and_logarithmic_axes():
-    assert [Axis(10, 30).position(v) for v in (10, 15, 30, 99)] == [0, 25, 100, 100]
-    assert [Axis(1, 100, log=True).position(v) for v in (1, 10, 100)] == [0, 50, 100]
+def test_every_chart_is_what_vega_lite_takes(tmp_path):
+    results = load_results(fill_many(tmp_path, 9))
+    values = page_values(results)
+    specs = [figure["spec"] for figure in (*values["panels"], *values["costs"], values["layers"])]
+    specs += [plot["spec"] for entry in values["curves"] for plot in entry["plots"]]
+    assert len(specs) > 9
+    for spec in specs:
+        alt.LayerChart.from_dict({**spec, "config": charts.CONFIG})  # raises on what is no chart
 
 
-def test_ticks_are_round_and_inside():
-    assert Axis(0.1, 0.5).ticks(4) == [0.1, 0.2, 0.3, 0.4, 0.5]
-    assert Axis(8, 130, log=True).ticks() == [10, 20, 50, 100]
-    assert [nice_step(x) for x in (0.03, 1.0, 2.1, 70)] == [0.05, 1, 5, 100]
+def test_frames_have_what_the_table_has(folder):
+    results = load_results(folder)
+    frame = estimates(results, results.main)
+    (row,) = frame.filter((pl.col("entry") == "alpha") & (pl.col("protocol") == "kNN")).to_dicts()
+    assert (round(row["mean"], 2), row["values"], row["seeds"]) == (40, [41, 40, 39], 3)
+    assert (row["text"], row["gain_text"], row["sure"]) == ("40.0 ± 2.5", "−30.0 ± 2.8", -1)
+    (control,) = frame.filter(
+        (pl.col("entry") == "random-init") & (pl.col("protocol") == "kNN")
+    ).to_dicts()
+    assert (control["gain"], control["p"], control["gain_text"]) == (None, None, "")
 
 
-def test_axes_hold_their_values():
-    axis = around([0.31, 0.62], floor=0.0, cap=1.0)
-    assert 0 <= axis.low < 0.31
-    assert 0.62 < axis.high <= 1
-    assert around([math.nan, 3.0, 3.0]).low < 3 < around([math.nan, 3.0, 3.0]).high
-    log = around_log([12.0, 50.0])
-    assert log.low < 12 < 50 < log.high
+def test_axes_hold_their_values_and_part_of_long_whiskers():
+    frame = pl.DataFrame({"mean": [31.0, 62.0], "values": [[29.0, 33.0], [62.0]],
+                          "low": [2.0, None], "high": [60.0, None]})  # fmt: skip
+    assert percent_range(frame, []) == (15, 65)
+    assert percent_range(frame, [5.0]) == (0, 65)
 
 
-def test_curves_keep_their_ends_and_break_at_gaps():
-    x, y = Axis(0, 10), Axis(0, 1)
-    points = [(0, 0.0), (5, math.nan), (5, 0.5), (10, 1.0)]
-    assert path(points, x, y) == "M0 100 M50 50 L100 0"
+def test_names_that_would_cover_each_other_give_way():
+    assert spread([0.9, 0.2], [0.1, 0.1], gap=0.1, reach=0.3) == [0.9, 0.2]
+    apart = spread([0.5, 0.5, 0.49, 0.02], [0.1, 0.2, 0.15, 0.15], gap=0.1, reach=0.3)
+    ordered = sorted(apart)
+    assert all(b - a > 0.1 - 1e-9 for a, b in pairwise(ordered))
+    assert ordered[0] >= 0.05
+    # Far apart across the plot they may stand at one height.
+    assert spread([0.5, 0.5], [0.1, 0.6], gap=0.1, reach=0.3) == [0.5, 0.5]
+
+
+def test_curves_are_thinned_to_means():
     assert thin([(k, 2.0 * k) for k in range(100)], 10)[0] == (4.5, 9.0)
     assert len(thin([(k, 0.0) for k in range(1001)], 100)) == 100
 

@@ -14,7 +14,7 @@ from pretexto.comparison.rows import collect
 from pretexto.datasets.cache import write_json
 from pretexto.errors import InputError
 from pretexto.evaluation.stamp import Protocol, Row
-from pretexto.reporting.charts import confusions, mistakes, shares
+from pretexto.reporting.classes import confusions, mistakes, shares
 from pretexto.reporting.html import write_report
 from pretexto.visualization.confusion import _draw, draw_confusions
 
