@@ -138,9 +138,10 @@ class RemoteFolder(Storage):
             for left in self.cache.glob("*.part"):
                 if _is_abandoned(left, path):
                     left.unlink(missing_ok=True)
+            # Downloads before copies: one that ends in between is counted twice, not missed.
+            total = size + sum(int(p.name.rsplit(".", 2)[1]) for p in self.cache.glob("*.part"))
             held = sorted(_copies(self.cache))
-            total = size + sum(bytes_ for _, _, bytes_, _ in held)
-            total += sum(int(p.name.rsplit(".", 2)[1]) for p in self.cache.glob("*.part"))
+            total += sum(bytes_ for _, _, bytes_, _ in held)
             for _, _, bytes_, copy in held:
                 if total <= self.limit:
                     break
