@@ -219,7 +219,9 @@ def _cost_axis(by: Cost, ends: tuple[float, float]) -> alt.X:
     times = [time for time in _TIMES if ends[0] <= time <= ends[1]]
     ticks: Spec = {"values": times, "labelExpr": _CLOCK} if by.clock else {"tickCount": 5}
     axis = alt.Axis(title=by.unit, grid=False, labelOverlap="greedy", format="~s", **ticks)
-    return alt.X(f"{by.field}:Q", scale=alt.Scale(type="log", domain=list(ends)), axis=axis)
+    # "Nice" ends of a logarithmic axis are powers of ten, which would crowd the points together.
+    scale = alt.Scale(type="log", domain=list(ends), nice=False)
+    return alt.X(f"{by.field}:Q", scale=scale, axis=axis)
 
 
 def _names(base: alt.Chart, count: int) -> Iterator[alt.Chart]:
