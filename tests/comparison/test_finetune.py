@@ -120,7 +120,7 @@ def test_killed_while_tuning_it_goes_on_without_pretraining_again(done, tmp_path
 
 def test_the_command_takes_protocols_and_tuning(monkeypatch, tmp_path):
     got = {}
-    monkeypatch.setattr(command, "compare_from", lambda tree, *_: got.update(tree) or 0)
+    monkeypatch.setattr(command, "compare_from", lambda tree, *_, **__: got.update(tree) or 0)
     words = ["--config", "four_tasks", "--protocols", "knn,finetune", "--tuning.epochs", "5"]
     words += ["--clips", "10", "--crops", "3"]
     assert cli.main(["compare", *words, "--out", str(tmp_path)]) == 0

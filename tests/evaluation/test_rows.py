@@ -229,7 +229,7 @@ def test_test_files_that_pretraining_saw_are_counted_and_said(tmp_path, capsys):
 
 def test_controls_and_unlabelled_examples_are_called_so():
     source = easy(n=48)
-    source.labels[40:] = [-1] * 8
+    source.listed_labels[40:] = [-1] * 8
     (row, *_) = evaluate("knn", ENCODER, source, IMAGE)
     assert (row.task, row.unlabelled) == ("random-init", 8)
 

@@ -19,22 +19,26 @@ class Listed(Source):
     """Examples that exist only as lists of labels, groups and split names."""
 
     def __init__(self, labels, groups=None, names=None, classes=None):
-        self.labels = list(labels)
-        self.groups = list(groups) if groups is not None else [f"g{i}" for i in range(len(labels))]
-        self.parts = list(names) if names is not None else [""] * len(self.labels)
-        self.classes = classes or tuple(f"c{k}" for k in range(max(self.labels, default=-1) + 1))
+        self.listed_labels = list(labels)
+        self.listed_groups = (
+            list(groups) if groups is not None else [f"g{i}" for i in range(len(labels))]
+        )
+        self.parts = list(names) if names is not None else [""] * len(self.listed_labels)
+        self.classes = classes or tuple(
+            f"c{k}" for k in range(max(self.listed_labels, default=-1) + 1)
+        )
 
     def __len__(self):
-        return len(self.labels)
+        return len(self.listed_labels)
 
     def name(self, i):
         return f"{i:04}.mp4"
 
     def label(self, i):
-        return self.labels[i]
+        return self.listed_labels[i]
 
     def group(self, i):
-        return str(self.groups[i])
+        return str(self.listed_groups[i])
 
     def split(self, i):
         return self.parts[i]
