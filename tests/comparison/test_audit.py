@@ -249,8 +249,8 @@ def test_a_comparison_audits_each_of_its_tasks_with_guards_on_and_off(tmp_path, 
         yield Finding("exposure", "guard", "light", "on", 0.5, 0.4, 0.6, 0.5, 9, 5)
 
     monkeypatch.setattr("pretexto.comparison.audit.audit", looked_at)
-    tasks = load_tree("demo")["tasks"]
-    compare._audit({"mine": tasks["shuffle_learn"]}, "demo", Films(), tmp_path)
+    tasks = load_tree("four_tasks")["tasks"]
+    compare._audit({"mine": tasks["shuffle_learn"]}, "four_tasks", Films(), tmp_path)
     ((on, off),) = seen
     assert on["exposure"] is True
     assert off == {**on, "exposure": False}

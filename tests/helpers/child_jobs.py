@@ -34,12 +34,12 @@ def scan(path, old_hash, name):
     return scan_job(path, old_hash)
 
 
-def pack(path, settings, number):
+def pack(path, settings, number, start, end):
     """The pack's job, with misbehaving files."""
     misbehave(path)
     if os.environ.get("SLOWLY"):
         time.sleep(0.3)
-    return pack_job(path, settings)
+    return pack_job(path, settings, start, end)
 
 
 def read(path, plan):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from test_index_large import write_many
+from large_index import write_many
 
 SCRIPT = """
 import resource, sys, time
