@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,6 @@ def test_nothing_unsafe_is_loaded():
     for path in SOURCES:
         text = path.read_text()
         assert "import pickle" not in text, path
-        assert "yaml.load(" not in text, path
+        assert not re.search(r"\byaml\.(?!safe_)\w*load\w*\(", text), path
         for line in text.splitlines():
             assert "torch.load(" not in line or "weights_only=True" in line, path

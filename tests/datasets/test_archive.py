@@ -1,7 +1,6 @@
 """Zip and tar archives read in place: classes of their folders, nothing outside them."""
 
 import io
-import pickle
 import tarfile
 import zipfile
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import fake_task
-from helpers import shared_data
+from helpers import shared_data, travelled
 from PIL import Image
 
 from pretexto.datasets.archive import Archive
@@ -139,7 +138,7 @@ def test_damage_is_one_line(tmp_path):
 def test_workers_read_it_side_by_side_and_after_being_sent(tmp_path):
     pictures = {f"{c}/{k}.png": picture(k + 20 * (c == "b")) for c in "ab" for k in range(16)}
     source = Archive(zipped(tmp_path / "x.zip", pictures))
-    sent = pickle.loads(pickle.dumps(source))
+    sent = travelled(source)
     assert (
         sent.read(3, HERE).frames.unique().tolist() == source.read(3, HERE).frames.unique().tolist()
     )
