@@ -39,6 +39,7 @@ from ..errors import InputError, some
 from ..progress import NOT_METRICS
 from ..tasks.task import Task
 from .args import TrainerArgs, lightning_arguments, precision_of, processes_of
+from .defaults import Setting, completed
 from .module import Pretraining, Row
 from .optim import OptimizerArgs
 
@@ -62,6 +63,7 @@ HARMLESS = {
 # On what a run is computed: another device gives nearly the same, so only a run that is still
 # under way is refused, unless it is allowed to change.
 DEVICE = "device"
+_SETTINGS = {"trainer": Setting(TrainerArgs), "optimizer": Setting(OptimizerArgs)}
 
 
 def describe(
@@ -102,8 +104,10 @@ def class_path(thing: object) -> str:
 def differences(there: dict[str, Any], here: dict[str, Any], *, finished: bool) -> list[str]:
     """In words, every value that matters and differs between a run's record and this call.
 
-    An option that one of them does not have counts as null there.
+    An option that one of them does not have counts as null there, and one that the run is too old
+    to have as what it is by default.
     """
+    there = completed(there, here, _SETTINGS)
     if finished:
         there, here = ({k: v for k, v in x.items() if k != DEVICE} for x in (there, here))
     old, new = dict(_leaves(there)), dict(_leaves(here))

@@ -1,5 +1,6 @@
 """Comparisons: their controls, and what survives interruption."""
 
+import copy
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import comparison_fakes as fakes
 import pytest
 import torch
 
+from pretexto.build import load_tree, resolved
 from pretexto.comparison import compare as module
 from pretexto.comparison.compare import Entry
 from pretexto.comparison.cost import training_flops
@@ -25,7 +28,9 @@ from pretexto.comparison.results import load_results
 from pretexto.datasets.example_list import read_listing
 from pretexto.encoders.store import save_encoder
 from pretexto.errors import InputError
+from pretexto.evaluation.finetune import Tuning
 from pretexto.modalities.input_spec import InputSpec
+from pretexto.tasks.task import Task
 
 TESTS = Path(__file__).parents[1] / "helpers"
 FOLDS = partial(fakes.Films, folds=True)
@@ -76,6 +81,59 @@ def test_a_plan_that_does_not_say_its_crops_had_one(tmp_path):
     grow(tmp_path, a_plan(crops=1))
     with pytest.raises(InputError, match="crops was 1, is now 3; give another --out"):
         grow(tmp_path, a_plan(crops=3))
+
+
+def without(tree, *paths):
+    """A copy of a tree that lacks some keys, as a version wrote it that did not have them."""
+    tree = copy.deepcopy(tree)
+    for path in paths:
+        *parents, leaf = path.split(".")
+        node = tree
+        for name in parents:
+            node = node[name]
+        del node[leaf]
+    return tree
+
+
+def a_plan_of_today():
+    """Of one shipped task with a budget of its own."""
+    recipe = load_tree("simclr", [("task.video.size", "16")])["task"]
+    config = resolved({"task": recipe}, {"task": Task}, "simclr")["task"]
+    budget = asdict(fakes.TrainerArgs(steps=4))
+    entry = {"seeds": 3, "recipe": config, "trainer": budget, "optimizer": None}
+    view, tuning = asdict(fakes.VIEW), asdict(Tuning())
+    return a_plan(trainer=budget, entries={"a": entry}, view=view, tuning=tuning)
+
+
+LATER = (
+    "trainer.balanced",
+    "tuning.batch_size",
+    "view.rate",
+    "entries.a.trainer.deterministic",
+    "entries.a.recipe.init_args.blur.sigma",
+    "entries.a.recipe.init_args.guards",
+    "entries.a.recipe.init_args.video.frame_interval",
+    "entries.a.recipe.init_args.video.encoder.init_args.width",
+)
+
+
+@pytest.mark.parametrize("path", LATER)
+def test_a_setting_that_came_later_and_stands_at_its_default_is_no_change(tmp_path, path):
+    plan = json.loads(json.dumps(a_plan_of_today()))
+    grow(tmp_path, without(plan, path))
+    grow(tmp_path, plan)
+    assert grow(tmp_path, plan) == {**plan, "crops": 1}
+
+
+def test_a_setting_that_came_later_and_has_another_value_is_refused(tmp_path):
+    plan = json.loads(json.dumps(a_plan_of_today()))
+    blur = "entries.a.recipe.init_args.blur.sigma"
+    grow(tmp_path, without(plan, "trainer.balanced", blur))
+    with pytest.raises(InputError, match="trainer.balanced is new in this plan"):
+        grow(tmp_path, {**plan, "trainer": {**plan["trainer"], "balanced": True}})
+    plan["entries"]["a"]["recipe"]["init_args"]["blur"]["sigma"] = [0.1, 3.0]
+    with pytest.raises(InputError, match="blur.sigma is new in this plan"):
+        grow(tmp_path, plan)
 
 
 def test_a_plan_takes_in_what_is_new_and_forgets_nothing(tmp_path):
