@@ -21,7 +21,7 @@ from .trial import Trial
 
 Plan = dict[str, Any]
 # What was done before there was a choice: plans of that time do not say it.
-_BEFORE = {"crops": 1}
+_BEFORE = {"crops": 1, "probe_at": []}
 _BUDGET = {"trainer": Setting(TrainerArgs), "optimizer": Setting(OptimizerArgs)}
 _SETTINGS = {**_BUDGET, "view": Setting(InputSpec), "tuning": Setting(Tuning)}
 # What may be added to a comparison; all else must be the same, or its numbers could not stand in
@@ -52,6 +52,7 @@ def describe(
         "clips": trial.clips,
         "crops": trial.crops,
         "levels": trial.levels,
+        "probe_at": list(trial.probe_at),
         **tuned,
         "trainer": _budget(trial.trainer),
         "optimizer": asdict(trial.optimizer),
