@@ -30,7 +30,7 @@ from .executor import Begun, Ended, Executor, cores, run_trials, slots
 from .grid import Entry, Run, runs_of, with_controls
 from .plain import to_plain
 from .plan_file import Plan, complete, describe, endings, grow, planned
-from .rows import Row, collect, read_json, save_failure
+from .rows import Row, collect, ran_alone, read_json, save_failure
 from .trial import Evidence, Trial
 
 __all__ = ["Comparison", "Entry", "compare"]
@@ -132,6 +132,7 @@ def compare(
         trainer=_shared_machine(trainer, len(environments)),
         optimizer=optimizer or OptimizerArgs(),
         evidence=evidence,
+        alone=len(environments) == 1,
     )
     wanted = describe(replace(trial, trainer=trainer), kept, cuts, everything, seeds)
     out.mkdir(parents=True, exist_ok=True)
@@ -235,6 +236,9 @@ def _write_job(trial: Trial, run: Run, entries: Mapping[str, Entry]) -> Path:
     evidence = trial.evidence if shown else None
     own = replace(trial, run=run, entry=entries[run.entry], evidence=evidence)
     job = own.folder / "job.json"
+    # One that goes on now may have begun beside others.
+    begun = (own.folder / "run.json").exists()
+    own = replace(own, alone=trial.alone and (not begun or ran_alone(own.folder)))
     write_json(job, to_plain(own))
     return job
 
