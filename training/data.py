@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from ..datasets.source import Source
+from ..datasets.packs.fetch_ahead import fetched_ahead
+from ..datasets.source import Shards, Source
 from ..errors import InputError
 from ..modalities import rng as draw
 from ..modalities.media import MediaError
 from ..tasks.task import START, Batch, Progress, Task
-from .fetch_ahead import FetchAhead
 from .sampler import Request, Schedule
 
 _PREFETCHED = 4  # batches that each worker is asked for ahead
@@ -125,6 +125,7 @@ def make_loader(
     workers: int = 0,
     pin: bool = False,
     context: str | None = None,
+    shards: Shards | None = None,
 ) -> DataLoader:
     """The loader of one rank's part of the stream; yields `Loaded`.
 
@@ -132,12 +133,14 @@ def make_loader(
         workers: processes; the batches do not depend on their number.
         pin: copy batches to page-locked memory, for CUDA.
         context: how processes start: "fork", "spawn", …; None: the platform's way.
+        shards: of the source, with this rank's room, where the schedule goes by them: they are
+            fetched ahead of their batches.
     """
-    shards = examples.source.shards() if schedule.shards is not None else None
-    ahead = max(workers, 1) * _PREFETCHED
+    ahead = workers * _PREFETCHED or 1
+    dataset, batches = fetched_ahead(examples, schedule, shards, schedule.visits, ahead)
     return DataLoader(
-        examples,
-        batch_sampler=FetchAhead(schedule, shards, ahead) if shards else schedule,  # type: ignore[arg-type]
+        dataset,
+        batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin,
