@@ -64,6 +64,7 @@ def compare(
     clips: int = 3,
     crops: int = 1,
     levels: bool = False,
+    probe_at: Sequence[int] = (),
     tuning: Tuning | None = None,
     jobs: int | None = None,
     supervised: Callable[[Encoder, int], Task] | None = None,
@@ -92,6 +93,8 @@ def compare(
         clips: per medium, in evaluation.
         crops: per clip, 1 or 3, in evaluation.
         levels: evaluate every level of the encoders, not only their output.
+        probe_at: steps of pretraining after which the encoders are evaluated too, by the first
+            protocol: how accuracy grows, beside the table.
         tuning: how the protocol "finetune" trains; None: as `Tuning` has it. The untrained control
             under it is training from scratch with the labels, for as long as the others are tuned.
         jobs: runs at a time; None: as many as there are devices for, two on a CPU.
@@ -105,7 +108,7 @@ def compare(
         InputError: an unlabelled source, a wrong entry, or a folder with another comparison.
     """
     out = Path(out)
-    _check(entries, protocols, seeds, jobs)
+    _check(entries, protocols, seeds, jobs, probe_at)
     check_looks(view, clips, crops)
     environments = slots(trainer, jobs)
     media = source()
@@ -124,6 +127,7 @@ def compare(
         clips=clips,
         crops=crops,
         levels=levels,
+        probe_at=tuple(sorted(set(probe_at))),
         tuning=tuning or Tuning(),
         trainer=_shared_machine(trainer, len(environments)),
         optimizer=optimizer or OptimizerArgs(),
@@ -144,7 +148,11 @@ def compare(
 
 
 def _check(
-    entries: Mapping[str, Entry], protocols: Sequence[str], seeds: int, jobs: int | None
+    entries: Mapping[str, Entry],
+    protocols: Sequence[str],
+    seeds: int,
+    jobs: int | None,
+    probe_at: Sequence[int],
 ) -> None:
     if not entries:
         raise InputError("there is nothing to compare: name at least one task")
@@ -159,6 +167,8 @@ def _check(
     for name, value in (("seeds", seeds), ("jobs", jobs)):
         if value is not None and value < 1:
             raise InputError(f"{name} must be at least 1, got {value}")
+    if wrong := [step for step in probe_at if step < 1]:
+        raise InputError(f"probe_at: {wrong[0]} is no step of pretraining; they count from 1")
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from ..datasets.cache import write_json, write_text
 from .grid import Run
 
 Row = dict[str, Any]
+# The status of rows of an encoder on its way: no table and no claim is made of them.
+PROBE = "probe"
 
 
 def read_json(path: Path) -> Any:
@@ -34,10 +36,13 @@ def _has_levels(rows: list[Row]) -> bool:
 
 
 def save_rows(run: Run, out: Path, rows: list[Row]) -> None:
-    """Marks a run as finished by writing its rows, with their place in the comparison."""
+    """Marks a run as finished by writing its rows, with their place in the comparison.
+
+    Their status is "done" unless they say otherwise.
+    """
     place = {"entry": run.entry, "fold": run.split, "run_seed": run.seed}
     folder = run.folder(out)
-    write_json(folder / "rows.json", [{**row, **place, "status": "done"} for row in rows])
+    write_json(folder / "rows.json", [{"status": "done", **row, **place} for row in rows])
     (folder / "failure.json").unlink(missing_ok=True)
 
 

@@ -106,6 +106,7 @@ def page_values(results: Results) -> dict[str, Any]:
         "made": _made(results),
         "cost_axis": " ".join(column_name(first)) if first else "",
         "curves": figures.curves(results),
+        "steps": figures.steps(results),
         "layers": figures.layers(results),
         "charts": {"config": charts.CONFIG, "vega": vega_bundle()},
         "puzzles": puzzles(results),
