@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from ..datasets.packs.fetch_ahead import fetched_ahead
+from ..datasets.packs import fetch_ahead
 from ..datasets.source import Shards, Source
 from ..errors import InputError
 from ..modalities import rng as draw
 from ..modalities.media import MediaError
 from ..tasks.task import START, Batch, Progress, Task
 from .sampler import Request, Schedule
-
-_PREFETCHED = 4  # batches that each worker is asked for ahead
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -136,18 +134,17 @@ def make_loader(
         shards: of the source, with this rank's room, where the schedule goes by them: they are
             fetched ahead of their batches.
     """
-    ahead = workers * _PREFETCHED or 1
-    dataset, batches = fetched_ahead(examples, schedule, shards, schedule.visits, ahead)
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=workers,
+    return fetch_ahead.make_loader(
+        examples,
+        schedule,
+        shards,
+        schedule.visits,
+        workers=workers,
         collate_fn=collate,
         pin_memory=pin,
         worker_init_fn=_enter_worker,
         multiprocessing_context=context if workers else None,
         persistent_workers=workers > 0,
-        prefetch_factor=_PREFETCHED if workers else None,
     )
 
 

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from ...errors import InputError
-from ...modalities.media import MediaError
 from ..source import Shards
 from .order import AHEAD
 
+_PREFETCHED = 4  # batches that each loader process is asked for ahead
 _PAUSE = 0.005  # seconds between two looks at what has been read
 
 
@@ -75,16 +75,17 @@ class FetchAhead:
 
     def __iter__(self) -> Iterator[tuple[int, Sequence[Any]]]:
         self.read.zero_()
+        progress = _Progress(self.read)
         wanted: SimpleQueue[int | _End] = SimpleQueue()
         claims = ExitStack()
         claim = claims.enter_context(self.shards.claiming())
         # Not before the first batch is asked for: loader processes are forked by then.
         threading.Thread(
-            target=self._fetch, args=(wanted, claims), name="fetch ahead", daemon=True
+            target=self._fetch, args=(wanted, progress, claims), name="fetch ahead", daemon=True
         ).start()
         end = _End(0)
         try:
-            admitted = _Admitted(self.coming(), self.shards.room, _Progress(self.read))
+            admitted = _Admitted(self.coming(), self.shards.room, progress)
             for number, batch in enumerate(self.batches):
                 if fresh := admitted.until(number):
                     claim(admitted.shards)
@@ -95,13 +96,14 @@ class FetchAhead:
         finally:
             wanted.put(end)
 
-    def _fetch(self, wanted: "SimpleQueue[int | _End]", claims: ExitStack) -> None:
+    def _fetch(
+        self, wanted: "SimpleQueue[int | _End]", progress: "_Progress", claims: ExitStack
+    ) -> None:
         with claims:
             while not isinstance(shard := wanted.get(), _End):
-                with suppress(MediaError, InputError, OSError):  # who reads it meets it too
+                with suppress(Exception):  # who reads it meets it too
                     self.shards.fetch(shard)
-            progress = _Progress(self.read)
-            progress.batches = max(shard.batches - len(self.read), 0)  # the others were taken
+                progress.fetched += 1
             while progress.reached() < shard.batches:
                 time.sleep(_PAUSE)
 
@@ -113,20 +115,23 @@ class _End(NamedTuple):
 
 
 class _Progress:
-    """How many batches have been read, none between them left out.
+    """How far the run has come.
 
     Args:
         read: see `FetchAhead`.
+
+    Attributes:
+        fetched: how many of the wanted shards, in their order, have been fetched or cannot be.
     """
 
     def __init__(self, read: torch.Tensor):
-        self.read, self.batches = read, 0
+        self.read, self.fetched, self._batches = read, 0, 0
 
     def reached(self) -> int:
-        """Their number by now."""
-        while int(self.read[self.batches % len(self.read)]) > self.batches:
-            self.batches += 1
-        return self.batches
+        """How many batches have been read, none between them left out."""
+        while int(self.read[self._batches % len(self.read)]) > self._batches:
+            self._batches += 1
+        return self._batches
 
 
 class _Admitted:
@@ -135,12 +140,13 @@ class _Admitted:
     def __init__(self, coming: Iterable[Visit], room: int | None, progress: _Progress):
         self._coming, self._room, self._progress = iter(coming), room, progress
         self._next = next(self._coming, None)
-        self._held: list[Visit] = []
+        self._held: dict[int, Visit] = {}  # by their places in the order of fetching
+        self._count = 0
 
     @property
     def shards(self) -> set[int]:
         """Their numbers."""
-        return {visit.shard for visit in self._held}
+        return {visit.shard for visit in self._held.values()}
 
     def until(self, batch: int) -> list[int]:
         """Admits what this batch needs, once there is room, and what comes next if there is more.
@@ -155,7 +161,7 @@ class _Admitted:
         while self._next and self._next.first <= batch:
             self._wait_for_room(batch)
             fresh.append(self._admit())
-        ahead = sum(visit.first > batch for visit in self._held)
+        ahead = sum(visit.first > batch for visit in self._held.values())
         while self._next and ahead < AHEAD and self._has_room():
             fresh.append(self._admit())
             ahead += 1
@@ -163,19 +169,25 @@ class _Admitted:
 
     def _admit(self) -> int:
         assert self._next
-        self._held.append(self._next)
-        self._next = next(self._coming, None)
-        return self._held[-1].shard
+        visit, self._next = self._next, next(self._coming, None)
+        self._held[self._count] = visit
+        self._count += 1
+        return visit.shard
 
     def _has_room(self) -> bool:
         assert self._next
-        read = self._progress.reached()
-        self._held = [visit for visit in self._held if visit.last >= read]
+        read, fetched = self._progress.reached(), self._progress.fetched
+        # One that was read before the thread came to it is kept, or it would be fetched anew.
+        self._held = {
+            place: visit
+            for place, visit in self._held.items()
+            if visit.last >= read or place >= fetched
+        }
         return self._room is None or len(self.shards | {self._next.shard}) <= self._room
 
     def _wait_for_room(self, batch: int) -> None:
         while not self._has_room():
-            if all(visit.last >= batch for visit in self._held):
+            if all(visit.last >= batch for visit in self._held.values()):
                 raise InputError(
                     f"the cache of the packs has room for {self._room} shards per process, and one "
                     "batch needs more of them at a time: raise `cache_bytes`, or take smaller "
@@ -222,3 +234,28 @@ def fetched_ahead(
         return dataset, batches
     ahead = FetchAhead(batches, lambda: coming(shards.numbers), shards, in_flight)
     return Noted(dataset, ahead.read), ahead
+
+
+def make_loader(
+    dataset: Dataset,
+    batches: Any,
+    shards: Shards | None,
+    coming: Callable[[NDArray[np.integer]], Iterable[Visit]],
+    *,
+    workers: int,
+    **options: Any,
+) -> DataLoader[Any]:
+    """A loader of these batches, with what they need fetched ahead: see `fetched_ahead`.
+
+    Args:
+        workers: processes, 0: this one reads.
+        options: other arguments of DataLoader.
+    """
+    dataset, batches = fetched_ahead(dataset, batches, shards, coming, workers * _PREFETCHED or 1)
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        prefetch_factor=_PREFETCHED if workers else None,
+        **options,
+    )

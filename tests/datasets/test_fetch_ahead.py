@@ -1,29 +1,22 @@
 """Shards fetched before they are read, each once, in a bounded cache, whoever reads how slowly."""
 
 import threading
-import uuid
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from dataset_kit import without_children
-from PIL import Image
+from remote_kit import Remote, pack_pictures
 from torch.utils.data import DataLoader, Dataset
 
-from pretexto.datasets.index.build import scan
 from pretexto.datasets.packs import fetch_ahead
-from pretexto.datasets.packs.claims import alone
 from pretexto.datasets.packs.fetch_ahead import FetchAhead, Noted, fetched_ahead, visits
 from pretexto.datasets.packs.order import AHEAD, window_within
 from pretexto.datasets.packs.source import Packs
-from pretexto.datasets.packs.storage import RemoteFolder
-from pretexto.datasets.packs.write import pack
 from pretexto.datasets.source import Shards
 from pretexto.errors import InputError
 from pretexto.modalities.media import MediaError, Plan
@@ -33,43 +26,9 @@ SHARDS, EACH, RANKS, WORKERS, EPOCHS, IN_FLIGHT = 20, 6, 2, 4, 2, 16
 NUMBERS = np.arange(24) // 2
 
 
-class Remote(NamedTuple):
-    """A pack in fsspec's memory, the same one here, and a cache a part of its size."""
-
-    url: str
-    here: Packs
-    cache: Path
-    limit: int
-
-    def packs(self) -> Packs:
-        return Packs(self.url, cache=self.cache, cache_bytes=self.limit)
-
-
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory) -> Path:
-    root, out = (tmp_path_factory.mktemp(name) for name in ("pictures", "packs"))
-    rng = np.random.default_rng(0)
-    for k in range(SHARDS * EACH):
-        pixels = rng.integers(0, 255, (24, 24, 3), np.uint8)
-        Image.fromarray(pixels).save(root / f"{k:03}.bmp")
-    with pytest.MonkeyPatch.context() as patch:
-        without_children(patch)
-        scan(root, out / "index.parquet")
-        found = pack(out / "index.parquet", out / "pack", shard_bytes=EACH * 1800)
-    assert len(found.shards) == SHARDS
-    return out / "pack"
-
-
-@pytest.fixture
-def remote(packed, tmp_path) -> Remote:
-    import fsspec
-
-    url = f"memory://{uuid.uuid4().hex}/pack"
-    system, inside = fsspec.url_to_fs(url)
-    system.put(str(packed), inside, recursive=True)
-    here = Packs(packed, by_shard=True)
-    most = max(file.bytes for file in here.manifest.shards)
-    return Remote(url, here, tmp_path / "cache", here.manifest.index.bytes + 10 * most)
+    return pack_pictures(tmp_path_factory.mktemp("packed"), SHARDS, EACH)
 
 
 class Reads(Dataset):
@@ -124,26 +83,7 @@ class Rank:
         self.found += self.workers[batch[0] % WORKERS].__getitems__(batch)
 
 
-@contextmanager
-def noted(remote: Remote):
-    """The shards that are downloaded; the bound is looked after at each."""
-    names: list[str] = []
-
-    def download(self, name, path, file):
-        real(self, name, path, file)
-        if file:
-            names.append(name)
-            with alone(self.cache):
-                held = [p for p in self.cache.iterdir() if p.suffix in (".arrow", ".parquet")]
-                assert sum(p.stat().st_size for p in held) <= remote.limit
-
-    real = RemoteFolder._download
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RemoteFolder, "_download", download)
-        yield names
-
-
-def test_a_loader_process_that_stands_still_costs_no_second_download(remote, monkeypatch):
+def test_a_loader_process_that_stands_still_costs_no_second_download(packed, tmp_path, monkeypatch):
     waits: Counter = Counter()
 
     def pause(_):
@@ -152,6 +92,7 @@ def test_a_loader_process_that_stands_still_costs_no_second_download(remote, mon
             waits[now] += 1
             ranks[now].read_oldest()
 
+    remote = Remote.of(packed, tmp_path, room=10)
     monkeypatch.setattr(fetch_ahead, "time", SimpleNamespace(sleep=pause))
     shards = remote.here.shards()
     assert shards is not None
@@ -160,25 +101,21 @@ def test_a_loader_process_that_stands_still_costs_no_second_download(remote, mon
     )
     schedule = replace(schedule, total=EPOCHS * schedule.per_epoch)
     mine = [replace(schedule, rank=rank) for rank in range(RANKS)]
-    with noted(remote) as fetched:
+    with remote.downloads() as fetched:
         ranks = [Rank(remote, part) for part in mine]
         going = [0, 1]
         while going:
             for now in tuple(going):
                 if not ranks[now].go_on():
                     going.remove(now)
-        for thread in threading.enumerate():
-            if thread.name == "fetch ahead":
-                thread.join(20)
-                assert not thread.is_alive()
+        ended()
     assert min(waits[0], waits[1]) > 0  # 16 batches of four span more shards than five
     reads = Counter((epoch, i) for rank in ranks for epoch, i, _ in rank.found)
     assert reads == Counter((e, i) for e in range(EPOCHS) for i in range(len(remote.here)))
     for _, i, mean in ranks[0].found[:20]:
         assert mean == float(remote.here.read(i, Plan((0.0,))).frames.float().mean())
     needed = Counter(visit.shard for part in mine for visit in part.visits(shards.numbers))
-    counts = Counter(int(name[6:11]) for name in fetched if name.startswith("shard"))
-    assert all(counts[shard] <= needed[shard] for shard in counts)
+    assert all(fetched[shard] <= needed[shard] for shard in fetched)
     assert not list(remote.cache.glob("*.claim*"))
 
 
@@ -217,6 +154,35 @@ def test_shards_are_claimed_and_fetched_before_their_batches_and_no_more_than_th
     ended()
     assert max(map(len, claims)) == 3
     assert claims[-1] == set()
+
+
+def test_a_shard_that_is_read_before_it_is_fetched_ahead_is_not_fetched_when_nobody_needs_it(
+    monkeypatch,
+):
+    """A reader was faster than the thread, which would bring back what has been dropped since."""
+    claims: list[set[int]] = []
+    go = threading.Event()
+    late: list[int] = []
+
+    def fetch(number):
+        go.wait(20)
+        if number not in claims[-1]:
+            late.append(number)
+
+    def pause(_):
+        paused.append(claims[-1])
+        go.set()
+        threading.Event().wait(0.01)
+
+    paused: list[set[int]] = []
+    monkeypatch.setattr(fetch_ahead, "time", SimpleNamespace(sleep=pause))
+    shards = replace(sharded(3, claims), fetch=fetch)
+    dataset, batches = fetched_ahead(Squares(), plain(list(range(24)), 2), shards, in_order(2), 1)
+    for numbered in batches:
+        dataset.__getitems__(numbered)
+    ended()
+    assert paused[0] == {0, 1, 2}
+    assert late == []
 
 
 class Squares(Dataset):
