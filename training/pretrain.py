@@ -255,7 +255,8 @@ class _Call:
     def _open_stream(self, module: Pretraining, begun: _Begun) -> Stream:
         processes = Processes()
         source = used(self.source, begun.left_out)
-        shards = source.shards()
+        here = -(-processes.size // self.trainer.nodes)  # on one machine, with one cache
+        shards = (found := source.shards()) and found.shared(here)
         schedule = Schedule(
             len(source),
             self.trainer.batch_size,
@@ -267,7 +268,7 @@ class _Call:
             accumulate=self.trainer.accumulate,
             balance=labelled(source) if self.trainer.balanced else None,
             shards=shards and shards.numbers,
-            window=window_within(shards and shards.room, -(-processes.size // self.trainer.nodes)),
+            window=window_within(shards and shards.room),
         )
         module.total = total_steps(self.trainer, schedule.per_epoch)
         schedule = replace(schedule, total=module.total)
@@ -276,6 +277,7 @@ class _Call:
             schedule,
             workers=self.trainer.workers_per_device,
             pin=module.device.type == "cuda",
+            shards=shards,
         )
         if processes.rank == 0:
             self._open_rows(module)
