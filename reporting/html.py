@@ -37,6 +37,7 @@ from .formatting import (
 from .frames import estimates
 from .markdown import markdown
 from .pictures import indices, neighbours, puzzles, sheets, sounds
+from .published import published
 from .summary import headline_of
 from .vega import vega_bundle
 
@@ -118,6 +119,7 @@ def page_values(results: Results) -> dict[str, Any]:
         "sheets": neighbours(results),
         "classes": per_class(results, first) if first else None,
         "confusions": confusions(results, first) if first else None,
+        "published": published(results.plan["data"]["name"]),
         "unreadable": _unreadable(results),
         "stamps": [(" ".join(column_name(c)), stamp_items(c.stamp)) for c in results.main],
         **_closing(results),
