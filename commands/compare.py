@@ -29,6 +29,7 @@ DEFAULTS = {
     "crops": 1,
     "protocols": ["linear", "knn", "retrieval"],
     "levels": False,
+    "probe_at": [],
 }
 
 
@@ -120,6 +121,7 @@ def compare_from(
         clips=objects["clips"],
         crops=objects["crops"],
         levels=objects["levels"],
+        probe_at=objects["probe_at"],
         tuning=objects["tuning"],
         jobs=jobs,
         command=shlex.join(["pretexto", *sys.argv[1:]]),
@@ -182,6 +184,7 @@ def schema() -> dict[str, Any]:
         "clips": int,
         "crops": int,
         "levels": bool,
+        "probe_at": list[int],
         "tuning": Tuning,
         "trainer": TrainerArgs,
         "optimizer": OptimizerArgs,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .rows import PROBE
 from .significance import Estimate, Sample, estimate, family
 
 Row = Mapping[str, Any]
@@ -138,6 +139,21 @@ def columns(rows: Sequence[Row]) -> list[Column]:
             seeds.setdefault(row["run_seed"], {})[row["fold"]] = cell
             chances.setdefault(key, {})[row["fold"]] = row["chance"]
     return [_with_chance(column, chances[key]) for key, column in found.items()]
+
+
+def by_step(rows: Sequence[Row], column: Column) -> dict[int, Column]:
+    """What a column was on the way, by step of pretraining: of the rows of encoders that were not
+    yet through."""
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        if row["status"] == PROBE:
+            found.setdefault(row["step"], []).append({**row, "status": "done"})
+    return {
+        step: same
+        for step in sorted(found)
+        for same in columns(found[step])
+        if same.stamp == column.stamp and same.level == "embedding"
+    }
 
 
 def _variants(rows: Sequence[Row]) -> dict[str, list[str]]:

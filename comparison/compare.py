@@ -30,7 +30,7 @@ from .executor import Begun, Ended, Executor, cores, run_trials, slots
 from .grid import Entry, Run, runs_of, with_controls
 from .plain import to_plain
 from .plan_file import Plan, complete, describe, endings, grow, planned
-from .rows import Row, collect, read_json, save_failure
+from .rows import Row, collect, ran_alone, read_json, save_failure
 from .trial import Evidence, Trial
 
 __all__ = ["Comparison", "Entry", "compare"]
@@ -64,6 +64,7 @@ def compare(
     clips: int = 3,
     crops: int = 1,
     levels: bool = False,
+    probe_at: Sequence[int] = (),
     tuning: Tuning | None = None,
     jobs: int | None = None,
     supervised: Callable[[Encoder, int], Task] | None = None,
@@ -92,6 +93,8 @@ def compare(
         clips: per medium, in evaluation.
         crops: per clip, 1 or 3, in evaluation.
         levels: evaluate every level of the encoders, not only their output.
+        probe_at: steps of pretraining after which the encoders are evaluated too, by the first
+            protocol: how accuracy grows, beside the table.
         tuning: how the protocol "finetune" trains; None: as `Tuning` has it. The untrained control
             under it is training from scratch with the labels, for as long as the others are tuned.
         jobs: runs at a time; None: as many as there are devices for, two on a CPU.
@@ -105,7 +108,7 @@ def compare(
         InputError: an unlabelled source, a wrong entry, or a folder with another comparison.
     """
     out = Path(out)
-    _check(entries, protocols, seeds, jobs)
+    _check(entries, protocols, seeds, jobs, probe_at)
     check_looks(view, clips, crops)
     environments = slots(trainer, jobs)
     media = source()
@@ -124,10 +127,12 @@ def compare(
         clips=clips,
         crops=crops,
         levels=levels,
+        probe_at=tuple(sorted(set(probe_at))),
         tuning=tuning or Tuning(),
         trainer=_shared_machine(trainer, len(environments)),
         optimizer=optimizer or OptimizerArgs(),
         evidence=evidence,
+        alone=len(environments) == 1,
     )
     wanted = describe(replace(trial, trainer=trainer), kept, cuts, everything, seeds)
     out.mkdir(parents=True, exist_ok=True)
@@ -144,7 +149,11 @@ def compare(
 
 
 def _check(
-    entries: Mapping[str, Entry], protocols: Sequence[str], seeds: int, jobs: int | None
+    entries: Mapping[str, Entry],
+    protocols: Sequence[str],
+    seeds: int,
+    jobs: int | None,
+    probe_at: Sequence[int],
 ) -> None:
     if not entries:
         raise InputError("there is nothing to compare: name at least one task")
@@ -159,6 +168,8 @@ def _check(
     for name, value in (("seeds", seeds), ("jobs", jobs)):
         if value is not None and value < 1:
             raise InputError(f"{name} must be at least 1, got {value}")
+    if wrong := [step for step in probe_at if step < 1]:
+        raise InputError(f"probe_at: {wrong[0]} is no step of pretraining; they count from 1")
 
 
 @contextmanager
@@ -225,6 +236,9 @@ def _write_job(trial: Trial, run: Run, entries: Mapping[str, Entry]) -> Path:
     evidence = trial.evidence if shown else None
     own = replace(trial, run=run, entry=entries[run.entry], evidence=evidence)
     job = own.folder / "job.json"
+    # One that goes on now may have begun beside others.
+    begun = (own.folder / "run.json").exists()
+    own = replace(own, alone=trial.alone and (not begun or ran_alone(own.folder)))
     write_json(job, to_plain(own))
     return job
 

@@ -9,15 +9,21 @@ from typing import Any
 from ..datasets.cache import write_json
 from ..datasets.source import Source
 from ..errors import InputError
+from ..evaluation.finetune import Tuning
 from ..evaluation.splits import Split
+from ..modalities.input_spec import InputSpec
 from ..training.args import TrainerArgs
+from ..training.defaults import Setting, completed
+from ..training.optim import OptimizerArgs
 from .grid import RANDOM, Entry, Run, runs_of
 from .rows import read_json, settled
 from .trial import Trial
 
 Plan = dict[str, Any]
 # What was done before there was a choice: plans of that time do not say it.
-_BEFORE = {"crops": 1}
+_BEFORE = {"crops": 1, "probe_at": []}
+_BUDGET = {"trainer": Setting(TrainerArgs), "optimizer": Setting(OptimizerArgs)}
+_SETTINGS = {**_BUDGET, "view": Setting(InputSpec), "tuning": Setting(Tuning)}
 # What may be added to a comparison; all else must be the same, or its numbers could not stand in
 # one table.
 _GROWS = ("protocols", "levels", "entries", "tuning", "seeds")
@@ -46,6 +52,7 @@ def describe(
         "clips": trial.clips,
         "crops": trial.crops,
         "levels": trial.levels,
+        "probe_at": list(trial.probe_at),
         **tuned,
         "trainer": _budget(trial.trainer),
         "optimizer": asdict(trial.optimizer),
@@ -84,7 +91,8 @@ def grow(out: Path, wanted: Plan) -> Plan:
             raise InputError(f"{out}: holds runs but no plan.json; give another --out")
         write_json(path, wanted)
         return wanted
-    there, wanted = read_plan(out), _BEFORE | wanted
+    wanted = _BEFORE | wanted
+    there = _completed(read_plan(out), wanted)
     different = [*differences(_fixed(there), _fixed(wanted)), *_changed(there, wanted)]
     if different:
         shown = "; ".join(different[:3]) + (" …" if len(different) > 3 else "")
@@ -130,6 +138,15 @@ def complete(run: Run, out: Path, plan: Plan) -> bool:
     have = settled(run.folder(out), plan["levels"])
     floor = plan["entries"][run.entry]["kind"] == "floor"
     return bool(have) if floor else all(method in have for method in plan["protocols"])
+
+
+def _completed(there: Plan, wanted: Plan) -> Plan:
+    """The plan that is there, with settings that came later at their defaults."""
+    entries = {
+        name: completed(entry, wanted["entries"].get(name), _BUDGET)
+        for name, entry in there["entries"].items()
+    }
+    return completed(there, wanted, _SETTINGS) | {"entries": entries}
 
 
 def _fixed(plan: Plan) -> Plan:

@@ -9,10 +9,18 @@ from ..datasets.cache import write_json, write_text
 from .grid import Run
 
 Row = dict[str, Any]
+# The status of rows of an encoder on its way: no table and no claim is made of them.
+PROBE = "probe"
 
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
+
+
+def ran_alone(folder: Path) -> bool:
+    """Whether no other trial ran beside this one, by its job file; False where that is unknown."""
+    path = folder / "job.json"
+    return path.exists() and read_json(path)["fields"].get("alone", False)
 
 
 def settled(folder: Path, levels: bool) -> dict[str, list[Row]]:
@@ -34,10 +42,13 @@ def _has_levels(rows: list[Row]) -> bool:
 
 
 def save_rows(run: Run, out: Path, rows: list[Row]) -> None:
-    """Marks a run as finished by writing its rows, with their place in the comparison."""
+    """Marks a run as finished by writing its rows, with their place in the comparison.
+
+    Their status is "done" unless they say otherwise.
+    """
     place = {"entry": run.entry, "fold": run.split, "run_seed": run.seed}
     folder = run.folder(out)
-    write_json(folder / "rows.json", [{**row, **place, "status": "done"} for row in rows])
+    write_json(folder / "rows.json", [{"status": "done", **row, **place} for row in rows])
     (folder / "failure.json").unlink(missing_ok=True)
 
 

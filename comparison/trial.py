@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,18 @@ from ..evaluation.baselines import FLOOR, LogMelFloor, floor_methods, random_ini
 from ..evaluation.evaluate import evaluate, labelled
 from ..evaluation.finetune import Tuning
 from ..evaluation.splits import Fold, Split, splits
+from ..evaluation.stamp import Row as Result
 from ..modalities.input_spec import InputSpec
 from ..tasks.task import Task
 from ..training.args import TrainerArgs
 from ..training.distributed import first_process
 from ..training.optim import OptimizerArgs
+from ..training.run_dir import load_task, snapshot
 from .cost import save_cost
 from .executor import devices_of
 from .grid import Entry, Run, build_encoder, main_encoder, seeded
 from .plain import from_plain
-from .rows import read_json, save_failure, save_rows, settled
+from .rows import PROBE, Row, read_json, save_failure, save_rows, settled
 
 # (run folder, encoder, trained task or None, source, split, view, how features are extracted)
 Evidence = Callable[[Path, Encoder, Task | None, Source, Split, InputSpec, Mapping[str, Any]], None]
@@ -55,9 +58,12 @@ class Trial:
         protocols: evaluation methods.
         clips, crops: per medium and per clip, in evaluation.
         levels: evaluate every level of the encoders.
+        probe_at: steps of pretraining after which the encoders are evaluated too, by the first
+            protocol.
         tuning: how to fine-tune, where that is a protocol.
         trainer, optimizer: of entries that bring none of their own.
         evidence: keeps what a report shows besides numbers; None: not of this trial.
+        alone: no other trial of its comparison has run at the same time: its times can be trusted.
     """
 
     out: Path
@@ -69,10 +75,12 @@ class Trial:
     clips: int
     crops: int
     levels: bool
+    probe_at: tuple[int, ...]
     tuning: Tuning
     trainer: TrainerArgs
     optimizer: OptimizerArgs
     evidence: Evidence | None = None
+    alone: bool = False
 
     @property
     def folder(self) -> Path:
@@ -91,6 +99,7 @@ def work(trial: Trial) -> None:
     split = next(s for s in splits(source) if s.name == trial.run.split)
     encoder, task, card = _encoder(trial, source, split)
     kept = settled(trial.folder, trial.levels)
+    missing = [method for method in trial.methods if method not in kept]
     evaluation = {
         "clips": trial.clips,
         "crops": trial.crops,
@@ -98,26 +107,48 @@ def work(trial: Trial) -> None:
         "levels": trial.levels and trial.entry.kind != "floor",
         "cache": trial.folder / "features",
     }
-    rows = evaluate(
-        [method for method in trial.methods if method not in kept],
-        encoder,
-        Fold(source, split),
-        trial.view,
-        card=card,
+    ask = partial(
+        evaluate,
+        source=Fold(source, split),
+        spec=trial.view,
         run=trial.entry.pretrained(trial.run, trial.out),
         seed=trial.run.seed,
         tuning=trial.tuning,
         **evaluation,
     )
+    rows = _named(trial, ask(missing, encoder, card=card), card)
+    if trial.protocols[0] in missing:
+        rows += _on_the_way(trial, partial(ask, trial.protocols[0], levels=False))
     if trial.run.seed == 0:
         save_cost(trial.folder, encoder, task, Subset(source, split.train))
     if trial.evidence is not None:
         trial.evidence(trial.folder, encoder, task, source, split, trial.view, evaluation)
     shutil.rmtree(trial.folder / "features", ignore_errors=True)
+    save_rows(trial.run, trial.out, [*(row for same in kept.values() for row in same), *rows])
+
+
+def _on_the_way(trial: Trial, ask: Callable[..., list[Result]]) -> list[Row]:
+    """Rows of the encoder as it was after each of the steps `probe_at` that its run has kept."""
+    folder, modality = trial.entry.pretrained(trial.run, trial.out), trial.view.modality
+    if folder is None or trial.entry.kind == "start":
+        return []
+    last, rows = read_card(folder, modality).get("steps"), []
+    for step in trial.probe_at:
+        kept = snapshot(folder, step)
+        if step == last or not (kept / "encoder.json").exists():
+            continue
+        card = read_card(kept, modality)
+        found = _named(trial, ask(encoder=load_encoder(kept, modality), card=card), card)
+        rows += [{**row, "status": PROBE} for row in found]
+    return rows
+
+
+def _named(trial: Trial, rows: list[Result], card: Mapping[str, Any] | None) -> list[Row]:
+    """The rows as a comparison keeps them, with the step of pretraining that they are of."""
+    about = {"levels": trial.levels, "step": (card or {}).get("steps", 0)}
     # Folds are told apart by name, as evaluating the whole source would.
-    named = [replace(row, stamp=replace(row.stamp, split=split.name)) for row in rows]
-    fresh = [{**row.to_dict(), "levels": trial.levels} for row in named]
-    save_rows(trial.run, trial.out, [*(row for same in kept.values() for row in same), *fresh])
+    named = [replace(row, stamp=replace(row.stamp, split=trial.run.split)) for row in rows]
+    return [{**row.to_dict(), **about} for row in named]
 
 
 def _encoder(
@@ -152,7 +183,6 @@ def _untrained(trial: Trial) -> tuple[Encoder, str]:
 def _trained(trial: Trial, source: Source) -> Task:
     # Lightning takes seconds to load, and a control that is not trained needs none.
     from ..training.pretrain import pretrain
-    from ..training.run_dir import load_task
 
     entry, task = trial.entry, seeded(trial.entry.build, trial.run.seed)
     assert isinstance(task, Task)
@@ -165,6 +195,7 @@ def _trained(trial: Trial, source: Source) -> Task:
         optimizer=entry.optimizer or trial.optimizer,
         seed=trial.run.seed,
         config=None,
+        keep_at=trial.probe_at,
     )
     _leave_the_others()
     # A run that was finished by an earlier call has left this task untrained.

@@ -1,7 +1,8 @@
 """Source: what exists and where. It interprets no pixels and knows no task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,14 +27,19 @@ class Shards:
     Attributes:
         numbers: int [N], of the file of each example.
         fetch: brings the file of this number near, before it is read.
-        hold: tells that the file of this number, once fetched, is needed still.
+        claiming: gives what says which files are needed from now on, in place of those before:
+            they stay near while there is room for all that is claimed.
         room: how many files there is room for near at hand; None: for all.
     """
 
     numbers: NDArray[np.integer]
     fetch: Callable[[int], object]
-    hold: Callable[[int], object]
+    claiming: Callable[[], AbstractContextManager[Callable[[Collection[int]], object]]]
     room: int | None = None
+
+    def shared(self, readers: int) -> "Shards":
+        """The same for one of several processes that read at once out of one cache."""
+        return self if self.room is None else replace(self, room=self.room // readers)
 
 
 class Source(ABC):

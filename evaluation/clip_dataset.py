@@ -3,13 +3,16 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 
-from ..datasets.source import Source
+from ..datasets.packs.fetch_ahead import make_loader, visits
+from ..datasets.source import Shards, Source
 from ..modalities.input_spec import InputSpec, encoder_input
 from ..modalities.media import AudioSpan, MediaError, MediaInfo, Plan, Sample
+from .distributed import neighbours
 
 
 def clip_starts(spec: InputSpec, info: MediaInfo, clips: int) -> tuple[float, ...]:
@@ -111,16 +114,29 @@ def collate(items: list[tuple[int, Tensor | str]]) -> Loaded:
 def loader(
     clips: ClipSet, batch_size: int, workers: int, pin: bool, part: range | None = None
 ) -> DataLoader[Any]:
-    """Batches of whole media, about `batch_size` inputs each; of a part of the set, if given."""
+    """Batches of whole media, about `batch_size` inputs each; of a part of the set, if given.
+
+    They come in order, or shard by shard where that is best.
+    """
+    shards, order = shards_of(clips.source), np.arange(len(clips))
+    order = order if part is None else order[part.start : part.stop]
+    if shards:
+        order = order[np.argsort(shards.numbers[order], kind="stable")]
     media = max(1, batch_size // (clips.clips * clips.crops))
-    return DataLoader(
+    return make_loader(
         clips,
-        batch_size=media,
-        sampler=part,
-        num_workers=workers,
+        BatchSampler(order.tolist(), media, drop_last=False),
+        shards,
+        lambda numbers: visits(numbers[order], np.arange(len(order)) // media),
+        workers=workers,
         collate_fn=collate,
         pin_memory=pin,
-        prefetch_factor=4 if workers else None,
         # A generator of its own: an iterator would otherwise draw from the global one.
         generator=torch.Generator(),
     )
+
+
+def shards_of(source: Source) -> Shards | None:
+    """The shards of a source that is best read by them, with this process's share of the room."""
+    shards = source.shards()
+    return shards and shards.shared(neighbours())

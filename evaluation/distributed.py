@@ -45,6 +45,11 @@ def rank() -> int:
     return dist.get_rank() if joined() else 0
 
 
+def neighbours() -> int:
+    """How many processes of the launch run on this machine, this one among them."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or dist.get_world_size()) if joined() else 1
+
+
 def own_part(count: int, shared: bool) -> range:
     """Which of `count` examples this process reads: one block, so that each pack has one reader."""
     if not shared or not joined():

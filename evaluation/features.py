@@ -224,10 +224,22 @@ class _Extraction:
             self.sizes += counts
             self.results.add(self._encode(encoder, stack))
             self._check_memory(len(self.clips))
-        tensors = self.results.on_host()
+        tensors = self._in_order(self.results.on_host())
         if several:
             tensors = self._meet(tensors)
         return self._features(tensors)
+
+    def _in_order(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """All that was found by ascending numbers of the examples, however they were read."""
+        self.failed.sort()
+        order = sorted(range(len(self.indices)), key=self.indices.__getitem__)
+        if order == list(range(len(order))):
+            return tensors
+        rows = torch.arange(sum(self.sizes)).split(self.sizes)
+        moved = torch.cat([rows[k] for k in order])
+        self.indices = [self.indices[k] for k in order]
+        self.sizes = [self.sizes[k] for k in order]
+        return {name: x[moved] for name, x in tensors.items()}
 
     def _encode(self, encoder: Encoder, stack: Tensor) -> dict[str, Tensor]:
         """By level float32 [V, D], and tokens, of the inputs [V, …]."""

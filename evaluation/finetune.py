@@ -178,12 +178,14 @@ class _Tuner:
         clips = ClipSet(Subset(self.source, examples), self.spec, self.clips, self.crops)
         model.eval()
         with torch.inference_mode():
-            return torch.cat(list(self._averages(model, clips)))
+            found = list(self._averages(model, clips))
+        read = torch.tensor([i for numbers, _ in found for i in numbers], device=self.device)
+        return torch.cat([averages for _, averages in found])[read.argsort()]
 
-    def _averages(self, model: nn.Module, clips: ClipSet) -> Iterator[Tensor]:
+    def _averages(self, model: nn.Module, clips: ClipSet) -> Iterator[tuple[list[int], Tensor]]:
         size, pin = self.tuning.batch_size, self.device.type == "cuda"
         batches = loader(clips, size, self.workers, pin)
-        for _, counts, stack, failed in progress(batches, len(batches), "testing"):
+        for numbers, counts, stack, failed in progress(batches, len(batches), "testing"):
             if failed:
                 number, reason = failed[0]
                 raise InputError(f"{clips.source.name(number)} cannot be read any more: {reason}")
@@ -191,4 +193,5 @@ class _Tuner:
                 parts = [
                     model(as_float(part.to(self.device))).float() for part in stack.split(size)
                 ]
-            yield mean_probabilities(torch.cat(parts), torch.tensor(counts, device=self.device))
+            lengths = torch.tensor(counts, device=self.device)
+            yield numbers, mean_probabilities(torch.cat(parts), lengths)

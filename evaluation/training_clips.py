@@ -3,15 +3,20 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..datasets.source import Source
+from ..datasets.packs.fetch_ahead import Visit, make_loader, visits
+from ..datasets.packs.order import shard_order, window_within
+from ..datasets.source import Shards, Source
 from ..modalities.input_spec import InputSpec, as_float, encoder_input
 from ..modalities.media import MediaError
 from ..modalities.rng import Generator, generator, permutation, uniform
 from ..modalities.transforms.image import apply_crop, apply_gain, draw_crop, draw_flip, draw_gain
+from .clip_dataset import shards_of
 
 GAIN = 0.5  # greatest share by which the loudness of sound changes in training
 
@@ -98,36 +103,51 @@ def augment(batch: Drawn, size: int) -> Tensor:
 
 
 class _Epochs:
-    """Batches of (epoch, i): each epoch in an order of its own.
+    """Batches of (epoch, i): each epoch in an order of its own, by shards where there are any.
 
     A rest that fills no batch is left out, unless it is all there is.
     """
 
-    def __init__(self, count: int, epochs: int, batch_size: int, seed: int):
-        self.count, self.epochs, self.seed = count, epochs, seed
+    def __init__(self, count: int, epochs: int, batch_size: int, seed: int, shards: Shards | None):
+        self.count, self.epochs, self.seed, self.shards = count, epochs, seed, shards
         self.size = min(batch_size, count)
+        self.used = self.count // self.size * self.size
 
     def __len__(self) -> int:
         return self.epochs * (self.count // self.size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for epoch in range(self.epochs):
-            order = permutation(generator(self.seed, epoch, 0), self.count)
-            for part in order[: self.count // self.size * self.size].split(self.size):
-                yield [(epoch, i) for i in part.tolist()]
+            for part in self._order(epoch).reshape(-1, self.size).tolist():
+                yield [(epoch, i) for i in part]
+
+    def visits(self, shards: NDArray[np.integer]) -> Iterator[Visit]:
+        """When the shards are read, from the shard of each example."""
+        for epoch in range(self.epochs):
+            batches = (epoch * self.used + np.arange(self.used)) // self.size
+            yield from visits(shards[self._order(epoch)], batches)
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if self.shards is None:
+            return permutation(generator(self.seed, epoch, 0), self.count).numpy()[: self.used]
+        window = window_within(self.shards.room)
+        return shard_order(self.shards.numbers, self.seed, epoch, window=window, count=self.used)
 
 
 def training_loader(
     clips: TrainingClips, epochs: int, batch_size: int, workers: int, pin: bool = False
 ) -> DataLoader[Any]:
     """Yields `Loaded`, epoch after epoch; the workers live through all of them."""
-    return DataLoader(
+    shards = shards_of(clips.source)
+    batches = _Epochs(len(clips.source), epochs, batch_size, clips.seed, shards)
+    return make_loader(
         clips,
-        batch_sampler=_Epochs(len(clips.source), epochs, batch_size, clips.seed),
-        num_workers=workers,
+        batches,
+        shards,
+        batches.visits,
+        workers=workers,
         collate_fn=collate,
         pin_memory=pin,
-        prefetch_factor=4 if workers else None,
         # A generator of its own: an iterator would otherwise draw from the global one.
         generator=torch.Generator(),
     )

@@ -9,7 +9,7 @@ from ..comparison.aggregate import Column, first_columns, level_text
 from ..comparison.results import Line, Results
 from . import charts
 from .formatting import amount, clock, column_name
-from .frames import curve, estimates
+from .frames import curve, estimates, over_steps
 
 Figure = dict[str, Any]
 
@@ -91,6 +91,25 @@ def _curve(line: Line, name: str, *, folds: bool) -> Figure:
     spec = charts.curve(frame, share=share)
     return {"name": name.replace("_", " "), "unit": "%" if share else "", "spec": spec,
             "words": words}  # fmt: skip
+
+
+def steps(results: Results) -> Figure | None:
+    """Accuracy in the first column over the steps of pretraining; None where only the last was
+    evaluated."""
+    if not results.main:
+        return None
+    frame = over_steps(results, results.main[0])
+    if frame.is_empty():
+        return None
+    shown = set(frame["entry"])
+    words = [f"{row['entry']} at step {row['step']}: {row['text']} percent"
+             for row in frame.sort("entry", "step").to_dicts()]  # fmt: skip
+    return {
+        "method": " ".join(column_name(results.main[0])),
+        "spec": charts.along(frame, "step", "steps of pretraining", None),
+        "words": ". ".join(words),
+        "lines": [line for line in results.lines if line.name in shown],
+    }
 
 
 def layers(results: Results) -> Figure | None:

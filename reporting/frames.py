@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ..comparison.aggregate import Column
+from ..comparison.aggregate import Column, by_step
 from ..comparison.grid import Run
 from ..comparison.results import Line, Point, Results
 from ..comparison.significance import Estimate
@@ -28,6 +28,37 @@ def estimates(results: Results, columns: Sequence[Column]) -> "pl.DataFrame":
 
     rows = [row for k, column in enumerate(columns) for row in _rows(results, column, k)]
     return pl.DataFrame(rows, _NAMES, infer_schema_length=None)
+
+
+def over_steps(results: Results, column: Column) -> "pl.DataFrame":
+    """The estimates of one column with the `step` of pretraining that they are of: those of the
+    entries that were evaluated on their way, from their untrained control at step 0 to the last.
+
+    Without rows where none was.
+    """
+    import polars as pl
+
+    found = [
+        estimates(results, [same]).with_columns(step=pl.lit(step))
+        for step, same in by_step(results.rows, column).items()
+    ]
+    if not found:
+        return pl.DataFrame()
+    on_the_way = set(pl.concat(found)["entry"])
+    last = {row["entry"]: row["step"] for row in results.rows
+            if row["status"] == "done" and row["entry"] in on_the_way}  # fmt: skip
+    ended = estimates(results, [column])
+    begun = [
+        ended.filter(pl.col("entry") == line.reference).with_columns(
+            entry=pl.lit(line.name), kind=pl.lit(line.kind), hue=pl.lit(line.hue), step=pl.lit(0)
+        )
+        for line in results.lines
+        if line.name in on_the_way
+    ]
+    through = ended.filter(pl.col("entry").is_in(on_the_way)).with_columns(
+        step=pl.col("entry").replace_strict(last, return_dtype=pl.Int32)
+    )
+    return pl.concat([*begun, *found, through], how="vertical_relaxed")
 
 
 _NAMES = (

@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from ..datasets.source import Source
+from ..datasets.packs import fetch_ahead
+from ..datasets.source import Shards, Source
 from ..errors import InputError
 from ..modalities import rng as draw
 from ..modalities.media import MediaError
 from ..tasks.task import START, Batch, Progress, Task
-from .fetch_ahead import FetchAhead
 from .sampler import Request, Schedule
-
-_PREFETCHED = 4  # batches that each worker is asked for ahead
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -125,6 +123,7 @@ def make_loader(
     workers: int = 0,
     pin: bool = False,
     context: str | None = None,
+    shards: Shards | None = None,
 ) -> DataLoader:
     """The loader of one rank's part of the stream; yields `Loaded`.
 
@@ -132,19 +131,20 @@ def make_loader(
         workers: processes; the batches do not depend on their number.
         pin: copy batches to page-locked memory, for CUDA.
         context: how processes start: "fork", "spawn", …; None: the platform's way.
+        shards: of the source, with this rank's room, where the schedule goes by them: they are
+            fetched ahead of their batches.
     """
-    shards = examples.source.shards() if schedule.shards is not None else None
-    ahead = max(workers, 1) * _PREFETCHED
-    return DataLoader(
+    return fetch_ahead.make_loader(
         examples,
-        batch_sampler=FetchAhead(schedule, shards, ahead) if shards else schedule,  # type: ignore[arg-type]
-        num_workers=workers,
+        schedule,
+        shards,
+        schedule.visits,
+        workers=workers,
         collate_fn=collate,
         pin_memory=pin,
         worker_init_fn=_enter_worker,
         multiprocessing_context=context if workers else None,
         persistent_workers=workers > 0,
-        prefetch_factor=_PREFETCHED if workers else None,
     )
 
 

@@ -1,5 +1,6 @@
 """pretrain(task, source, folder): from media to an encoder on disk."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +22,12 @@ from .batches import Stream, Unreadable, known_unreadable
 from .checkpoint import Checkpoints, FromFirst
 from .data import Examples, labelled, make_loader
 from .distributed import Processes, first_process, meet
+from .export import Snapshots, export
 from .kernels import channels_last, fast_kernels, half_weights
 from .loggers import MetricsFile, Rows, make_loggers, refuse_missing
 from .module import Pretraining
 from .optim import OptimizerArgs
-from .run_dir import RunFolder, describe, export
+from .run_dir import RunFolder, describe
 from .sampler import Schedule
 from .sanity_check import (
     check_media,
@@ -51,6 +53,7 @@ def pretrain(
     optimizer: OptimizerArgs = OptimizerArgs(),  # noqa: B008 (frozen)
     seed: int = 0,
     config: dict[str, Any] | None = None,
+    keep_at: Sequence[int] = (),
 ) -> Path:
     """Trains a task on a source and writes its encoders into a run folder.
 
@@ -66,6 +69,7 @@ def pretrain(
         optimizer: with which steps.
         seed: of orders, draws and dropout.
         config: what the run was configured by, kept as config.yaml and compared on a resume.
+        keep_at: steps after which the encoders are kept too, as they are then, see `snapshot`.
 
     Returns:
         The run folder.
@@ -84,7 +88,7 @@ def pretrain(
         check_storable(encoder)
     meet("nccl" if lightning_arguments(trainer, False)["accelerator"] != "cpu" else "gloo")
     folder, display = RunFolder(out), Display(trainer.workers_per_device)
-    call = _Call(folder, task, source, trainer, optimizer, seed, config, display)
+    call = _Call(folder, task, source, trainer, optimizer, seed, config, display, keep_at)
     with folder.claimed() if first_process() else nullcontext():
         begun = call.begin()
         if begun.finished:
@@ -123,6 +127,7 @@ class _Call:
     seed: int
     config: dict[str, Any] | None
     display: Display
+    keep_at: Sequence[int]
 
     def begin(self) -> _Begun:
         """What the first process finds in the folder or puts there, on all processes."""
@@ -241,6 +246,7 @@ class _Call:
             default_root_dir=self.folder.path,
             callbacks=[
                 self.rows,
+                Snapshots(self.folder, self.keep_at),
                 Checkpoints(self.folder.checkpoints, self.trainer.checkpoint_every),
             ],
         )
@@ -249,7 +255,8 @@ class _Call:
     def _open_stream(self, module: Pretraining, begun: _Begun) -> Stream:
         processes = Processes()
         source = used(self.source, begun.left_out)
-        shards = source.shards()
+        here = -(-processes.size // self.trainer.nodes)  # on one machine, with one cache
+        shards = (found := source.shards()) and found.shared(here)
         schedule = Schedule(
             len(source),
             self.trainer.batch_size,
@@ -261,7 +268,7 @@ class _Call:
             accumulate=self.trainer.accumulate,
             balance=labelled(source) if self.trainer.balanced else None,
             shards=shards and shards.numbers,
-            window=window_within(shards and shards.room, -(-processes.size // self.trainer.nodes)),
+            window=window_within(shards and shards.room),
         )
         module.total = total_steps(self.trainer, schedule.per_epoch)
         schedule = replace(schedule, total=module.total)
@@ -270,6 +277,7 @@ class _Call:
             schedule,
             workers=self.trainer.workers_per_device,
             pin=module.device.type == "cuda",
+            shards=shards,
         )
         if processes.rank == 0:
             self._open_rows(module)

@@ -8,6 +8,7 @@ metrics.csv        one row per `log_every` steps;  tensorboard/ …  the same, f
 unreadable.jsonl   files that could not be read
 checkpoints/       last.ckpt and the one before
 encoder.safetensors, encoder.json
+steps/STEP/        the same as they were after a step, where that was asked for
 .lock              held by the one process that writes here
 """
 
@@ -34,12 +35,10 @@ from .. import __version__
 from ..datasets.cache import write_text
 from ..datasets.example_list import LeftOut, read_listing, write_listing
 from ..datasets.source import Source
-from ..encoders.store import save_encoder
 from ..errors import InputError, some
-from ..progress import NOT_METRICS
 from ..tasks.task import Task
 from .args import TrainerArgs, lightning_arguments, precision_of, processes_of
-from .module import Pretraining, Row
+from .defaults import Setting, completed
 from .optim import OptimizerArgs
 
 # What may change between two calls of one run: it decides where and how fast, not what is learned.
@@ -62,6 +61,7 @@ HARMLESS = {
 # On what a run is computed: another device gives nearly the same, so only a run that is still
 # under way is refused, unless it is allowed to change.
 DEVICE = "device"
+_SETTINGS = {"trainer": Setting(TrainerArgs), "optimizer": Setting(OptimizerArgs)}
 
 
 def describe(
@@ -102,8 +102,10 @@ def class_path(thing: object) -> str:
 def differences(there: dict[str, Any], here: dict[str, Any], *, finished: bool) -> list[str]:
     """In words, every value that matters and differs between a run's record and this call.
 
-    An option that one of them does not have counts as null there.
+    An option that one of them does not have counts as null there, and one that the run is too old
+    to have as what it is by default.
     """
+    there = completed(there, here, _SETTINGS)
     if finished:
         there, here = ({k: v for k, v in x.items() if k != DEVICE} for x in (there, here))
     old, new = dict(_leaves(there)), dict(_leaves(here))
@@ -301,6 +303,11 @@ class RunFolder:
         return None
 
 
+def snapshot(folder: Path, step: int) -> Path:
+    """Where a run keeps its encoders as they were after a step."""
+    return folder / "steps" / str(step)
+
+
 def load_task(task: Task, folder: str | Path) -> None:
     """Gives a task the weights that it had at the run's last checkpoint, heads included.
 
@@ -352,25 +359,3 @@ def _count(names: list[str], word: str) -> list[str]:
         return []
     shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     return [f"{len(names)} file{'s' if len(names) > 1 else ''} {word}: {shown}"]
-
-
-def export(folder: RunFolder, task: Task, module: Pretraining, row: Row) -> None:
-    """Writes encoder.safetensors + encoder.json, one pair per encoder, then marks the run."""
-    state = folder.state()
-    assert state is not None
-    metric = next((name for name in row if name not in NOT_METRICS), "loss")
-    card = {
-        "task": class_path(task),
-        "pretext_metric": {metric: row.get(metric)},
-        "steps": module.total,
-        "seed": module.seed,
-        "commit": state["commit"],
-        "versions": state["versions"],
-        "unreadable": len(module.stream.unreadable),
-        "data": state["data"]["fingerprint"],
-    }
-    for number, (name, encoder) in enumerate(task.encoders.items()):
-        stem = "encoder" if number == 0 else f"encoder-{name}"
-        save_encoder(folder.path, encoder, task.specs[name], plain(card), name=stem)
-    ended = {"finished": True, "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "last": plain(row)}
-    folder.write_state({**state, **ended})

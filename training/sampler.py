@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.packs.fetch_ahead import Visit, visits
 from ..datasets.packs.order import WINDOW, shard_order
 from ..datasets.source import balanced_weights
 from ..errors import InputError
@@ -143,6 +144,19 @@ class Schedule:
         shards = self.shards[drawn[:, 0]]
         among = {"rank": self.rank, "ranks": self.ranks, "window": self.window, "count": used}
         return drawn[shard_order(shards, self.seed, epoch, **among)]
+
+    def visits(self, shards: NDArray[np.integer]) -> Iterator[Visit]:
+        """When each shard is read, epoch after epoch, in batches counted from the first delivered.
+
+        Args:
+            shards: int [examples], of each example.
+        """
+        for epoch in range(self.start // self.per_epoch, self.epochs):
+            place = np.arange(self.per_epoch * self.share)
+            step = epoch * self.per_epoch + place // self.share - self.start
+            batch = step * self.batches + place % self.share // self.batch
+            used = (step >= 0) & (step < self.total - self.start)
+            yield from visits(shards[self.part(epoch)[used, 0]], batch[used])
 
 
 def balanced(

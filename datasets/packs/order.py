@@ -66,11 +66,11 @@ def _generator(*key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(key))
 
 
-def window_within(room: int | None, ranks: int) -> int:
-    """How many shards each rank may mix where a cache holds `room` of them for some ranks.
+def window_within(room: int | None) -> int:
+    """How many shards a process may mix that has room for so many at a time.
 
     Where an epoch ends, the next one's first shards are fetched while its last ones are read.
     """
     if room is None:
         return WINDOW
-    return min(max((room // ranks - AHEAD - _BETWEEN) // 2, 1), WINDOW)
+    return min(max((room - AHEAD - _BETWEEN) // 2, 1), WINDOW)

@@ -5,7 +5,8 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from .transcode import cut
 
 EXTRA = {"shard": "int32", "batch": "int32", "item": "int32"}
 _OPEN_SHARDS = 64
+_TRIES = 3  # at opening a shard that others drop from the cache
 _TICK = 0.2  # seconds until what the cache has dropped is let go
 _KNOWN = 65_536  # clips of which the facts are remembered
 
@@ -87,9 +89,15 @@ class Packs(TableSource):
         return Shards(
             numbers,
             fetch=lambda number: self._storage.get(files[number]),
-            hold=lambda number: self._storage.hold(files[number]),
+            claiming=self._claiming,
             room=self._storage.room(self.manifest.index, max(file.bytes for file in files)),
         )
+
+    @contextmanager
+    def _claiming(self) -> Iterator[Callable[[Collection[int]], None]]:
+        files = self.manifest.shards
+        with self._storage.claiming() as claim:
+            yield lambda numbers: claim([files[number] for number in numbers])
 
     def info(self, i: int) -> MediaInfo:
         """The facts of what was packed: where that is a segment, its own."""
@@ -139,13 +147,20 @@ class Packs(TableSource):
     def _shard(self, number: int) -> Shard:
         shard = self._shards.get(number)
         if shard is None:
-            path = self._storage.get(self.manifest.shards[number])
+            shard = self._opened(number)
             self._let_go()
-            shard = self._shards[number] = Shard(path)
+            self._shards[number] = shard
             if len(self._shards) > _OPEN_SHARDS:
                 self._shards.popitem(last=False)
             self._watch()
         return shard
+
+    def _opened(self, number: int) -> Shard:
+        for _ in range(_TRIES):
+            path = self._storage.get(self.manifest.shards[number])
+            with suppress(FileNotFoundError):  # dropped meanwhile by another reader
+                return Shard(path)
+        raise MediaError(self.path, "open", f"shard {number} is dropped as soon as it is fetched")
 
     def _let_go(self) -> None:
         """Closes what the cache has dropped: it takes its room until nobody has it mapped."""

@@ -3,8 +3,8 @@
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ from filelock import FileLock, Timeout
 from ...errors import InputError
 from ...modalities.media import MediaError
 from ..cache import cache_root
+from .claims import alone, claimed, claiming
 from .format import File, describe
 
 DEFAULT_CACHE = 50 * 2**30
+
+Claim = Callable[[Collection[File]], None]
 
 
 class Storage(ABC):
@@ -29,9 +32,9 @@ class Storage(ABC):
     def get(self, file: File) -> Path:
         """A file with a known hash. Raises MediaError if it cannot be had or is damaged."""
 
-    @abstractmethod
-    def hold(self, file: File) -> None:
-        """Notes that a file is in use, if it is here: others are dropped before it."""
+    def claiming(self) -> AbstractContextManager[Claim]:
+        """Gives what says which files are needed from now on: they stay while others can go."""
+        return nullcontext(lambda files: None)
 
     def room(self, index: File, most: int) -> int | None:
         """How many files of at most this size, beside the index, stay there; None: all."""
@@ -53,9 +56,6 @@ class LocalFolder(Storage):
             reason = "is missing or cut short; `pretexto pack --verify` tells more"
             raise MediaError(str(path), "open", reason)
         return path
-
-    def hold(self, file: File) -> None:
-        pass
 
 
 class RemoteFolder(Storage):
@@ -97,8 +97,10 @@ class RemoteFolder(Storage):
                     self._download(file.name, path, file)
         return path
 
-    def hold(self, file: File) -> None:
-        _used(self._copy(file))
+    @contextmanager
+    def claiming(self) -> Iterator[Claim]:
+        with claiming(self.cache) as claim:
+            yield lambda files: claim([self._copy(file).name for file in files])
 
     def room(self, index: File, most: int) -> int | None:
         return (self.limit - index.bytes) // most
@@ -118,7 +120,8 @@ class RemoteFolder(Storage):
             system.get_file(inside, str(part))
             if file and describe(part).sha256 != file.sha256:
                 raise MediaError(where, "open", "arrived with other content than was written")
-            os.replace(part, path)
+            with alone(self.cache):
+                os.replace(part, path)
         except (OSError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
@@ -132,15 +135,15 @@ class RemoteFolder(Storage):
     def _make_room(self, path: Path, size: int) -> None:
         """Deletes what was not used for longest until a file of this size fits the limit too.
 
-        Downloads under way count as whole; what a dead process has left of one goes first.
+        Downloads under way count as whole; what a dead process has left of one goes first. What is
+        claimed goes after all that is not.
         """
-        with FileLock(str(self.cache / "room.lock")):
+        with alone(self.cache):
             for left in self.cache.glob("*.part"):
                 if _is_abandoned(left, path):
                     left.unlink(missing_ok=True)
-            # Downloads before copies: one that ends in between is counted twice, not missed.
             total = size + sum(int(p.name.rsplit(".", 2)[1]) for p in self.cache.glob("*.part"))
-            held = sorted(_copies(self.cache))
+            held = sorted(_copies(self.cache, claimed(self.cache)))
             total += sum(bytes_ for _, _, bytes_, _ in held)
             for _, _, bytes_, copy in held:
                 if total <= self.limit:
@@ -178,16 +181,17 @@ def _is_abandoned(part: Path, mine: Path) -> bool:
         return False
 
 
-def _copies(cache: Path) -> Iterator[tuple[bool, int, int, Path]]:
-    """Whether each copy is an index, when it was used last, its bytes and its path.
+def _copies(cache: Path, needed: set[str]) -> Iterator[tuple[int, int, int, Path]]:
+    """How late each copy is to go, when it was used last, its bytes and its path.
 
     Readers come back to an index, small as it is, all the time: it goes last.
     """
     for path in cache.iterdir():
         if path.suffix in (".arrow", ".parquet"):
-            with suppress(FileNotFoundError):  # another process was faster
+            with suppress(FileNotFoundError):  # somebody empties the cache
                 status = path.stat()
-                yield path.suffix == ".parquet", status.st_mtime_ns, status.st_size, path
+                late = 2 if path.suffix == ".parquet" else int(path.name in needed)
+                yield late, status.st_mtime_ns, status.st_size, path
 
 
 def is_url(spec: str) -> bool:

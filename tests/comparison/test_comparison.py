@@ -20,11 +20,11 @@ from pretexto.comparison.cost import training_flops
 from pretexto.comparison.executor import Begun, Ended, devices_of, slots
 from pretexto.comparison.grid import Run, build_encoder, of_runs, runs_of, seeded, with_controls
 from pretexto.comparison.plain import from_plain, to_plain
-from pretexto.comparison.plan_file import differences, grow
 from pretexto.comparison.results import load_results
+from pretexto.comparison.rows import ran_alone
 from pretexto.datasets.example_list import read_listing
 from pretexto.encoders.store import save_encoder
-from pretexto.errors import InputError
+from pretexto.errors import InputError, Interrupted
 from pretexto.modalities.input_spec import InputSpec
 
 TESTS = Path(__file__).parents[1] / "helpers"
@@ -39,52 +39,6 @@ def test_every_entry_has_its_first_run_before_any_has_its_second():
     expected = [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("b", 2)]
     assert runs == [Run(entry, "x", seed) for entry, seed in expected]
     assert Run("a", "x", 1).folder(Path("out")) == Path("out/runs/a/fold-x/seed-1")
-
-
-def test_differences_between_plans_are_named():
-    there = {"seeds": 3, "trainer": {"steps": 10, "old": 1}, "entries": {"a": 1}}
-    here = {"seeds": 3, "trainer": {"steps": 20}, "entries": {"a": 1, "b": 2}}
-    assert list(differences(there, here)) == [
-        "trainer.steps was 10, is now 20",
-        "trainer.old is there but not in this plan",
-        "entries.b is new in this plan",
-    ]
-
-
-def a_plan(**changes):
-    plan = {"clips": 1, "seeds": 3, "protocols": ["knn"], "levels": False}
-    return {**plan, "entries": {"a": {"seeds": 3, "recipe": "x"}}, **changes}
-
-
-def test_a_folder_with_another_plan_is_refused(tmp_path):
-    grow(tmp_path, a_plan())
-    with pytest.raises(InputError, match="clips was 1, is now 5; give another --out"):
-        grow(tmp_path, a_plan(clips=5))
-    with pytest.raises(InputError, match=r"entries\.a\.recipe was x, is now y"):
-        grow(tmp_path, a_plan(entries={"a": {"seeds": 3, "recipe": "y"}}))
-
-
-def test_the_same_plan_goes_on_whatever_its_values_are_written_as(tmp_path):
-    plan = a_plan(crops=1, tuning={"lr": (0.1, 0.2), "scale": (0.35, 1.0)})
-    assert grow(tmp_path, plan) == grow(tmp_path, plan)
-    with pytest.raises(InputError, match=r"tuning.lr was \[0.1, 0.2\], is now \[0.1, 0.3\]"):
-        grow(tmp_path, a_plan(crops=1, tuning={"lr": (0.1, 0.3), "scale": (0.35, 1.0)}))
-
-
-def test_a_plan_that_does_not_say_its_crops_had_one(tmp_path):
-    grow(tmp_path, a_plan())
-    grow(tmp_path, a_plan(crops=1))
-    with pytest.raises(InputError, match="crops was 1, is now 3; give another --out"):
-        grow(tmp_path, a_plan(crops=3))
-
-
-def test_a_plan_takes_in_what_is_new_and_forgets_nothing(tmp_path):
-    grow(tmp_path, a_plan())
-    more = {"b": {"seeds": 5, "recipe": "y"}}
-    both = grow(tmp_path, a_plan(seeds=5, protocols=["linear"], levels=True, entries=more))
-    assert (both["seeds"], both["protocols"], both["levels"]) == (5, ["knn", "linear"], True)
-    assert {name: entry["seeds"] for name, entry in both["entries"].items()} == {"a": 3, "b": 5}
-    assert grow(tmp_path, a_plan(seeds=1)) == both
 
 
 def test_what_other_processes_need_travels_as_plain_values():
@@ -632,3 +586,24 @@ def alive(pid):
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def alone(out):
+    return {path.parts[-4]: ran_alone(path.parent) for path in out.glob("runs/*/*/*/job.json")}
+
+
+def test_only_what_has_run_alone_from_its_beginning_has_a_time(tmp_path):
+    flag = tmp_path / "flag"
+    entries = {"slow": Entry(partial(fakes.Stopped, str(flag), signal.SIGINT))}
+    changes = {"seeds": 1, "protocols": ("knn",)}
+    with pytest.raises(Interrupted):
+        fakes.films(tmp_path / "o", entries, jobs=2, **changes)
+    fakes.films(tmp_path / "o", entries, jobs=1, **changes)
+    assert alone(tmp_path / "o") == {"slow": False, "supervised": True, "random-init": True}
+    fakes.films(tmp_path / "p", entries, jobs=1, **changes)
+    assert alone(tmp_path / "p") == {"slow": True, "supervised": True, "random-init": True}
+    times = [
+        {x.name: x.seconds > 0 for x in load_results(tmp_path / name).lines} for name in ("o", "p")
+    ]
+    assert times[0] == {"slow": False, "supervised": True, "random-init": False}
+    assert times[1] == {"slow": True, "supervised": True, "random-init": False}

@@ -209,19 +209,67 @@ def test_the_index_stays_while_shards_can_be_dropped(remote, packed, tmp_path):
     assert packs.labels().tolist() == [-1] * 10  # read out of the file anew
 
 
-def test_what_is_held_goes_last(remote, packed, tmp_path):
+def test_what_is_claimed_goes_last(remote, packed, tmp_path):
     files = Packs(packed).manifest.shards
     index = (packed / "index.parquet").stat().st_size
     bound = index + 3 * max(file.bytes for file in files)
     shards = Packs(remote, cache=tmp_path, cache_bytes=bound).shards()
     assert shards.room == 3
+    assert shards.shared(2).room == 1
     assert shards.numbers.tolist() == list(range(10))
-    for k in range(10):
-        shards.hold(9)  # which is not there yet, and then is
-        shards.fetch(0)
-        shards.fetch(k)
     names = {file.sha256: k for k, file in enumerate(files)}
-    assert {names[path.stem] for path in kept(tmp_path)} == {0, 8, 9}
+    with shards.claiming() as claim, shards.claiming() as other:
+        claim([9])  # which is not there yet, and then is
+        other([0])
+        for k in (9, 0, *range(1, 9)):
+            shards.fetch(k)
+        assert {names[path.stem] for path in kept(tmp_path)} == {0, 8, 9}
+        other([7])
+        shards.fetch(7)
+        assert {names[path.stem] for path in kept(tmp_path)} == {7, 8, 9}
+    for k in range(4):
+        shards.fetch(k)
+    assert {names[path.stem] for path in kept(tmp_path)} == {1, 2, 3}
+    assert not list(tmp_path.glob("*.claim*"))
+
+
+def test_what_a_dead_process_claimed_may_go(remote, packed, tmp_path):
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from pretexto.datasets.packs.claims import claiming\n"
+        "with claiming(Path(sys.argv[1])) as claim:\n"
+        "    claim(sys.argv[2:])\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    files = Packs(packed).manifest.shards
+    names = [f"{file.sha256}.arrow" for file in files]
+    dead = subprocess.run([sys.executable, "-P", "-c", code, str(tmp_path), *names[:3]])
+    assert dead.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("*.claim"))) == 1
+    folder = RemoteFolder(remote, cache=tmp_path, limit=3 * max(file.bytes for file in files))
+    for file in files:
+        folder.get(file)
+    assert {path.name for path in kept(tmp_path)} == {*names[-3:]}
+    assert not list(tmp_path.glob("*.claim*"))
+
+
+def test_a_shard_that_is_dropped_before_it_is_opened_is_fetched_again(
+    remote, packed, tmp_path, monkeypatch
+):
+    packs, real, lost = Packs(remote, cache=tmp_path), RemoteFolder.get, [1, 1]
+
+    def robbed(self, file):
+        path = real(self, file)
+        if lost and lost.pop():
+            path.unlink()
+        return path
+
+    monkeypatch.setattr(RemoteFolder, "get", robbed)
+    assert packs.read(3, HERE).frames.equal(Packs(packed).read(3, HERE).frames)
+    lost[:] = [1] * 9
+    with pytest.raises(MediaError, match="dropped as soon as"):
+        packs.read(4, HERE)
 
 
 def test_the_order_goes_by_shards_where_a_pack_is_remote_or_asked_to(remote, packed, tmp_path):

@@ -17,7 +17,7 @@ from pretexto.comparison.trial import run_job
 from pretexto.encoders.weights import start_from
 from pretexto.modalities.media import Plan
 from pretexto.reporting.html import write_report
-from pretexto.tasks.task import Step
+from pretexto.tasks.task import START, Step
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
 from pretexto.visualization.examples import save_evidence
@@ -79,15 +79,15 @@ def broken() -> FakeTask:
 
 
 class Stopped(FakeTask):
-    """A signal to its own process in its first training, once per flag file."""
+    """A signal to its own process after a step of its first training, once per flag file."""
 
-    def __init__(self, flag: str, number: int):
+    def __init__(self, flag: str, number: int, at: int = 0):
         super().__init__(FakeEncoder(dropout=0.0))
-        self.flag, self.number = Path(flag), number
+        self.flag, self.number, self.at = Path(flag), number, at
 
-    def after_step(self, *how):
-        super().after_step(*how)
-        if not self.flag.exists():
+    def after_step(self, phase=None, progress=START):
+        super().after_step(phase, progress)
+        if progress.step >= self.at and not self.flag.exists():
             self.flag.write_text("")
             os.kill(os.getpid(), self.number)
 

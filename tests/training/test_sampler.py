@@ -1,18 +1,16 @@
-"""Orders of an epoch: by shards, balanced by classes, and what is fetched ahead of them."""
+"""Orders of an epoch: by shards, balanced by classes."""
 
-import threading
+from contextlib import nullcontext
 from dataclasses import replace
-from queue import Empty, SimpleQueue
 
 import numpy as np
 import pytest
 from fakes import FakeSource, fake_task
 
-from pretexto.datasets.packs.order import AHEAD, window_within
+from pretexto.datasets.packs.order import window_within
 from pretexto.datasets.source import Shards, Subset
 from pretexto.errors import InputError
 from pretexto.training.data import Examples, labelled, make_loader
-from pretexto.training.fetch_ahead import FetchAhead
 from pretexto.training.sampler import Schedule
 
 SHARDS = np.repeat(np.arange(12), 10)
@@ -60,11 +58,7 @@ def test_a_run_by_shards_goes_on_with_the_same_batches():
 
 
 def test_the_window_fits_a_cache_twice_beside_what_is_fetched_ahead():
-    assert window_within(None, 8) == 8
-    assert window_within(200, 8) == 8
-    assert window_within(14, 2) == 2
-    assert window_within(14, 1) == 5
-    assert window_within(1, 4) == 1
+    assert [window_within(room) for room in (None, 25, 14, 7, 0)] == [8, 8, 5, 2, 1]
 
 
 LABELS = np.array([0] * 90 + [1] * 9 + [2] + [-1] * 20)
@@ -114,65 +108,25 @@ def test_balancing_needs_labels():
     assert labelled(FakeSource()).tolist() == [0] * 12 + [1] * 12
 
 
-class Sharded(FakeSource):
-    """Two examples to a shard, and a queue of the shards that were fetched."""
-
-    def __init__(self):
-        super().__init__(24)
-        self.fetched: SimpleQueue[int] = SimpleQueue()
-        self.held: set[int] = set()
-
-    def shards(self):
-        return Shards(np.arange(24) // 2, self.fetched.put, self.held.add)
+def test_visits_are_of_the_batches_that_read_their_shards():
+    for start in (0, 23):
+        # Two batches of four to a step, 15 steps to an epoch.
+        schedule = Schedule(120, 4, 45, accumulate=2, start=start, shards=SHARDS, window=3)
+        seen: dict[tuple[int, int], list[int]] = {}
+        for number, batch in enumerate(schedule):
+            for request in batch:
+                seen.setdefault((request.epoch, int(SHARDS[request.index])), []).append(number)
+        found = list(schedule.visits(SHARDS))
+        assert found == sorted(found, key=lambda visit: visit.first)
+        assert sorted(found) == sorted((shard, *at[:1], at[-1]) for (_, shard), at in seen.items())
 
 
 def test_a_subset_knows_the_shards_of_its_own_examples():
+    class Sharded(FakeSource):
+        def shards(self):
+            return Shards(np.arange(24) // 2, int, nullcontext)
+
     shards = Subset(Sharded(), [5, 23, 4]).shards()
     assert shards is not None
     assert shards.numbers.tolist() == [2, 11, 2]
     assert Subset(FakeSource(), [5]).shards() is None
-
-
-def test_shards_are_fetched_before_their_batches_are_asked_for():
-    source, schedule = Sharded(), Schedule(24, 2, 30, shards=np.arange(24) // 2, window=2, seed=1)
-    ahead = FetchAhead(schedule, source.shards(), 1)
-    assert len(ahead) == len(list(schedule)) == 30
-    named: list[int] = []
-    for step, batch in enumerate(ahead):
-        needed = {shard for b in list(schedule)[: step + 1] for shard in of_epochs(b)}
-        while len(named) < min(len(needed) + AHEAD, 36):
-            try:
-                named.append(source.fetched.get(timeout=20))
-            except Empty:
-                pytest.fail(f"only {named} were fetched at step {step}")
-        assert all(request.index // 2 in named for request in batch)
-    # Two whole epochs and half of one: each shard once in each.
-    counts = np.bincount(named[:24], minlength=12)
-    assert set(counts.tolist()) == {2}
-    assert source.held <= set(range(12))
-
-
-def of_epochs(batch) -> set[tuple[int, int]]:
-    return {(request.epoch, request.index // 2) for request in batch}
-
-
-def test_what_cannot_be_fetched_is_left_to_the_reader_and_threads_end():
-    from pretexto.modalities.media import MediaError
-
-    class Broken(Sharded):
-        def shards(self):
-            def fail(number):
-                self.fetched.put(number)
-                raise MediaError("shard", "open", "gone")
-
-            return Shards(np.arange(24) // 2, fail, self.held.add)
-
-    source = Broken()
-    schedule = Schedule(24, 2, 12, shards=np.arange(24) // 2, window=2)
-    loader = make_loader(Examples(source, fake_task(), 0), schedule)
-    assert sum(len(x.batch["index"]) for x in loader) == 24
-    assert source.fetched.get(timeout=20) is not None
-    for thread in threading.enumerate():
-        if thread.name == "fetch ahead":
-            thread.join(20)
-            assert not thread.is_alive()
