@@ -83,6 +83,24 @@ def test_class_7_is_number_7_in_every_list(media):
     assert train.label(0) == val.label(0) == 7
 
 
+def test_a_number_below_0_means_no_label(media):
+    source = open_source(write(media, "test.csv", "a/1.mp4 1\nb/3.mp4 -1\nb/4.mp4 0\n"))
+    assert source.classes == ("0", "1")
+    assert source.labels().tolist() == [1, -1, 0]
+    assert open_source(write(media, "none.txt", "a/1.mp4 -1\n")).classes == ()
+
+
+def test_lists_that_lie_unread_in_a_folder_are_named(media, caplog):
+    write(media, "train.csv", "a/1.mp4 0\n")
+    write(media, "notes.txt", "hello\n")
+    Folder(media)
+    (record,) = [r for r in caplog.records if "not read" in r.getMessage()]
+    assert f"train.csv not read; give a list itself, as {media}/train.csv" in record.getMessage()
+    caplog.clear()
+    Folder(media, table="train.csv")
+    assert "not read" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [("classInd.txt", "1 Run\n2 Sit down\n"), ("class_ind.csv", "id,name\n1,Run\n2,Sit down\n")],
@@ -164,6 +182,10 @@ def test_an_index_keeps_segments_labels_and_captions_of_a_list(media, monkeypatc
         ("../x.mp4 1\n", "line 1: ../x.mp4 leads out of the folder"),
         ("/nowhere/x.mp4 1\na/1.mp4 0\n", "some paths are absolute, some not"),
         ("a/9.mp4 1\n", "1 files are not in"),
+        ("label,youtube_id,time_start,time_end,split\nx,abc,0,2,train\n", "as kinetics:"),
+        ("narration_id,video_id,narration\nP01_0,P01,take plate\n", "as epic_kitchens:"),
+        ('# Segments csv created\n# YTID, start\nabc, 0, 3, "/m/1"\n', "as audioset:"),
+        ('# YTID, start, end, labels\nabc, 0, 3, "/m/1"\n', "as audioset:"),
     ],
 )
 def test_mistakes_are_one_line(media, text, message):
