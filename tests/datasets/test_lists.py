@@ -2,6 +2,7 @@
 
 import logging
 
+import numpy as np
 import pytest
 from dataset_kit import touch, watched
 
@@ -149,21 +150,21 @@ def test_several_labels_have_no_single_one_and_captions_are_kept(media):
 
 
 def test_an_index_keeps_segments_labels_and_captions_of_a_list(media, monkeypatch, tmp_path):
-    from PIL import Image
+    import soundfile
 
     asked = watched(monkeypatch)
-    for k, name in enumerate(("x.png", "y.png")):
-        Image.new("RGB", (8, 8), (k, 0, 0)).save(media / name)
-    rows = "x.png,p;q,hello,1,2,train\nx.png,p,,2,4,val\ny.png,q,,,,\n"
+    for k, name in enumerate(("x.wav", "y.wav")):
+        soundfile.write(media / name, np.full(4000, k / 2), 1000)
+    rows = "x.wav,p;q,hello,1,2,train\nx.wav,p,,2,4,val\ny.wav,q,,,,\n"
     text = f"path,labels,text,start,end,split\n{rows}"
     plain = open_source(write(media, "l.csv", text))
     scan(media / "l.csv", tmp_path / "i.parquet")
-    assert asked == ["x.png", "y.png"]
+    assert asked == ["x.wav", "y.wav"]
     indexed = open_source(str(tmp_path / "i.parquet"))
     assert facts(indexed) == facts(plain)
-    assert facts(plain)[0] == ("x.png#t=1,2", "p+q", "train")
+    assert facts(plain)[0] == ("x.wav#t=1,2", "p+q", "train")
     assert indexed.caption(0) == "hello"
-    assert [indexed.group(i) for i in range(3)] == ["x.png", "x.png", "y.png"]
+    assert [indexed.group(i) for i in range(3)] == ["x.wav", "x.wav", "y.wav"]
     assert indexed.fingerprint() == plain.fingerprint()
 
 
