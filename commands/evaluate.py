@@ -72,7 +72,7 @@ def run(args) -> int:
     changes = ("size", "frames", "frame_interval", "seconds")
     spec = {k: v for k in changes if (v := getattr(args, k)) is not None}
     card = read_card(Path(args.encoder), args.modality)
-    replace(InputSpec(**card["view"]), **spec)  # refused before any data is looked at
+    replace(InputSpec(**card["spec"]), **spec)  # refused before any data is looked at
     with launched() as shared:
         evaluate_run(
             Path(args.encoder),
@@ -135,7 +135,7 @@ def evaluate_run(
 
     card = read_card(run, modality)
     encoder = load_encoder(run, modality)
-    spec = replace(InputSpec(**card["view"]), **(spec_changes or {}))
+    spec = replace(InputSpec(**card["spec"]), **(spec_changes or {}))
     how["cache"] = run / "features"
     control = random_init(encoder, seed=seed)
     rows = evaluate(methods, encoder, data, spec, card=card, run=run, seed=seed, **how)

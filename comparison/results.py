@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from .aggregate import Column, columns, first_columns, level_text, main_columns
 from .cost import read_cost
 from .grid import Run
 from .plan_file import Plan, complete, planned, read_plan
-from .rows import Row, read_json, read_rows
+from .rows import Row, ran_alone, read_json, read_rows
 from .significance import Estimate
 
 Point = tuple[float, float]
@@ -27,7 +27,8 @@ class History:
         curves: by name, the loss first and then the pretext metric: (step, value).
         steps: taken.
         examples: shown to the model, repeats counted.
-        seconds: of training, without the time that an interrupted run lay still; nan if unknown.
+        seconds: of training, without the time that an interrupted run lay still; nan if unknown or
+            if other runs of the comparison slowed it down.
         unreadable: "name: reason" of each file that could not be read.
     """
 
@@ -183,6 +184,11 @@ class Results:
         return found
 
     @property
+    def timed(self) -> bool:
+        """Whether any entry's time can be trusted."""
+        return any(line.seconds > 0 for line in self.lines)
+
+    @property
     def folds(self) -> int:
         return len(self.plan["splits"])
 
@@ -263,7 +269,9 @@ def _history(out: Path, plan: Plan, run: Run) -> History:
         state = read_json(folder / "run.json") if (folder / "run.json").exists() else None
         return read_history(folder, state["record"]["trainer"]["batch_size"] if state else 0)
     wanted = (entry["trainer"] or plan["trainer"])["batch_size"]
-    return read_history(run.folder(out), min(wanted, plan["splits"][run.split]["train"]))
+    folder = run.folder(out)
+    history = read_history(folder, min(wanted, plan["splits"][run.split]["train"]))
+    return history if ran_alone(folder) else replace(history, seconds=math.nan)
 
 
 _KEPT = ("data", "splits", "seeds", "clips", "crops", "view", "tuning", "trainer", "optimizer")

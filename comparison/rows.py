@@ -17,6 +17,12 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
+def ran_alone(folder: Path) -> bool:
+    """Whether no other trial ran beside this one, by its job file; False where that is unknown."""
+    path = folder / "job.json"
+    return path.exists() and read_json(path)["fields"].get("alone", False)
+
+
 def settled(folder: Path, levels: bool) -> dict[str, list[Row]]:
     """By method the rows that a trial has and need not make again.
 

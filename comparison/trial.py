@@ -63,6 +63,7 @@ class Trial:
         tuning: how to fine-tune, where that is a protocol.
         trainer, optimizer: of entries that bring none of their own.
         evidence: keeps what a report shows besides numbers; None: not of this trial.
+        alone: no other trial of its comparison has run at the same time: its times can be trusted.
     """
 
     out: Path
@@ -79,6 +80,7 @@ class Trial:
     trainer: TrainerArgs
     optimizer: OptimizerArgs
     evidence: Evidence | None = None
+    alone: bool = False
 
     @property
     def folder(self) -> Path:

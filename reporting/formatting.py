@@ -120,6 +120,13 @@ def leak_text(leaks: Mapping[str, int]) -> str:
     )
 
 
+def times_text(timed: bool) -> str:
+    """Of which runs the times are, if there are any that can be trusted."""
+    if timed:
+        return "Times are of runs that had the machine to themselves."
+    return "No times are shown: runs slowed each other down (--jobs 1 keeps them apart)."
+
+
 def plural(n: int, one: str, many: str = "") -> str:
     """3 → "3 runs"."""
     return f"{n:,}".replace(",", " ") + f" {one if n == 1 else many or one + 's'}"

@@ -31,11 +31,13 @@ from .formatting import (
     percent,
     plural,
     stamp_items,
+    times_text,
     tuned_text,
 )
 from .frames import estimates
 from .markdown import markdown
 from .pictures import indices, neighbours, puzzles, sheets, sounds
+from .published import published
 from .summary import headline_of
 from .vega import vega_bundle
 
@@ -93,16 +95,18 @@ def page_values(results: Results) -> dict[str, Any]:
     return {
         **_opening(results, first),
         "columns": [_column(results, column) for column in results.main],
+        "timed": results.timed,
         "lines": [_line(results, line, gains) for line in results.lines],
         "before": before_text([line.reference for line in results.tasks]),
         "leak": leak_text({line.name: line.leak for line in results.lines}),
         "pairs": _pairs(results, first) if first else None,
         "over": over_text(results.main, names, len(results.tasks)),
         "tuned": tuned_text(results.main),
+        "times": times_text(results.timed),
         "details": _details(results),
         "panels": figures.panels(results, frame),
         "costs": figures.costs(results, frame),
-        "shown": _shown(results),
+        "budgets": _budgets(results),
         "made": _made(results),
         "cost_axis": " ".join(column_name(first)) if first else "",
         "curves": figures.curves(results),
@@ -115,6 +119,7 @@ def page_values(results: Results) -> dict[str, Any]:
         "sheets": neighbours(results),
         "classes": per_class(results, first) if first else None,
         "confusions": confusions(results, first) if first else None,
+        "published": published(results.plan["data"]["name"]),
         "unreadable": _unreadable(results),
         "stamps": [(" ".join(column_name(c)), stamp_items(c.stamp)) for c in results.main],
         **_closing(results),
@@ -165,16 +170,12 @@ def _unbroken(text: str) -> str:
     return text.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%").replace("p-1", "p\u20111")
 
 
-def _shown(results: Results) -> str:
-    """Whether the trained entries had equal budgets, and whether times can be trusted."""
+def _budgets(results: Results) -> str:
+    """Whether the trained entries were shown equally much."""
     counts = {line.examples for line in results.lines if line.examples}
-    equal = f"All were shown {plural(counts.pop(), 'example')} per run." if len(counts) == 1 else (
-        "They were shown different numbers of examples, which the table names."
-    )  # fmt: skip
-    jobs = results.about.get("jobs", 0)
-    if jobs < 2:
-        return equal + (" Each run had the machine to itself." if jobs else "")
-    return f"{equal} Times were taken with {jobs} runs side by side, where each is slower."
+    if len(counts) == 1:
+        return f"All were shown {plural(counts.pop(), 'example')} per run."
+    return "They were shown different numbers of examples, which the table names."
 
 
 def _made(results: Results) -> list[dict[str, str]]:

@@ -51,14 +51,15 @@ def _table(results: Results) -> list[str]:
     heads = ["task"]
     for column in results.main:
         heads += [" ".join(column_name(column)), "Δ"]
-    heads += ["pretraining", "examples"]
+    heads += [*(["pretraining"] if results.timed else []), "examples"]
     rule = [":--", *["--:"] * (len(heads) - 1)]
     gains = [results.gains(column) for column in results.main]
     body = [_row(results, line, gains) for line in results.lines]
     chance = ["chance"]
     for column in results.main:
         chance += [percent(column.chance), ""]
-    return [_joined(row) for row in (heads, rule, *body, [*chance, "", ""])]
+    chance += [""] * (len(heads) - len(chance))
+    return [_joined(row) for row in (heads, rule, *body, chance)]
 
 
 def _row(results: Results, line: Line, gains: list[dict[str, Estimate]]) -> list[str]:
@@ -73,7 +74,8 @@ def _row(results: Results, line: Line, gains: list[dict[str, Estimate]]) -> list
         cells.append("" if own else difference_text(gain.get(line.name)))
     if not results.main and line.failures:
         cells[0] += f" (failed: {reason})"
-    return [*cells, clock(line.seconds), f"{line.examples}" if line.examples else "–"]
+    timed = [clock(line.seconds)] if results.timed else []
+    return [*cells, *timed, f"{line.examples}" if line.examples else "–"]
 
 
 def _joined(cells: list[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...modalities.decode.sandbox import Limits, Reply, crew
+from ...modalities.decode.sandbox import Limits, Reply, run_in_children
 from ...modalities.media import MediaError
 from ...modalities.motion import motion_kind
 from ...progress import progress
@@ -179,7 +179,7 @@ def _update(journal: Journal, known: dict, names: list[str], root: Path, jobs: i
     stamps = {name: _stamp(root / name) for name in names}
     todo = [name for name in names if name not in known or known[name][1:] != stamps[name]]
     requests = ((str(root / name), _old_hash(journal, known, name), name) for name in todo)
-    answers = crew(_with_name, requests, jobs=jobs, limits=limits)
+    answers = run_in_children(_with_name, requests, jobs=jobs, limits=limits)
     for (_, _, name), answer in progress(answers, len(todo), "indexing"):
         row = _row(name, stamps[name], answer, journal, known)
         known[name] = (journal.append(row), *stamps[name])

@@ -21,9 +21,10 @@ from pretexto.comparison.executor import Begun, Ended, devices_of, slots
 from pretexto.comparison.grid import Run, build_encoder, of_runs, runs_of, seeded, with_controls
 from pretexto.comparison.plain import from_plain, to_plain
 from pretexto.comparison.results import load_results
+from pretexto.comparison.rows import ran_alone
 from pretexto.datasets.example_list import read_listing
 from pretexto.encoders.store import save_encoder
-from pretexto.errors import InputError
+from pretexto.errors import InputError, Interrupted
 from pretexto.modalities.input_spec import InputSpec
 
 TESTS = Path(__file__).parents[1] / "helpers"
@@ -585,3 +586,24 @@ def alive(pid):
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def alone(out):
+    return {path.parts[-4]: ran_alone(path.parent) for path in out.glob("runs/*/*/*/job.json")}
+
+
+def test_only_what_has_run_alone_from_its_beginning_has_a_time(tmp_path):
+    flag = tmp_path / "flag"
+    entries = {"slow": Entry(partial(fakes.Stopped, str(flag), signal.SIGINT))}
+    changes = {"seeds": 1, "protocols": ("knn",)}
+    with pytest.raises(Interrupted):
+        fakes.films(tmp_path / "o", entries, jobs=2, **changes)
+    fakes.films(tmp_path / "o", entries, jobs=1, **changes)
+    assert alone(tmp_path / "o") == {"slow": False, "supervised": True, "random-init": True}
+    fakes.films(tmp_path / "p", entries, jobs=1, **changes)
+    assert alone(tmp_path / "p") == {"slow": True, "supervised": True, "random-init": True}
+    times = [
+        {x.name: x.seconds > 0 for x in load_results(tmp_path / name).lines} for name in ("o", "p")
+    ]
+    assert times[0] == {"slow": False, "supervised": True, "random-init": False}
+    assert times[1] == {"slow": True, "supervised": True, "random-init": False}

@@ -121,7 +121,7 @@ def test_sound_outside_the_segment_is_not_counted():
 
 
 def test_a_pack_of_segments_holds_the_seconds_and_labels_of_each(film, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "crew", without_children)
+    monkeypatch.setattr(packing, "run_in_children", without_children)
     facts, _ = scan_job(str(film), None)
     place = {"path": "film.mkv", "root": str(film.parent)}
     bounds = {"early": (0.55, 1.05), "late": (3.0, None), "bare": (2.0, 3.0)}
@@ -154,7 +154,7 @@ def test_a_pack_of_segments_holds_the_seconds_and_labels_of_each(film, tmp_path,
 
 
 def test_a_segment_out_of_an_hour_long_film(tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "crew", without_children)
+    monkeypatch.setattr(packing, "run_in_children", without_children)
     cards = [make.card(k % 256) for k in range(3600)]
     make.write(tmp_path / "hour.mkv", cards, [float(k) for k in range(3600)])
     facts, blobs = scan_job(str(tmp_path / "hour.mkv"), None)
@@ -174,7 +174,7 @@ def test_a_segment_out_of_an_hour_long_film(tmp_path, monkeypatch):
 
 
 def test_packs_of_an_index_of_several_folders_that_has_moved(film, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "crew", without_children)
+    monkeypatch.setattr(packing, "run_in_children", without_children)
     facts, _ = scan_job(str(film), None)
     media = tmp_path / "before" / "media"
     media.mkdir(parents=True)
@@ -198,7 +198,7 @@ def test_packs_of_an_index_of_several_folders_that_has_moved(film, tmp_path, mon
 
 
 def without_children(job, requests, **options):
-    """What `crew` does, in this process."""
+    """What `run_in_children` does, in this process."""
     for request in requests:
         yield request, job(*request)
 

@@ -61,6 +61,7 @@ def fill_run(out, run):
     numbers = [(value, "linear", "top1"), (value / 2 + 0.3, "linear", "top5"),
                (1 - value, "knn", "top1")]  # fmt: skip
     save_rows(run, out, [make_row(*three) for three in numbers])
+    write_json(folder / "job.json", {"fields": {"alone": True}})
     if run.entry != "random-init":
         lines = ["step,epoch,loss,accuracy,lr,examples_per_second,waiting"]
         lines += [f"{k},0,{2 / k},{k / 50},0.1,25,0.1" for k in (1, 10, 20, 40)]
@@ -93,6 +94,7 @@ def fill_many(out, tasks):
         rows = [make_row(value - 0.05 * k, "linear", "top1") for k in range(3)]
         rows = [{**row, "level": level} for row, level in zip(rows, LAYERS, strict=True)]
         save_rows(run, out, rows)
+        write_json(run.folder(out) / "job.json", {"fields": {"alone": True}})
         if run.entry in names:
             lines = [f"{k},{2 / k},{k / 50},{20 + value}" for k in (1, 10, 40)]
             text = "\n".join(["step,loss,accuracy,examples_per_second", *lines])

@@ -233,6 +233,24 @@ def test_the_table_as_text(folder):
     assert any("failed: the loss is no number" in line for line in lines)
 
 
+def test_times_of_runs_that_slowed_each_other_down_are_not_shown(tmp_path):
+    out = fill(tmp_path)
+    for path in out.glob("runs/*/*/*/job.json"):
+        path.write_text('{"fields": {"alone": false}}')
+    page = write_report(out).read_text()
+    assert "No times are shown: runs slowed each other down" in page
+    assert 'data-name="time"' not in page
+    heads, _, *rows = [x for x in (out / "results.md").read_text().splitlines() if x[:1] == "|"]
+    assert "pretraining" not in heads
+    assert {line.count("|") for line in rows} == {heads.count("|")}
+    # Of one run alone there is a time, and it is the entry's.
+    (out / "runs" / "alpha" / "fold-test" / "seed-1" / "job.json").write_text(
+        '{"fields": {"alone": true}}'
+    )
+    assert [line.seconds > 0 for line in load_results(out).lines] == [True] + 5 * [False]
+    assert "Times are of runs that had the machine to themselves" in write_report(out).read_text()
+
+
 def test_the_table_as_numbers(folder):
     entries = json.loads((folder / "table.json").read_text())["entries"]
     (cell,) = [v for k, v in entries["alpha"].items() if k.startswith("linear")]
