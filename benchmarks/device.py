@@ -280,7 +280,7 @@ def by_time(bench: Bench, name: str, data: str, batch: int, seconds: float) -> d
         pretrain(task, source, folder, trainer=replace(common, steps=2 if bench.toy else steps))
         trained = time.monotonic() - began
         encoder = load_encoder(folder)
-        spec = InputSpec(**read_card(folder)["view"])
+        spec = InputSpec(**read_card(folder)["spec"])
         values = {
             entry: probes(bench, one, source, spec, folder if entry == "trained" else None)
             for entry, one in (("trained", encoder), ("untrained", random_init(encoder)))

@@ -77,7 +77,7 @@ def measure(setting: Setting, runs: list[tuple[str, Path]]) -> Found:
     networks: dict[str, tuple[Encoder, InputSpec]] = {}
     for name, run in runs:
         card = read_card(run, "audio")
-        encoder, view = load_encoder(run, "audio"), InputSpec(**card["view"])
+        encoder, view = load_encoder(run, "audio"), InputSpec(**card["spec"])
         networks[repr((type(encoder), encoder.arguments, view))] = encoder, view
         rows = judged(setting, encoder, view, card=card, run=run, seed=card.get("seed", 0))
         found.setdefault(name, []).extend(rows)

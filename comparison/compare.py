@@ -17,7 +17,7 @@ from ..datasets.source import Source
 from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..evaluation.evaluate import METHODS, count_classes, labelled
-from ..evaluation.features import check_looks
+from ..evaluation.features import check_clips
 from ..evaluation.finetune import Tuning
 from ..evaluation.splits import splits
 from ..evaluation.stamp import environment
@@ -109,17 +109,17 @@ def compare(
     """
     out = Path(out)
     _check(entries, protocols, seeds, jobs, probe_at)
-    check_looks(view, clips, crops)
+    check_clips(view, clips, crops)
     environments = slots(trainer, jobs)
     media = source()
     kept = labelled(media)
-    cuts = {split.name: split for split in splits(kept)}
+    parts = {split.name: split for split in splits(kept)}
     classes = count_classes(kept)
     everything = with_controls(entries, classes, view, supervised=supervised, known=endings(out))
     first = next(iter(everything))
     trial = Trial(
         out=out.resolve(),
-        run=Run(first, next(iter(cuts)), 0),
+        run=Run(first, next(iter(parts)), 0),
         entry=everything[first],
         source=source,
         view=view,
@@ -134,12 +134,12 @@ def compare(
         evidence=evidence,
         alone=len(environments) == 1,
     )
-    wanted = describe(replace(trial, trainer=trainer), kept, cuts, everything, seeds)
+    wanted = describe(replace(trial, trainer=trainer), kept, parts, everything, seeds)
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out), _terminable():
         plan = grow(out, wanted)
         trial = replace(trial, protocols=tuple(plan["protocols"]), levels=plan["levels"])
-        runs = runs_of({name: e.seeds(seeds) for name, e in everything.items()}, cuts)
+        runs = runs_of({name: e.seeds(seeds) for name, e in everything.items()}, parts)
         execute = executor or partial(run_trials, environments=environments)
         about = {"command": command, "jobs": len(environments)}
         failed = _run_all(trial, everything, runs, plan, execute, about, on_trial)

@@ -34,7 +34,7 @@ _NEEDED = {"class_path": str, "arguments": dict, "modality": str, "sha256": str}
 def save_encoder(
     folder: str | Path,
     encoder: Encoder,
-    view: "DataclassInstance",
+    spec: "DataclassInstance",
     card: Mapping[str, Any],
     name: str = "encoder",
 ) -> None:
@@ -46,9 +46,9 @@ def save_encoder(
     Args:
         folder: of the run.
         encoder: whose weights and constructor arguments are kept.
-        view: what it was trained to look at, a modalities.view.InputSpec.
+        spec: what it was trained to look at, a modalities.input_spec.InputSpec.
         card: what else is known of it (task, steps, seed, commit …): JSON values. The fields
-            class_path, arguments, modality, dim, view and sha256 are filled in here.
+            class_path, arguments, modality, dim, spec and sha256 are filled in here.
         name: "encoder" for the run's main encoder, "encoder-audio" and the like for others.
 
     Raises:
@@ -64,7 +64,7 @@ def save_encoder(
         "arguments": encoder.arguments,
         "modality": encoder.modality,
         "dim": encoder.dim,
-        "view": asdict(view),
+        "spec": asdict(spec),
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
     try:
@@ -213,7 +213,8 @@ def _card(path: Path) -> dict[str, Any]:
     for key, kind in _NEEDED.items():
         if not isinstance(card, dict) or not isinstance(card.get(key), kind):
             raise InputError(f"{path}: no valid {key!r} in it; export the encoder again")
-    return card
+    # Earlier cards call it a view.
+    return {"spec": card["view"], **card} if "view" in card else card
 
 
 def _build(path: Path, card: dict[str, Any]) -> Encoder:

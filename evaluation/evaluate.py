@@ -35,7 +35,7 @@ from .stamp import Row
 
 __all__ = ["METHODS", "evaluate", "print_rows", "random_init", "read_rows", "write_rows"]
 
-PROBED = 3  # clips per medium of the methods that look at frozen features
+PROBED = 3  # clips per medium of the methods on frozen features
 
 
 def evaluate(
@@ -87,7 +87,7 @@ def evaluate(
         if name not in METHODS:
             raise InputError(f"no evaluation method {name!r}: take {', '.join(METHODS)}")
     kept = labelled(source)
-    cuts = splits(kept, split_seed)
+    chosen = splits(kept, split_seed)
     probed, tested = (PROBED, CLIPS) if clips is None else (clips, clips)
     features = extract(
         encoder,
@@ -133,9 +133,9 @@ def evaluate(
     for name in methods:
         tuned = name == "finetune"
         probe = partial(_tuned, tune) if tuned else partial(_probe, name, seed=seed)
-        found = [_by_level(probe, features, kept, cut) for cut in cuts]
-        looked = replace(setting, clips=tested if tuned else probed)
-        rows += rows_of(name, looked, cuts, found)
+        found = [_by_level(probe, features, kept, split) for split in chosen]
+        own = replace(setting, clips=tested if tuned else probed)
+        rows += rows_of(name, own, chosen, found)
     return rows
 
 
@@ -149,12 +149,12 @@ def _by_level(
     probe: Callable[[Features, Split, Source], ByLevel],
     features: Features,
     source: Source,
-    cut: Split,
+    split: Split,
 ) -> ByLevel:
     kept = features.indices.tolist()
-    part = cut.positions(kept)
+    part = split.positions(kept)
     if not part.train or not part.test:
-        raise InputError(f"split {cut.name}: no example of train or of test could be read")
+        raise InputError(f"split {split.name}: no example of train or of test could be read")
     readable = Subset(source, kept)
     found = probe(features, part, readable)
     groups = [readable.group(i) for i in part.test]

@@ -115,10 +115,10 @@ def extract(
         features = _Extraction(clip_set, batch_size, place, **wanted).run(encoder, workers, shared)
     if file and not (shared and rank()):
         save_features(file, {f.name: getattr(features, f.name) for f in fields(features)})
-    return _cut_down(features, levels, tokens)
+    return _only_asked(features, levels, tokens)
 
 
-def _cut_down(features: Features, levels: bool, tokens: bool) -> Features:
+def _only_asked(features: Features, levels: bool, tokens: bool) -> Features:
     """Without what was only kept because an earlier call had asked for it."""
     vectors = features.vectors if levels else {EMBEDDING: features.vectors[EMBEDDING]}
     return replace(features, vectors=vectors, tokens=features.tokens if tokens else None)
@@ -157,11 +157,11 @@ def check_fit(encoder: Encoder, spec: InputSpec, clips: int, crops: int) -> None
         raise InputError(
             f"the encoder expects {encoder.rate} Hz, the input spec gives {spec.rate} Hz"
         )
-    check_looks(spec, clips, crops)
+    check_clips(spec, clips, crops)
 
 
-def check_looks(spec: InputSpec, clips: int, crops: int) -> None:
-    """Raises InputError if a medium cannot be looked at so many times."""
+def check_clips(spec: InputSpec, clips: int, crops: int) -> None:
+    """Raises InputError if no medium gives so many clips and crops."""
     if clips < 1:
         raise InputError(f"clips is {clips}: at least one clip per medium is needed")
     if crops not in (1, 3):

@@ -225,21 +225,21 @@ def circumstances(
     }
 
 
-def rows_of(method: str, setting: Setting, cuts: list[Split], found: list[ByLevel]) -> list[Row]:
+def rows_of(method: str, setting: Setting, splits: list[Split], found: list[ByLevel]) -> list[Row]:
     """Rows of each split and, of several, of their mean.
 
     Args:
         found: outcomes by level for each of the splits.
     """
     rows = []
-    hashes = [cut.fingerprint(setting.source) for cut in cuts]
-    seen = [setting.seen(cut) for cut in cuts]
-    for cut, digest, known, by_level in zip(cuts, hashes, seen, found, strict=True):
-        rows += _split_rows(method, (cut.name, digest), by_level, setting, known)
-    if len(cuts) > 1:
+    hashes = [split.fingerprint(setting.source) for split in splits]
+    seen = [setting.seen(split) for split in splits]
+    for split, digest, known, by_level in zip(splits, hashes, seen, found, strict=True):
+        rows += _split_rows(method, (split.name, digest), by_level, setting, known)
+    if len(splits) > 1:
         mean = {level: mean_outcomes([f[level] for f in found]) for level in found[0]}
         known = None if setting.pretrained_on is None else sum(n or 0 for n in seen)
-        title = (f"{MEAN}{len(cuts)} splits", "+".join(hashes))
+        title = (f"{MEAN}{len(splits)} splits", "+".join(hashes))
         rows += _split_rows(method, title, mean, setting, known)
     return rows
 

@@ -43,7 +43,7 @@ class Split:
 
 
 def splits(source: Source, seed: int = 0) -> list[Split]:
-    """The ways in which this source is to be cut.
+    """The ways in which this source is split.
 
     Named "train" and "test" (without "test": "val") give one split. Named folds give one split
     each, tested on that fold. Otherwise groups are dealt into folds, balanced by class. A "val"
@@ -162,16 +162,16 @@ def carve(
         members.setdefault(source.group(i), []).append(i)
     total = Counter(labels.values())
 
-    def spares(part: set[int]) -> bool:
+    def leaves_some(part: set[int]) -> bool:
         """Whether every class is left something without this part."""
         return all(n < total[c] for c, n in Counter(labels[i] for i in part).items())
 
     folds = _fold_sets({i: (labels[i], g) for g, own in members.items() for i in own}, seed)
-    val = min(filter(spares, folds), key=lambda part: _distance(part, labels), default=set())
+    val = min(filter(leaves_some, folds), key=lambda part: _distance(part, labels), default=set())
     lacking = set(total) - {labels[i] for i in val}
     for group in sorted(members, key=lambda g: (len(members[g]), g)) if lacking else ():
         own = {labels[i] for i in members[group]}
-        if own & lacking and spares(val | set(members[group])):
+        if own & lacking and leaves_some(val | set(members[group])):
             val, lacking = val | set(members[group]), lacking - own
     return tuple(i for i in labels if i not in val), tuple(sorted(val))
 
@@ -202,10 +202,10 @@ def without_test(source: Source, seed: int = 0) -> Source | None:
     example is tested in some fold, so that nothing would be left.
     """
     labelled = Subset(source, [i for i in range(len(source)) if source.label(i) >= 0])
-    cuts = splits(labelled, seed)
-    if len(cuts) > 1:
+    found = splits(labelled, seed)
+    if len(found) > 1:
         return None
-    tested = {labelled.indices[i] for i in cuts[0].test}
+    tested = {labelled.indices[i] for i in found[0].test}
     return Subset(source, [i for i in range(len(source)) if i not in tested])
 
 

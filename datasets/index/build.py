@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...modalities.decode.sandbox import Limits, Reply, crew
+from ...modalities.decode.sandbox import Limits, Reply, run_in_children
 from ...modalities.media import MediaError
 from ...modalities.motion import motion_kind
 from ...progress import progress
@@ -22,7 +22,7 @@ from ..public.by_name import is_published, open_published
 from ..source import Entry, Files
 from .checkpoint import Journal
 from .labels import entries_of, place_of, unfit
-from .report import Report
+from .report import SEGMENT, Report
 from .schema import COLUMNS, INFO, PLACE, write_rows
 from .table import Rows
 
@@ -149,7 +149,8 @@ def _seed(path: Path, out: Path) -> None:
         seen = set()
         for values in table.everything(*columns):
             row = dict(zip(columns, values, strict=True))
-            if row["path"] not in seen and row["status"]:
+            # A segment that its file does not have says nothing of the file.
+            if row["path"] not in seen and row["status"] not in ("", None, SEGMENT):
                 seen.add(row["path"])
                 journal.append(_as_json(row))
     os.replace(part, path)
@@ -178,7 +179,7 @@ def _update(journal: Journal, known: dict, names: list[str], root: Path, jobs: i
     stamps = {name: _stamp(root / name) for name in names}
     todo = [name for name in names if name not in known or known[name][1:] != stamps[name]]
     requests = ((str(root / name), _old_hash(journal, known, name), name) for name in todo)
-    answers = crew(_with_name, requests, jobs=jobs, limits=limits)
+    answers = run_in_children(_with_name, requests, jobs=jobs, limits=limits)
     for (_, _, name), answer in progress(answers, len(todo), "indexing"):
         row = _row(name, stamps[name], answer, journal, known)
         known[name] = (journal.append(row), *stamps[name])
@@ -246,6 +247,7 @@ def _finish(
             original = first[row.get("sha256") or entry.path]
             yield {
                 **row,
+                **_segment_fault(row, entry, report),
                 **place_of(entry),
                 "duplicate_of": original if original != entry.path else None,
                 "root": facts["root"],
@@ -254,6 +256,16 @@ def _finish(
     classes = {} if listing.classes is None else {"classes": list(listing.classes)}
     write_rows(out, rows(), {**facts, **classes})
     return report
+
+
+def _segment_fault(row: dict[str, Any], entry: Entry, report: Report) -> dict[str, str]:
+    """Puts a segment that its file does not have into the quarantine; {} for all others."""
+    if row["status"] != "ok" or not entry.segment:
+        return {}
+    if not (fault := entry.segment.fault(row["kind"], row["duration"])):
+        return {}
+    report.bad.append((entry.path + entry.segment.fragment, SEGMENT, fault))
+    return {"status": SEGMENT, "reason": fault}
 
 
 def list_media(
@@ -299,9 +311,11 @@ def _open_listed(spec: str) -> Files:
         return source
     if is_list(spec):
         return open_list(spec)
-    raise InputError(
-        f"{spec}: no such folder; give one, a list, or a published set as ucf101-1:PATH"
+    there = Path(spec).is_file()
+    what = (
+        "no folder of media (an archive is given as --data itself)" if there else "no such folder"
     )
+    raise InputError(f"{spec}: {what}; give a folder, a list, or a published set as ucf101-1:PATH")
 
 
 def _of_source(source: Files) -> Listing:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...modalities.decode.sandbox import Limits, Reply, crew
+from ...modalities.decode.sandbox import Limits, Reply, run_in_children
 from ...modalities.media import MediaError
 from ...progress import progress
 from ..cache import replace
@@ -109,7 +109,7 @@ def _write_shards(
     """Writes what no finished shard holds yet; each finished one becomes a line of `parts`."""
     first = parts[-1]["next"] if parts else 0
     requests = (_request(source, i, settings) for i in range(first, len(source)))
-    answers = crew(_job, requests, jobs=jobs, limits=limits, ordered=True)
+    answers = run_in_children(_job, requests, jobs=jobs, limits=limits, ordered=True)
     answers = progress(answers, len(source) - first, "packing")
     number = first
     while number < len(source):

@@ -273,7 +273,7 @@ Request = tuple[Any, ...]
 _AHEAD = 3  # requests under way or done per child: bounds what waits in memory
 
 
-def crew(
+def run_in_children(
     job: Callable[..., Reply],
     requests: Iterable[Request],
     *,
@@ -287,7 +287,7 @@ def crew(
     is replaced and the others go on.
 
     Args:
-        job: a top-level function, see `modalities.child.Child`.
+        job: a top-level function, see `Child`.
         requests: a path and further JSON values each.
         jobs: number of children.
         limits: of each request.

@@ -212,7 +212,7 @@ def test_copies_are_left_out_by_the_option_unique(index, folder, tmp_path, monke
     (everything, off), (some, on) = asked
     assert (off, on) == (None, True)
     assert set(everything) - set(some) == {"walk/copy.png"}
-    monkeypatch.setattr("pretexto.datasets.packs.write.crew", build.crew)
+    monkeypatch.setattr("pretexto.datasets.packs.write.run_in_children", build.run_in_children)
     out = tmp_path / "packed"
     assert main(["pack", str(index), "--out", str(out), "--unique"]) == 0
     assert names(open_source(str(out))) == some

@@ -275,7 +275,7 @@ def test_interrupted_it_goes_on_and_gives_the_same_files(index, packed, folder, 
             yield answer
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packing, "crew", dying)
+        patch.setattr(packing, "run_in_children", dying)
         with pytest.raises(KeyboardInterrupt):
             pack(index, halves, SETTINGS, shard_bytes=40_000)
     assert not (halves / NAME).exists()

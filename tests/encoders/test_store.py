@@ -1,6 +1,7 @@
 """Encoders on disk: what is loaded is what was saved, and damage is told apart from it."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -78,8 +79,15 @@ def test_card_holds_what_was_said_and_what_is_known(run: Path):
         32,
         {"width": 4, "weights": None},
     )
-    assert InputSpec(**card["view"]) == IMAGE
-    assert InputSpec(**read_card(run, "audio")["view"]) == AUDIO
+    assert InputSpec(**card["spec"]) == IMAGE
+    assert InputSpec(**read_card(run, "audio")["spec"]) == AUDIO
+
+
+def test_a_card_of_an_earlier_version_is_understood(run: Path, tmp_path: Path):
+    shutil.copytree(run, tmp_path / "old")
+    card = tmp_path / "old" / "encoder.json"
+    card.write_text(card.read_text().replace('"spec": {', '"view": {'))
+    assert InputSpec(**read_card(tmp_path / "old")["spec"]) == IMAGE
 
 
 def test_modality_chooses_among_a_runs_encoders(run: Path):

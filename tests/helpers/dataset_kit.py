@@ -29,7 +29,7 @@ def facts(source: Source) -> list[tuple[str, str, str, str | None]]:
 
 
 def in_this_process(job: Callable, requests: Any, **options: Any) -> Iterator[tuple]:
-    """What `crew` does, without children."""
+    """What `run_in_children` does, without children."""
     for request in requests:
         try:
             yield request, job(*request)
@@ -39,20 +39,20 @@ def in_this_process(job: Callable, requests: Any, **options: Any) -> Iterator[tu
 
 def without_children(patch: pytest.MonkeyPatch) -> None:
     """Scans and packs go on in this process."""
-    patch.setattr(indexing, "crew", in_this_process)
-    patch.setattr(packing, "crew", in_this_process)
+    patch.setattr(indexing, "run_in_children", in_this_process)
+    patch.setattr(packing, "run_in_children", in_this_process)
 
 
 def watched(patch: pytest.MonkeyPatch) -> list[str]:
     """Scans go on in this process; the names of the files that they look at."""
     asked: list[str] = []
 
-    def crew(job: Callable, requests: Any, **options: Any) -> Iterator[tuple]:
+    def run_in_children(job: Callable, requests: Any, **options: Any) -> Iterator[tuple]:
         def noted(*request: Any) -> Any:
             asked.append(request[2])
             return job(*request)
 
         return in_this_process(noted, requests)
 
-    patch.setattr(indexing, "crew", crew)
+    patch.setattr(indexing, "run_in_children", run_in_children)
     return asked

@@ -1,14 +1,18 @@
-"""Two processes that torchrun started on two machines without a shared disk."""
+"""Two processes that torchrun started, on one machine or on two without a shared disk."""
 
+import json
 import multiprocessing
 import os
 import signal
 import socket
 import sys
 
+import numpy as np
 import torch
 from fakes import FakeEncoder, FakeSource, FakeTask, fake_task
+from PIL import Image
 
+from pretexto import cli
 from pretexto.tasks.task import START
 from pretexto.training.pretrain import TrainerArgs, pretrain
 
@@ -71,3 +75,27 @@ def test_without_a_shared_disk_the_run_of_the_first_process_goes_on_exactly(tmp_
     files = [tmp_path / x / "0/run/encoder.safetensors" for x in ("whole", "cut")]
     assert files[0].read_bytes() == files[1].read_bytes()
     assert not list((tmp_path / "cut").glob("1/**/*.ckpt"))
+
+
+def probe(rank, folder):
+    words = ["pretrain", "--config", "rotation", "--encoder", "tiny", "--data", folder / "images"]
+    words += ["--out", folder / "run", "--probe", "knn", "--task.video.size", "16"]
+    words += ["--trainer.steps", "1", "--trainer.batch_size", "4", "--trainer.workers", "0"]
+    words += ["--trainer.accelerator", "cpu", "--trainer.devices", "2"]
+    return cli.main([str(word) for word in words])
+
+
+def test_a_probe_behind_two_processes_gives_each_row_once(tmp_path):
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in ("dark", "light"):
+            (tmp_path / "images" / part / name).mkdir(parents=True)
+            for i in range(4):
+                pixels = rng.integers(0, 100, (24, 24, 3)) + 100 * (name == "light")
+                path = tmp_path / "images" / part / name / f"{i}.png"
+                Image.fromarray(pixels.astype(np.uint8)).save(path)
+    assert in_two(probe, tmp_path) == [0, 0]
+    lines = (tmp_path / "run" / "results.jsonl").read_text().splitlines()
+    rows = [(row["task"], row["stamp"]["metric"]) for row in map(json.loads, lines)]
+    assert rows
+    assert len(rows) == len(set(rows))
