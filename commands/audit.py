@@ -34,7 +34,7 @@ def arguments(parser) -> None:
     )
     parser.add_argument("--out", help="file for the findings, one JSON row each")
     parser.add_argument(
-        "--strict", action="store_true", help="exit with 1 if a cue tells the answer"
+        "--strict", action="store_true", help="exit with 1 if a visible cue tells the answer"
     )
     parser.add_argument("--seed", type=seed, default=0, help="which examples and draws")
 
