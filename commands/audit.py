@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .options import KINDS, count, seed
+from .options import count, data_options, given, seed
 
 if TYPE_CHECKING:
     from ..comparison.audit import Finding
@@ -27,15 +27,14 @@ TAKES_KEYS = True
 def arguments(parser) -> None:
     parser.add_argument("--config", help="YAML file or shipped recipe; default: the run's own")
     parser.add_argument("--encoder", metavar="RUN", help="run folder, whose recipe is audited")
-    parser.add_argument("--data", help="folder, file or `synthetic`; default: the config's")
+    data_options(parser)
     parser.add_argument("--split", help="use only this split or fold of the data")
-    parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument(
         "--examples", type=count, default=600, help="drawn for each look (default 600)"
     )
     parser.add_argument("--out", help="file for the findings, one JSON row each")
     parser.add_argument(
-        "--strict", action="store_true", help="exit with 1 if a cue tells the answer"
+        "--strict", action="store_true", help="exit with 1 if a visible cue tells the answer"
     )
     parser.add_argument("--seed", type=seed, default=0, help="which examples and draws")
 
@@ -48,9 +47,9 @@ def run(args) -> int:
         raise InputError(f"--out {args.out}: no folder {Path(args.out).parent}")
     tree = _tree(args, config)
     task, objects = _built(tree, config, args.seed)
-    from .options import open_data
+    from .options import open_objects
 
-    source = open_data(objects["data"], objects["split"], objects["kind"])
+    source = open_objects(objects)
     from ..comparison.audit import audit, leaks
 
     def switched(name: str, on: bool):
@@ -74,9 +73,7 @@ def _tree(args, config: str) -> dict[str, Any]:
 
     tree = load_tree(config, args.overrides)
     tree.setdefault("data", "synthetic:train")
-    for key in ("data", "split", "kind"):
-        if getattr(args, key) is not None:
-            tree[key] = getattr(args, key)
+    tree |= given(args, "data", "split", "kind", "unique")
     return tree
 
 

@@ -19,9 +19,10 @@ from typing import Any
 
 from ..build import Tree, build, load_tree, resolved
 from ..errors import InputError
-from .options import KINDS, count, open_data
+from .options import count, data_options, given, open_objects
 
 TAKES_KEYS = True
+_DATA = ("data", "kind", "unique")  # keys that say what is read
 _LOOK = 16  # media, out of all, at which a comparison looks before its runs do
 DEFAULTS = {
     "seeds": 3,
@@ -36,8 +37,7 @@ DEFAULTS = {
 def arguments(parser) -> None:
     parser.add_argument("--config", required=True, help="YAML file or shipped recipe")
     parser.add_argument("--encoder", help="short name (docs/encoders.md), or a run to start from")
-    parser.add_argument("--data", help="folder, index, pack or `synthetic`; default: the config's")
-    parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
+    data_options(parser)
     parser.add_argument("--out", help="folder of the comparison; default: runs/CONFIG")
     parser.add_argument("--seeds", type=count, help="runs per task; default: the config's")
     parser.add_argument("--clips", type=count, help="per medium, in evaluation; default likewise")
@@ -65,9 +65,7 @@ def arguments(parser) -> None:
 
 def run(args) -> int:
     tree = load_tree(args.config, args.overrides, args.encoder)
-    for key in ("data", "kind", "seeds", "clips", "crops"):
-        if getattr(args, key) is not None:
-            tree[key] = getattr(args, key)
+    tree |= given(args, "data", "kind", "unique", "seeds", "clips", "crops")
     if args.protocols:
         tree["protocols"] = args.protocols.split(",")
     if args.tasks:
@@ -105,13 +103,13 @@ def compare_from(
     objects = build(tree, schema(), origin)
     if objects["clips"] < 1:
         raise InputError(f"clips is a number per medium, 1 or more, got {objects['clips']}")
-    opened = open_data(objects["data"], kind=objects["kind"])
+    opened = open_objects(objects)
     _say_unmeasured(list(objects["tasks"].values()), opened)
     entries = {n: Entry(partial(make_task, t, origin), config=t) for n, t in tree["tasks"].items()}
     entries |= {name: of_runs(same, objects["view"].modality) for name, same in runs.items()}
     comparison = compare(
         entries,
-        partial(make_source, tree["data"], tree.get("kind"), origin),
+        partial(make_source, {key: tree.get(key) for key in _DATA}, origin),
         out,
         view=objects["view"],
         trainer=objects["trainer"],
@@ -179,6 +177,7 @@ def schema() -> dict[str, Any]:
         "view": InputSpec,
         "data": str | Source,
         "kind": Kind | None,
+        "unique": bool | None,
         "protocols": list[str],
         "seeds": int,
         "clips": int,
@@ -198,11 +197,9 @@ def make_task(tree: Tree, origin: str):
     return build({"task": tree}, {"task": Task}, origin)["task"]
 
 
-def make_source(data: Any, kind: Any, origin: str):
+def make_source(tree: Tree, origin: str):
     """Opens the media; called in every process that needs them."""
-    keys = {key: schema()[key] for key in ("data", "kind")}
-    objects = build({"data": data, "kind": kind}, keys, origin)
-    return open_data(objects["data"], kind=objects["kind"])
+    return open_objects(build(tree, {key: schema()[key] for key in _DATA}, origin))
 
 
 def _runs(named: Sequence[str]) -> dict[str, list[Path]]:

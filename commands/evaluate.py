@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..evaluation.methods import CONFUSED, METHODS
-from .options import KINDS, count, open_data, seed, whole
+from .options import count, data_options, open_data, seed, whole
 
 
 def arguments(parser) -> None:
@@ -23,11 +23,7 @@ def arguments(parser) -> None:
         "methods", nargs="+", choices=METHODS, metavar="METHOD", help=" | ".join(METHODS)
     )
     parser.add_argument("--encoder", required=True, help="run folder")
-    parser.add_argument("--data", required=True, help="folder, file or `synthetic`")
-    parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
-    parser.add_argument(
-        "--unique", action="store_true", help="leave out copies that an index tells of"
-    )
+    data_options(parser, required=True)
     parser.add_argument("--modality", help="which encoder of the run; default: its main one")
     parser.add_argument("--out", help="rows are appended here; default: RUN/results.jsonl")
     parser.add_argument(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..build import Tree, build, load_tree, resolved
 from ..evaluation.methods import METHODS
-from .options import KINDS, SEEDS, open_data, seed
+from .options import SEEDS, data_options, given, open_objects, seed
 
 if TYPE_CHECKING:
     from ..datasets.source import Source
@@ -25,12 +25,8 @@ TAKES_KEYS = True
 def arguments(parser) -> None:
     parser.add_argument("--config", required=True, help="YAML file or shipped recipe")
     parser.add_argument("--encoder", help="short name (docs/encoders.md), or a run to start from")
-    parser.add_argument("--data", help="folder, file or `synthetic`; default: the config's")
+    data_options(parser)
     parser.add_argument("--split", help="use only this split or fold of the data")
-    parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
-    parser.add_argument(
-        "--unique", action="store_true", help="leave out copies that an index tells of"
-    )
     parser.add_argument("--out", help="run folder; default: runs/CONFIG")
     parser.add_argument("--seed", type=seed, help="default: the config's")
     parser.add_argument(
@@ -47,11 +43,7 @@ def arguments(parser) -> None:
 
 def run(args) -> int:
     tree = load_tree(args.config, args.overrides, args.encoder)
-    for key in ("data", "split", "kind", "seed"):
-        if getattr(args, key) is not None:
-            tree[key] = getattr(args, key)
-    if args.unique:
-        tree["unique"] = True
+    tree |= given(args, "data", "split", "kind", "unique", "seed")
     out = Path(args.out or Path("runs") / Path(args.config).stem)
     if _holds_out(args, tree, out):
         tree["holdout"] = True
@@ -66,7 +58,7 @@ def run(args) -> int:
 
         named = {key: tree.get(key) for key in ("data", "kind", "unique")}
         objects = build(named, {key: schema()[key] for key in named}, args.config)
-        data = open_data(objects["data"], None, objects["kind"], bool(objects["unique"]))
+        data = open_objects(objects)
         evaluate_run(folder, [args.probe], data=data, out=folder / "results.jsonl")
     return 0
 
@@ -143,8 +135,7 @@ def pretrain_from(tree: Tree, origin: str, out: Path) -> Path:
     # The initial weights are part of the run: they follow from its seed.
     torch.manual_seed(config["seed"])
     objects = build(tree, schema(), origin)
-    unique = bool(objects["unique"])
-    source = open_data(objects["data"], objects["split"], objects["kind"], unique)
+    source = open_objects(objects)
     return pretrain(
         objects["task"],
         without_tested(source) if objects["holdout"] else source,

@@ -10,7 +10,7 @@ pretexto show --matches runs/audio_visual --data my_videos --out found.png   # s
 from pathlib import Path
 
 from ..errors import InputError
-from .options import KINDS, count, seed
+from .options import count, data_options, given, seed
 
 TAKES_KEYS = True
 
@@ -29,9 +29,8 @@ def arguments(parser) -> None:
     parser.add_argument(
         "--matches", metavar="RUN", help="draw the clips that this run finds for each sound"
     )
-    parser.add_argument("--data", help="folder, file or `synthetic`; default: the config's")
+    data_options(parser)
     parser.add_argument("--split", help="use only this split or fold of the data")
-    parser.add_argument("--kind", choices=KINDS, help="of a folder that holds several kinds")
     parser.add_argument("--out", required=True, help="PNG file to write")
     parser.add_argument("--count", type=count, default=4, help="examples to draw (default 4)")
     parser.add_argument("--seed", type=seed, default=0, help="which examples and draws")
@@ -76,8 +75,8 @@ def _check(args) -> None:
     """Refuses what makes no sense, or would be ignored."""
     if not Path(args.out).suffix == ".png":
         raise InputError(f"--out {args.out}: name a .png file")
-    for option in ("data", "split", "kind", "sound", "matches"):
-        if args.motion and getattr(args, option) is not None:
+    for option in given(args, "data", "split", "kind", "unique", "sound", "matches"):
+        if args.motion:
             raise InputError(
                 f"--motion draws the one file that it names; leave out --{option}, or --motion"
             )
@@ -87,10 +86,10 @@ def _check(args) -> None:
 
 
 def _task_and_source(args, config: str):
-    from .options import open_data
+    from .options import open_objects
 
     task, objects = _task(args, config)
-    return task, open_data(objects["data"], objects["split"], objects["kind"])
+    return task, open_objects(objects)
 
 
 def _task(args, config: str):
@@ -102,9 +101,7 @@ def _task(args, config: str):
 
     tree = load_tree(config, args.overrides)
     tree.setdefault("data", "synthetic:train")
-    for key in ("data", "split", "kind"):
-        if getattr(args, key) is not None:
-            tree[key] = getattr(args, key)
+    tree |= given(args, "data", "split", "kind", "unique")
     torch.manual_seed(args.seed)
     objects = build(tree, schema(), config)
     if args.encoder:

@@ -47,6 +47,7 @@ class Finding:
         sources: of how many groups of media.
         verdict: in words.
         remedy: what to do, "" where nothing is to be done.
+        seen: whether a network could see the cue.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Finding:
     sources: int
     verdict: str = ""
     remedy: str = ""
+    seen: bool = True
 
     @property
     def known(self) -> bool:
@@ -119,7 +121,7 @@ def audit(
     for found in generic_cues(own.batches[0], source):
         about = (found.name, "generic", found.cue)
         finding = measure(own, found.probe, groups, about, of_media=found.of_media)
-        yield _judged(finding, found)
+        yield _judged(replace(finding, seen=found.seen), found)
 
 
 def _guard(
@@ -323,9 +325,10 @@ def _guard_verdict(own: Finding, on: Finding, off: Finding, enabled: bool) -> Fi
 
 
 def leaks(findings: Sequence[Finding], enabled: dict[str, bool]) -> list[Finding]:
-    """The findings that concern the task as it is: cues that tell the answer in its own state."""
+    """The findings that concern the task as it is: cues that a network could see and that tell the
+    answer in its own state."""
     return [
         f
         for f in findings
-        if f.leaks and (f.kind != "guard" or enabled[f.name] is (f.guard == "on"))
+        if f.leaks and f.seen and (f.kind != "guard" or enabled[f.name] is (f.guard == "on"))
     ]

@@ -26,6 +26,7 @@ class Cue:
         probe: from a batch after `augment`, as a guard's; or, with `of_media`, from numbers of
             media int64 [R] to [R, F].
         of_media: whether it is a fact of the file, and not of what is shown of it.
+        seen: whether a network could see it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Cue:
     remedy: str
     probe: Callable
     of_media: bool = False
+    seen: bool = True
 
 
 def generic_cues(batch: Batch, source: Source) -> Iterator[Cue]:
@@ -50,7 +52,8 @@ def generic_cues(batch: Batch, source: Source) -> Iterator[Cue]:
         return
     if "times" in batch:
         clock = "no network sees it, unless a clock runs in the picture: cut that off"
-        yield Cue("timestamps", "from when in the medium it is, on average", clock, mean_time)
+        about = "from when in the medium it is, on average"
+        yield Cue("timestamps", about, clock, mean_time, seen=False)
     yield from _facts(source)
 
 

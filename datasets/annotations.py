@@ -33,6 +33,14 @@ SPLITS = {
     "testing": "test",
 }
 
+_NO_LABEL = re.compile(r"-\d+")
+# What lists of data sets begin with that name films, not files.
+_PUBLISHED = {
+    "youtube_id": "kinetics",
+    "narration_id": "epic_kitchens",
+    "# segments csv": "audioset",
+    "# ytid": "audioset",
+}
 _COLUMNS = frozenset((*PATHS, *LABELS, *SEVERAL, *GROUPS, *CAPTIONS))
 
 
@@ -59,7 +67,8 @@ def read_table(file: Path, fold: str | None = None) -> Table:
     With a header, the columns `path` (or `file`, `filename`, `video` …), `class` or `label`,
     `labels` (several, with ";" or "|" between them), `source_group` or `group`, `split` or
     `fold…`, `start` and `end` in seconds or as hours:minutes:seconds, and `caption` are taken.
-    Without one, each line is a path and its labels, with spaces, tabs or commas between them.
+    Without one, each line is a path and its labels, with spaces, tabs or commas between them; a
+    number below 0 means no label.
 
     Args:
         file: .csv, .tsv, .txt or .jsonl, in UTF-8.
@@ -70,6 +79,7 @@ def read_table(file: Path, fold: str | None = None) -> Table:
             segment named twice, or with an impossible segment.
     """
     columns, rows = rows_of_any(file, _COLUMNS.__contains__)
+    _refuse_published(file, columns or tuple(cells["path"] for _, cells in rows[:1]))
     bare = bool(rows) and not columns
     if bare:
         columns, rows = ("path", "label", "labels"), [_bare_entry(row, file) for row in rows]
@@ -86,6 +96,16 @@ def read_table(file: Path, fold: str | None = None) -> Table:
         if entries.setdefault((entry.path, entry.start, entry.end), entry) is not entry:
             raise InputError(f"{where}: {entry.path} is named twice; keep one row for it")
     return Table(file, columns, tuple(entries.values()), bare)
+
+
+def _refuse_published(file: Path, words: Sequence[str]) -> None:
+    """Raises InputError, naming the remedy, for lists that have an opener of their own."""
+    for start, name in _PUBLISHED.items():
+        if any(word.lower().startswith(start) for word in words) and not {*PATHS} & {*words}:
+            raise InputError(
+                f"{file}: a list of films, not of files; name its data set and the folder of the "
+                f"list, as {name}:{file.parent}"
+            )
 
 
 class _Names:
@@ -185,8 +205,10 @@ def _bare_entry(row: Row, file: Path) -> Row:
             f"{where}: {path} is no medium by its suffix; lists of folders of frames (folder, "
             "frames, label) cannot be read, list the videos themselves"
         )
-    one = labels[0] if len(labels) == 1 else ""
-    return number, {"path": path, "label": one, "labels": ";".join(labels) if not one else ""}
+    one = labels[0] if len(labels) == 1 and not _NO_LABEL.fullmatch(labels[0]) else ""
+    if len(labels) == 1:
+        labels = []
+    return number, {"path": path, "label": one, "labels": ";".join(labels)}
 
 
 def split_of_list(file: Path) -> str:

@@ -48,7 +48,7 @@ _JSON_NAMES = {list: "array", dict: "object"}
 
 
 def rows_with_header(file: Path, columns: Sequence[str], what: str) -> list[Row]:
-    """The rows of a CSV list, by column in lower case.
+    """The rows of a list with commas, tabs or semicolons, by column in lower case.
 
     Args:
         columns: that no cell may be empty in.
@@ -57,7 +57,9 @@ def rows_with_header(file: Path, columns: Sequence[str], what: str) -> list[Row]
     Raises:
         InputError: the file cannot be read, is empty, or lacks one of these cells.
     """
-    _, rows = _table(file, read_text(file), ",")
+    text = read_text(file)
+    head = text.partition("\n")[0].lower()
+    _, rows = _table(file, text, next((s for s in "\t;" if s in head and "," not in head), ","))
     for line, row in rows:
         missing = [name for name in columns if not row.get(name)]
         if missing:

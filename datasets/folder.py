@@ -9,7 +9,7 @@ from typing import get_args
 from ..errors import InputError, some
 from ..modalities.decode.sandbox import Limits
 from ..modalities.media import Kind
-from .annotations import SPLITS, Table, read_table
+from .annotations import LISTS, SPLITS, Table, read_table
 from .class_list import classes_of, name_classes
 from .lookup import find_media, located, of_kind
 from .source import Entry, Files
@@ -73,6 +73,7 @@ class Folder(Files):
         entries = [entry for entry in entries if entry.path in taken]
         if found_table is None:
             _tell_unlabelled(entries, root)
+            _tell_unread(root)
         super().__init__(root, entries, known or classes_of(entries), isolated=isolated)
 
 
@@ -151,6 +152,14 @@ def from_folders(names: list[str]) -> list[Entry]:
 def _rule(inner: dict[str, tuple[str, ...]], names: list[str]) -> bool:
     """Whether the files in folders are the rule and those beside them the exception."""
     return 2 * len(inner) > len(names)
+
+
+def _tell_unread(root: Path) -> None:
+    """Names lists in the folder that look as if they were meant."""
+    lists = [f.name for f in root.glob("*.*") if f.suffix in LISTS and f.stem.lower() in SPLITS]
+    if lists:
+        text = "%s: %s not read; give a list itself, as %s, for its labels and parts"
+        _log.warning(text, root, some(sorted(lists)), root / min(lists))
 
 
 def _tell_unlabelled(entries: list[Entry], root: Path) -> None:

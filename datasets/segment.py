@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..modalities.media import AudioSpan, MediaError, MediaInfo, Plan, Sample
+from ..modalities.media import AudioSpan, Kind, MediaError, MediaInfo, Plan, Sample
 
 _TICK = 2e-6  # readers take a time less than a microsecond before a frame for its start
 
@@ -24,6 +24,14 @@ class Segment:
         end = "" if self.end is None else f",{self.end:.10g}"
         return f"#t={self.start:.10g}{end}"
 
+    def fault(self, kind: Kind, duration: float) -> str:
+        """Why a medium of this kind and length in seconds has no such segment; "" if it has."""
+        if kind == "image":
+            return "a picture has no segments; leave start and end out"
+        if self.start >= duration:
+            return f"the segment starts after the end of the medium ({duration:.3f} s)"
+        return ""
+
     def info(self, whole: MediaInfo) -> MediaInfo:
         """What is known of the segment, as of a medium of its own.
 
@@ -34,12 +42,9 @@ class Segment:
             MediaError: a picture, or a segment that starts after the medium's end.
         """
         path = whole.path + self.fragment
-        if whole.kind == "image":
-            raise MediaError(path, "probe", "a picture has no segments; leave start and end out")
+        if fault := self.fault(whole.kind, whole.duration):
+            raise MediaError(path, "probe", fault)
         end = whole.duration if self.end is None else min(whole.duration, self.end)
-        if self.start >= end:
-            reason = f"the segment starts after the end of the medium ({whole.duration:.3f} s)"
-            raise MediaError(path, "probe", reason)
         duration = end - self.start
         low = min(max(whole.audio_start, self.start), end)
         high = min(max(whole.audio_start + whole.audio_duration, self.start), end)

@@ -22,7 +22,7 @@ from ..public.by_name import is_published, open_published
 from ..source import Entry, Files
 from .checkpoint import Journal
 from .labels import entries_of, place_of, unfit
-from .report import Report
+from .report import SEGMENT, Report
 from .schema import COLUMNS, INFO, PLACE, write_rows
 from .table import Rows
 
@@ -149,7 +149,8 @@ def _seed(path: Path, out: Path) -> None:
         seen = set()
         for values in table.everything(*columns):
             row = dict(zip(columns, values, strict=True))
-            if row["path"] not in seen and row["status"]:
+            # A segment that its file does not have says nothing of the file.
+            if row["path"] not in seen and row["status"] not in ("", None, SEGMENT):
                 seen.add(row["path"])
                 journal.append(_as_json(row))
     os.replace(part, path)
@@ -246,6 +247,7 @@ def _finish(
             original = first[row.get("sha256") or entry.path]
             yield {
                 **row,
+                **_segment_fault(row, entry, report),
                 **place_of(entry),
                 "duplicate_of": original if original != entry.path else None,
                 "root": facts["root"],
@@ -254,6 +256,16 @@ def _finish(
     classes = {} if listing.classes is None else {"classes": list(listing.classes)}
     write_rows(out, rows(), {**facts, **classes})
     return report
+
+
+def _segment_fault(row: dict[str, Any], entry: Entry, report: Report) -> dict[str, str]:
+    """Puts a segment that its file does not have into the quarantine; {} for all others."""
+    if row["status"] != "ok" or not entry.segment:
+        return {}
+    if not (fault := entry.segment.fault(row["kind"], row["duration"])):
+        return {}
+    report.bad.append((entry.path + entry.segment.fragment, SEGMENT, fault))
+    return {"status": SEGMENT, "reason": fault}
 
 
 def list_media(
@@ -299,9 +311,11 @@ def _open_listed(spec: str) -> Files:
         return source
     if is_list(spec):
         return open_list(spec)
-    raise InputError(
-        f"{spec}: no such folder; give one, a list, or a published set as ucf101-1:PATH"
+    there = Path(spec).is_file()
+    what = (
+        "no folder of media (an archive is given as --data itself)" if there else "no such folder"
     )
+    raise InputError(f"{spec}: {what}; give a folder, a list, or a published set as ucf101-1:PATH")
 
 
 def _of_source(source: Files) -> Listing:

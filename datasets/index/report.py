@@ -10,11 +10,13 @@ from ...modalities.motion import UNITS, MotionKind
 from ..source import Entry
 
 _MOST = 10
+SEGMENT = "segment"  # status of one that its file does not have
 _ADVICE = {
     "time": "raise --time-limit to try them again",
     "memory": "raise --memory-limit to try them again",
     "crash": "they crash the decoder; remove or re-encode them",
     "unreadable": "remove, replace or re-encode them",
+    SEGMENT: "their files do not have them; correct start and end",
     "damaged": "they are cut off; fetch or copy them again",
 }
 
@@ -28,7 +30,7 @@ class Report:
         motion: what it was measured by, "flow" or "grey".
         kinds: readable files by kind.
         labels: readable files by label.
-        bad: path, status and reason of each file in the quarantine.
+        bad: path, status and reason of each file or segment in the quarantine.
         damaged: complaints, path and reason of readable files with damage.
         duplicates: path of each repeated file and of its first copy.
         others: files that are no media, by suffix.
@@ -89,7 +91,8 @@ class Report:
         lines = [f"readable: {kinds} ({self.seconds / 3600:.2f} h), {len(self.labels)} labels"]
         lines += self._movement() + self._sound()
         for status, count in Counter(status for _, status, _ in self.bad).most_common():
-            lines.append(f"{status}: {count} files; {_ADVICE[status]}")
+            what = "segments" if status == SEGMENT else "files"
+            lines.append(f"{status}: {count} {what}; {_ADVICE[status]}")
             lines += [f"  {n}: {why}" for n, s, why in self.bad if s == status]
         if self.damaged:
             lines.append(f"damaged but readable: {len(self.damaged)} files, the worst:")

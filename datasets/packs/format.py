@@ -23,6 +23,7 @@ NAME = "manifest.json"
 INDEX = "index.parquet"
 _FORMAT = "pretexto-packs-"  # and a number: what a pack holds is told by its columns and keys
 _SHARD = re.compile(r"shard-\d{5,9}\.arrow")
+_OTHER = re.compile(r"(?!shard-)[a-z_]+-\d+\.\w+")  # as shards of another kind may be called
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -83,19 +84,29 @@ def read_manifest(path: Path, where: str) -> Manifest:
         where: the pack, for messages.
 
     Raises:
-        InputError: no manifest, or one that names files outside its folder.
+        InputError: no manifest, or one that names files outside its folder or of unknown kinds.
+            Keys that nobody knows are left alone.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         if not values["format"].startswith(_FORMAT):
             raise ValueError("of another format")
         values["index"] = _file(values["index"], INDEX)
+        if strange := [v["name"] for v in values["shards"] if _OTHER.fullmatch(v["name"])]:
+            raise InputError(
+                f"{where}: {NAME} names {strange[0]}, a shard of a kind that this version does not "
+                "know: take a newer pretexto, or pack again"
+            )
         names = [f"shard-{k:05d}.arrow" for k in range(len(values["shards"]))]
         values["shards"] = tuple(map(_file, values["shards"], names))
         values["quarantine"] = tuple(values["quarantine"])
+        if not isinstance(values.get("flow", {}), dict):
+            raise ValueError("flow is no mapping")
         return Manifest(**{f.name: values[f.name] for f in fields(Manifest) if f.name in values})
     except OSError as error:
         raise InputError(f"{where}: no pack: {NAME} cannot be read ({error.strerror})") from None
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{where}: {NAME} is damaged ({error}); pack again") from None
 

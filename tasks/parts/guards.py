@@ -19,6 +19,7 @@ from .check import check_least
 from .letterbox import without_letterbox
 from .photometry import (
     draw_photometry,
+    frame_places,
     jitter_photometry,
     match_photometry,
     photometric_change,
@@ -70,9 +71,10 @@ class MomentGuards:
         """Moments that light does not tell apart: float [B, N, C, T, H, W] with C of 1 or 3."""
         if not self.exposure:
             return moments
-        frames = moments.transpose(2, 3)
-        alike = match_photometry(frames.flatten(1, 2)).unflatten(1, frames.shape[1:3])
-        return jitter_photometry(alike.transpose(2, 3), batch["photometry"])
+        frames, drawn = moments.transpose(2, 3), batch["photometry"]
+        place = frame_places(drawn, *frames.shape[2:4])
+        alike = match_photometry(frames.flatten(1, 2), place).unflatten(1, frames.shape[1:3])
+        return jitter_photometry(alike.transpose(2, 3), drawn)
 
     def records(self, moments: Callable[[Batch], Tensor]) -> tuple[Guard, ...]:
         """The guards with their probes; `moments` takes them out of an augmented batch."""

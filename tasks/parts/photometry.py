@@ -102,19 +102,23 @@ def _windows(flat: Tensor) -> Tensor:
 _MOST = 6.0  # most by which contrast is raised or lowered
 _SLOWEST = 3  # half waves per longer side: rings below it hold too few waves to have an energy
 _NEAR = 3.0  # deviations from the mean: tone is not known beyond
+_BLOCK = 8  # pixels per side of the blocks in which noise is measured
+_QUIET = 0.25  # share of the blocks that show little but noise
 _ROUNDS = 3  # of weighting cells anew by how badly light explains them
 
 
-def match_photometry(frames: Tensor) -> Tensor:
-    """Gives all frames of a tuple the same light and spectrum, and leaves things where they are.
+def match_photometry(frames: Tensor, place: Tensor) -> Tensor:
+    """Gives all frames of a tuple the same light, noise and spectrum; things stay where they are.
 
     What light alone explains, a gain and an offset that vary over the picture as quadratic surfaces
     do and a cubic tone curve, is fitted to the tuple's mean, with little weight where things move,
-    and taken away; then in every ring of spatial frequencies each frame gets the tuple's energy,
-    and keeps its phases.
+    and taken away. That raises the noise of dark frames: noise is added until all have as much as
+    the noisiest. Then in every ring of spatial frequencies each frame gets the tuple's energy, and
+    keeps its phases.
 
     Args:
         frames: float [B, M, C, H, W] in [0, 1]; M frames of one tuple, each matched on its own.
+        place: [B, M, C, 2] in [-1, 1], drawn at random: where the noise is cut from.
 
     Returns:
         the same shape and range.
@@ -123,6 +127,8 @@ def match_photometry(frames: Tensor) -> Tensor:
         alike = _match_levels(frames.float())
         for _ in range(2):  # the first is rough where light changes much
             alike = _match_light(alike)
+        for turn in range(2):  # noise that is added reaches the quiet places unevenly
+            alike = _match_noise(alike, place.to(frames.device), turn)
         return _match_spectrum(_match_levels(alike)).clamp(0, 1)
 
 
@@ -195,6 +201,25 @@ def _over(fit: Tensor, height: int, width: int) -> Tensor:
     return (fit @ _surfaces(height, width).to(fit)).unflatten(-1, (height, width))
 
 
+def _match_noise(frames: Tensor, place: Tensor, turn: int) -> Tensor:
+    variance = _noise(frames)
+    missing = variance.amax(1, keepdim=True) - variance
+    # The jitter's noise starts at these places too: each use has a stretch of its own.
+    start = torch.remainder(place + 1 + 0.7 * (turn + 1), 2) - 1
+    return frames + missing.sqrt()[..., None, None] * _grain(start, list(frames.shape[-2:]))
+
+
+def _noise(frames: Tensor) -> Tensor:
+    """Variance of the noise in [B, M, C, H, W], as the quietest quarter of the blocks shows it.
+
+    The mean over all blocks would count what moves through the picture too: [B, M, C].
+    """
+    x = frames.flatten(0, 1)
+    fine = (x[..., 1:, 1:] - x[..., :-1, 1:] - x[..., 1:, :-1] + x[..., :-1, :-1]) / 2
+    blocks = F.avg_pool2d(fine.square(), _BLOCK, ceil_mode=True).flatten(2)
+    return blocks.quantile(_QUIET, 2).unflatten(0, frames.shape[:2])
+
+
 def _match_spectrum(frames: Tensor) -> Tensor:
     height, width = frames.shape[-2:]
     down, across = _cosines(height, frames), _cosines(width, frames)
@@ -236,6 +261,20 @@ def draw_photometry(rng: Generator, count: int) -> Tensor:
     return 2 * torch.rand(count, 3, _AMOUNTS, generator=rng) - 1
 
 
+def frame_places(drawn: Tensor, frames: int, channels: int) -> Tensor:
+    """Where `match_photometry` cuts the noise of every frame of every moment from.
+
+    Args:
+        drawn: [B, N, 3, 14] from `draw_photometry`.
+
+    Returns:
+        [B, N · frames, channels, 2] in [-1, 1].
+    """
+    place = drawn[:, :, None, :channels, 2:4] + 1
+    step = 0.77 * torch.arange(frames).to(drawn)[:, None, None]
+    return (torch.remainder(place + step, 2) - 1).flatten(1, 2)
+
+
 # After 500 steps four moments of the synthetic world are sorted in 0.11 at strength 1, in 0.28 at
 # this one, and in 0.50 without matching and jitter; chance is 0.08 (one seed).
 _STRENGTH = 0.25
@@ -246,7 +285,7 @@ def jitter_photometry(frames: Tensor, drawn: Tensor, strength: float = _STRENGTH
 
     At strength 1: gain by up to 22 %, and 8 % more in each channel, tone by an exponent of up to
     1.25, sharpness between three quarters of a 3 × 3 blur and as much sharpening, light by up to
-    0.06 in nine places, and noise with a deviation of up to 0.03.
+    0.06 in nine places, and noise with a deviation of up to 0.03 and four times that of its own.
 
     Args:
         frames: float [B, N, C, T, H, W] in [0, 1], 3 channels or 1.
@@ -268,8 +307,12 @@ def _jitter(frames: Tensor, drawn: Tensor, strength: float) -> Tensor:
     x = x * (1 + 0.22 * own[:, :, :1, 0]) * (1 + 0.08 * own[:, :, :, 0])
     field = drawn[:, :, :channels, 5:].unflatten(3, (_FIELD, _FIELD))
     x = x + 0.06 * strength * _smooth(field, size).unsqueeze(3)
-    amount = 0.015 * strength * (1 + shared)[:, :, None, None, None, None]
-    return (x + amount * _grain(drawn[:, :, :channels, 2:4], size).unsqueeze(3)).clamp(0, 1)
+    noise = _noise(frames.transpose(2, 3).flatten(1, 2)).sqrt()
+    noise = noise.unflatten(1, (-1, frames.shape[3])).mean(2)
+    amount = strength * (0.015 + 2 * noise) * (1 + shared)[..., None]
+    return (
+        x + amount[..., None, None, None] * _grain(drawn[:, :, :channels, 2:4], size).unsqueeze(3)
+    ).clamp(0, 1)
 
 
 def _smooth(field: Tensor, size: list[int]) -> Tensor:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -128,6 +128,15 @@ def test_cues_that_no_task_names_are_looked_at_and_here_at_chance():
     names = {name for name, guard in rows if not guard}
     assert names >= {"single frame", "borders", "thumbnail", "timestamps", "codec", "file size"}
     assert all(not rows[name, ""].leaks for name in names)
+
+
+def test_what_no_network_sees_is_shown_and_not_held_against_the_task():
+    late = Finding("timestamps", "generic", "when", "", 0.9, 0.8, 1.0, 0.5, 200, 10, seen=False)
+    assert late.leaks
+    assert leaks([late, replace(late, name="borders", seen=True)], {})[0].name == "borders"
+    assert not leaks([late], {})
+    seen = {name: row.seen for (name, _), row in found().items()}
+    assert [name for name, shown in seen.items() if not shown] == ["timestamps"]
 
 
 def questions(x, y, media):

@@ -2,6 +2,7 @@
 
 import logging
 
+import numpy as np
 import pytest
 from dataset_kit import touch, watched
 
@@ -83,6 +84,24 @@ def test_class_7_is_number_7_in_every_list(media):
     assert train.label(0) == val.label(0) == 7
 
 
+def test_a_number_below_0_means_no_label(media):
+    source = open_source(write(media, "test.csv", "a/1.mp4 1\nb/3.mp4 -1\nb/4.mp4 0\n"))
+    assert source.classes == ("0", "1")
+    assert source.labels().tolist() == [1, -1, 0]
+    assert open_source(write(media, "none.txt", "a/1.mp4 -1\n")).classes == ()
+
+
+def test_lists_that_lie_unread_in_a_folder_are_named(media, caplog):
+    write(media, "train.csv", "a/1.mp4 0\n")
+    write(media, "notes.txt", "hello\n")
+    Folder(media)
+    (record,) = [r for r in caplog.records if "not read" in r.getMessage()]
+    assert f"train.csv not read; give a list itself, as {media}/train.csv" in record.getMessage()
+    caplog.clear()
+    Folder(media, table="train.csv")
+    assert "not read" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [("classInd.txt", "1 Run\n2 Sit down\n"), ("class_ind.csv", "id,name\n1,Run\n2,Sit down\n")],
@@ -131,21 +150,21 @@ def test_several_labels_have_no_single_one_and_captions_are_kept(media):
 
 
 def test_an_index_keeps_segments_labels_and_captions_of_a_list(media, monkeypatch, tmp_path):
-    from PIL import Image
+    import soundfile
 
     asked = watched(monkeypatch)
-    for k, name in enumerate(("x.png", "y.png")):
-        Image.new("RGB", (8, 8), (k, 0, 0)).save(media / name)
-    rows = "x.png,p;q,hello,1,2,train\nx.png,p,,2,4,val\ny.png,q,,,,\n"
+    for k, name in enumerate(("x.wav", "y.wav")):
+        soundfile.write(media / name, np.full(4000, k / 2), 1000)
+    rows = "x.wav,p;q,hello,1,2,train\nx.wav,p,,2,4,val\ny.wav,q,,,,\n"
     text = f"path,labels,text,start,end,split\n{rows}"
     plain = open_source(write(media, "l.csv", text))
     scan(media / "l.csv", tmp_path / "i.parquet")
-    assert asked == ["x.png", "y.png"]
+    assert asked == ["x.wav", "y.wav"]
     indexed = open_source(str(tmp_path / "i.parquet"))
     assert facts(indexed) == facts(plain)
-    assert facts(plain)[0] == ("x.png#t=1,2", "p+q", "train")
+    assert facts(plain)[0] == ("x.wav#t=1,2", "p+q", "train")
     assert indexed.caption(0) == "hello"
-    assert [indexed.group(i) for i in range(3)] == ["x.png", "x.png", "y.png"]
+    assert [indexed.group(i) for i in range(3)] == ["x.wav", "x.wav", "y.wav"]
     assert indexed.fingerprint() == plain.fingerprint()
 
 
@@ -164,6 +183,10 @@ def test_an_index_keeps_segments_labels_and_captions_of_a_list(media, monkeypatc
         ("../x.mp4 1\n", "line 1: ../x.mp4 leads out of the folder"),
         ("/nowhere/x.mp4 1\na/1.mp4 0\n", "some paths are absolute, some not"),
         ("a/9.mp4 1\n", "1 files are not in"),
+        ("label,youtube_id,time_start,time_end,split\nx,abc,0,2,train\n", "as kinetics:"),
+        ("narration_id,video_id,narration\nP01_0,P01,take plate\n", "as epic_kitchens:"),
+        ('# Segments csv created\n# YTID, start\nabc, 0, 3, "/m/1"\n', "as audioset:"),
+        ('# YTID, start, end, labels\nabc, 0, 3, "/m/1"\n', "as audioset:"),
     ],
 )
 def test_mistakes_are_one_line(media, text, message):

@@ -1,5 +1,6 @@
 """What packs once got wrong: flow of thinned films, files from outside, pictures made anew."""
 
+import json
 from pathlib import Path
 
 import media_factory as media
@@ -10,6 +11,7 @@ import pytest
 from dataset_kit import without_children
 from PIL import Image
 
+from pretexto import cli
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.index.source import Index
 from pretexto.datasets.packs.source import Packs
@@ -120,3 +122,53 @@ def test_shards_with_further_columns_are_read(pictures, tmp_path):
     packs = Packs(tmp_path / "pack")
     object.__setattr__(packs.manifest.shards[0], "bytes", path.stat().st_size)
     assert packs.read(5, STILL).frames.equal(before)
+
+
+@pytest.fixture
+def changed(pictures, tmp_path):
+    """Rewrites the manifest of a pack, as another version might have written it."""
+    scan(pictures, tmp_path / "index.parquet")
+    pack(tmp_path / "index.parquet", tmp_path / "pack")
+    file = tmp_path / "pack" / "manifest.json"
+
+    def change(edit) -> Path:
+        values = json.loads(file.read_text())
+        edit(values)
+        file.write_text(json.dumps(values))
+        return file.parent
+
+    return change
+
+
+def test_manifests_of_later_versions_are_read_for_what_is_known(changed, tmp_path):
+    before = Packs(tmp_path / "pack").read(5, STILL).frames
+
+    def later(values):
+        shards = [{"name": "tokens-00000.arrow", "bytes": 9, "sha256": "0" * 64}]
+        flow = {"method": "raft", "preset": "large", "iterations": 12}
+        values.update(
+            format="pretexto-packs-9", tokens={"vocabulary": 64, "shards": shards}, flow=flow
+        )
+
+    packs = Packs(changed(later))
+    assert packs.read(5, STILL).frames.equal(before)
+    assert packs.manifest.flow["method"] == "raft"
+
+
+@pytest.mark.parametrize("kind", ["tokens", "flow"])
+def test_shards_of_unknown_kinds_are_refused_in_one_line(changed, kind, capsys):
+    def more(values):
+        values["shards"].append({**values["shards"][0], "name": f"{kind}-00001.arrow"})
+
+    folder = changed(more)
+    assert cli.main(["pack", "--verify", str(folder)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"names {kind}-00001.arrow, a shard of a kind that this version does not know" in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("flow", 3), ("shards", 3), ("shards", [3]), ("shards", [{}]), ("index", [])]
+)
+def test_a_manifest_that_holds_something_else_is_damaged(changed, key, value):
+    with pytest.raises(InputError, match=r"manifest\.json is damaged"):
+        Packs(changed(lambda values: values.update({key: value})))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from pretexto.datasets.index import build as indexing
 from pretexto.datasets.index.build import scan_job
 from pretexto.datasets.index.schema import write_rows
 from pretexto.datasets.index.source import Index
@@ -16,6 +17,7 @@ from pretexto.datasets.packs.source import Packs
 from pretexto.datasets.packs.transcode import PackSettings
 from pretexto.datasets.packs.write import pack
 from pretexto.datasets.segment import Segment
+from pretexto.errors import InputError
 from pretexto.modalities.decode import packet_index
 from pretexto.modalities.decode.demuxer import Medium
 from pretexto.modalities.decode.origin import origin_of
@@ -199,3 +201,30 @@ def without_children(job, requests, **options):
     """What `run_in_children` does, in this process."""
     for request in requests:
         yield request, job(*request)
+
+
+def test_an_index_quarantines_segments_that_their_files_do_not_have(film, tmp_path, monkeypatch):
+    monkeypatch.setattr(indexing, "run_in_children", without_children)
+    shutil.copy(film, tmp_path / "film.mkv")
+    rows = "film.mkv,9,10,a\nfilm.mkv,1,2,b\nfilm.mkv,3,9,a\n"
+    (tmp_path / "l.csv").write_text(f"path,start,end,label\n{rows}")
+    for _ in range(2):  # the second time the file's row is taken from the first index
+        report = indexing.scan(tmp_path / "l.csv", tmp_path / "i.parquet")
+        index = Index(tmp_path / "i.parquet")
+        assert [index.name(i) for i in range(len(index))] == [
+            "film.mkv#t=1,2",
+            "film.mkv#t=3,9",
+        ]
+        assert index.info(0).duration == 1
+        text = "\n".join(report.lines())
+        assert "readable: 1 video" in text
+        assert "segment: 1 segments; their files do not have them; correct start and end" in text
+        assert "  film.mkv#t=9,10: the segment starts after the end of the medium" in text
+
+
+def test_what_is_no_folder_and_no_list_is_called_so(tmp_path):
+    (tmp_path / "x.tar").write_bytes(b"")
+    with pytest.raises(InputError, match="an archive is given as --data itself"):
+        indexing.list_media(tmp_path / "x.tar")
+    with pytest.raises(InputError, match="no such folder; give a folder, a list"):
+        indexing.list_media(tmp_path / "y")

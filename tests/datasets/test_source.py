@@ -1,10 +1,13 @@
 """Sources: subsets, fingerprints, and opening by name."""
 
+import pickle
+
 import numpy as np
 import pytest
 
+from pretexto.datasets import source as sources
 from pretexto.datasets.open import open_source
-from pretexto.datasets.source import Source, Subset, balanced_weights
+from pretexto.datasets.source import Entry, Files, Source, Subset, balanced_weights
 from pretexto.errors import InputError
 from pretexto.modalities.media import MediaInfo, Sample
 
@@ -150,3 +153,20 @@ def test_a_folder_called_synthetic_is_written_with_a_dot(folder, monkeypatch):
     folder.rename(folder.parent / "synthetic")
     monkeypatch.chdir(folder.parent)
     assert len(open_source("./synthetic")) == 3
+
+
+def test_the_facts_of_the_files_used_last_are_remembered_and_no_others(monkeypatch, tmp_path):
+    probed = []
+
+    class Probed(Files):
+        def _probe(self, name):
+            probed.append(name)
+            return MediaInfo(path=name, kind="image")
+
+    monkeypatch.setattr(sources, "_PROBED", 3)
+    files = Probed(tmp_path, [Entry(f"{k}.png") for k in range(5)], ())
+    for k in (0, 1, 2, 0, 3, 0, 2, 4, 1):
+        assert files.info(k).path == f"{k}.png"
+        assert len(files._infos) <= 3
+    assert probed == [f"{k}.png" for k in (0, 1, 2, 3, 4, 1)]
+    assert list(pickle.loads(pickle.dumps(files._infos))) == ["2.png", "4.png", "1.png"]

@@ -10,6 +10,7 @@ from pretexto.modalities.media import Plan
 from pretexto.modalities.rng import generator
 from pretexto.tasks.parts.photometry import (
     draw_photometry,
+    frame_places,
     jitter_photometry,
     match_photometry,
     photometric_change,
@@ -84,10 +85,16 @@ def spread(frames: Tensor) -> Tensor:
     return found.std(1).mean(0) / (found.mean(1).std(0) + found.std(1).mean(0) + 1e-9)
 
 
+def places(films: int) -> Tensor:
+    """Where the noise of three frames of each film is cut from."""
+    drawn = torch.stack([draw_photometry(generator(0, 0, i), 3) for i in range(films)])
+    return frame_places(drawn, 1, 3)
+
+
 @pytest.mark.parametrize("name", ["exposure", "contrast", "gamma", "white_balance", "noise"])
 def test_matching_takes_most_of_the_drift_away(name):
     frames = drifting(DRIFTS[name])
-    matched = match_photometry(frames.squeeze(3)).unsqueeze(3)
+    matched = match_photometry(frames.squeeze(3), places(6)).unsqueeze(3)
     assert matched.min() >= 0
     assert matched.max() <= 1
     before, after = spread(frames), spread(matched)
@@ -99,14 +106,26 @@ def test_matching_takes_most_of_the_drift_away(name):
 
 def test_moments_in_the_same_light_stay_as_they_are():
     frames = drifting(lit_still).squeeze(3)[:, :1].expand(-1, 3, -1, -1, -1)
-    torch.testing.assert_close(match_photometry(frames), frames, atol=1e-4, rtol=0)
+    torch.testing.assert_close(match_photometry(frames, places(6)), frames, atol=1e-4, rtol=0)
+
+
+def test_noise_that_gain_raised_is_not_told_from_the_rest():
+    """A film that darkens is, lit alike again, noisier towards its end: its detail less peaked."""
+    films = [moments(DRIFTS["exposure"], "bodies", i, (0.6, 3.0, 5.4)) for i in range(16)]
+    frames = torch.stack(films)[..., :64, :64].float() / 255
+    matched = match_photometry(frames.squeeze(3), places(16)).unsqueeze(3)
+    peaks = [statistics(x)[..., 39:42] for x in (frames, matched)]
+    before, after = (float((x[:, 2] - x[:, 0]).mean()) for x in peaks)
+    # Without noise that is added, matched films come to -0.30.
+    assert before < -0.3
+    assert abs(after) < 0.06
 
 
 def test_matching_keeps_where_things_are():
     frames = torch.full((1, 3, 3, 64, 64), 0.4)
     for k in range(3):
         frames[:, k, :, 28:36, 12 + 16 * k : 20 + 16 * k] = 0.8 - 0.1 * k
-    matched = match_photometry(frames).mean((0, 2))
+    matched = match_photometry(frames, places(1)).mean((0, 2))
     for k in range(3):
         assert int(matched[k].amax(0).argmax()) in range(12 + 16 * k, 20 + 16 * k)
 

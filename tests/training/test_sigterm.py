@@ -64,9 +64,9 @@ def weights(out):
 
 
 def rows(out):
-    """metrics.csv but for what a clock has measured."""
+    """Step, epoch, rate, loss and accuracy; the rest of metrics.csv is measured by a clock."""
     lines = (out / "metrics.csv").read_text().splitlines()
-    return [line.split(",")[:6] for line in lines]
+    return [line.split(",")[:5] for line in lines]
 
 
 @pytest.mark.slow
