@@ -322,7 +322,7 @@ def _cell(line: Line, column: Column, gain: Estimate | None) -> dict[str, Any] |
     if gain is None:
         return found
     p = None if math.isnan(gain.p) else float(f"{gain.p:.3g}")
-    return found | {"more than untrained": {**_numbers(gain), "p": p}}
+    return found | {"difference to control": {**_numbers(gain), "p": p}}
 
 
 def _numbers(estimate: Estimate) -> dict[str, Any]:

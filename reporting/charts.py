@@ -82,9 +82,7 @@ def intervals(frame: pl.DataFrame, chance: float, reference: str | None) -> Spec
     base = _ROWS.encode(y=y)
     layers = [
         *_bounds(shown, chance, reference, "x"),
-        base.mark_rule(strokeWidth=3, opacity=0.5, strokeCap="round").encode(
-            x="low:Q", x2="high:Q"
-        ),
+        _whisker(base).encode(x="low:Q", x2="high:Q"),
         base.transform_flatten(["values"], ["single"])
         .mark_circle(size=24, opacity=0.45)
         .encode(x="single:Q", color=_hue()),
@@ -113,10 +111,10 @@ def _hue() -> alt.Color:
     return alt.Color("hue:N", scale=None, legend=None)
 
 
-def _whisker(base: alt.Chart) -> alt.Chart:
-    return base.mark_rule(strokeWidth=3, opacity=0.5, strokeCap="round", clip=True).encode(
-        color=_hue()
-    )
+def _whisker(base: alt.Chart, *, faint: bool = False) -> alt.Chart:
+    width, opacity = (1.5, 0.35) if faint else (2.5, 0.6)
+    line = base.mark_rule(strokeCap="round", clip=True, strokeWidth=width, opacity=opacity)
+    return line.encode(color=_hue())
 
 
 def _points(base: alt.Chart) -> alt.Chart:
@@ -136,7 +134,7 @@ def _tooltip(*more: alt.Tooltip) -> list[alt.Tooltip]:
     return [
         alt.Tooltip("entry:N", title="entry"),
         alt.Tooltip("text:N", title="percent"),
-        alt.Tooltip("gain_text:N", title="more than before"),
+        alt.Tooltip("gain_text:N", title="difference to control"),
         alt.Tooltip("seeds:Q", title="seeds"),
         *more,
     ]
@@ -187,7 +185,8 @@ _CLOCK = (
     "format(datum.value / 60, '~r') + ' min' : format(datum.value / 3600, '~r') + ' h'"
 )
 _TIMES = [unit * k for unit in (1, 60, 3600) for k in (1, 2, 5, 10, 20, 40)] + [360000, 720000]
-_FEW = 8  # entries up to which a chart has all their names on a narrow page too
+_FEW = 8  # entries up to which names stand beside their points, on a narrow page too
+_COLUMN = 0.84  # of the plot's width: where the column of many names begins
 
 
 def cost(frame: pl.DataFrame, by: Cost, chance: float, reference: str | None) -> Spec:
@@ -199,7 +198,10 @@ def cost(frame: pl.DataFrame, by: Cost, chance: float, reference: str | None) ->
         chance, reference: see `intervals`.
     """
     spent = frame.drop_nulls(by.field)
+    many = len(spent) > _FEW
     ends = (min(spent[by.field]) / 1.6, max(spent[by.field]) * 1.6)
+    if many:  # room for the names on the right
+        ends = (ends[0], ends[0] * (ends[1] / ends[0]) ** (1 / _COLUMN))
     control = frame.filter(pl.col("entry") == (reference or ""))
     up = percent_range(spent, [chance, *control["mean"]])
     height = max(260, _LABEL * (len(spent) + 1))
@@ -208,8 +210,8 @@ def cost(frame: pl.DataFrame, by: Cost, chance: float, reference: str | None) ->
     tips = _tooltip(alt.Tooltip(f"{by.field}:Q", title=by.unit, format=".3~s"))
     layers = [
         *_bounds(frame, chance, reference, "y"),
-        _whisker(base).encode(y="low:Q", y2="high:Q"),
-        *_names(base, len(spent)),
+        _whisker(base, faint=many).encode(y="low:Q", y2="high:Q"),
+        *_names(base, many=many),
         _points(base).encode(y=y, tooltip=tips),
     ]
     return _with(_spec(layers, height), _labelled(spent, by.field, ends, up, height))
@@ -224,11 +226,12 @@ def _cost_axis(by: Cost, ends: tuple[float, float]) -> alt.X:
     return alt.X(f"{by.field}:Q", scale=scale, axis=axis)
 
 
-def _names(base: alt.Chart, count: int) -> Iterator[alt.Chart]:
-    """The entries' names beside their points, and lines to those that had to give way."""
+def _names(base: alt.Chart, *, many: bool) -> Iterator[alt.Chart]:
+    """The entries' names, and lines to those that do not stand beside their points."""
     # Many names have no room on a narrow page, where tooltips tell.
-    shown = alt.value(1) if count <= _FEW else alt.value(alt.expr("width < 600 ? 0 : 1"))
-    ends = {"x2": "label_x:Q", "y2": "label_y:Q", "color": _hue(), "opacity": shown}
+    shown = alt.value(alt.expr("width < 600 ? 0 : 1") if many else 1)
+    line = alt.value(alt.expr("width < 600 ? 0 : 0.4") if many else 1)
+    ends = {"x2": "label_x:Q", "y2": "label_y:Q", "color": _hue(), "opacity": line}
     yield base.transform_filter("datum.moved").mark_rule().encode(y="mean:Q", **ends)
     for left in (True, False):
         side: Spec = {"align": "right", "dx": -9} if left else {"align": "left", "dx": 9}
@@ -249,18 +252,20 @@ def _labelled(
     up: tuple[float, float],
     height: float,
 ) -> pl.DataFrame:
-    """Where each point's name stands: beside it, inwards, and apart from the others' names."""
+    """Where each point's name stands: beside it, inwards, and apart from the others' names; many
+    names stand one below the other on the right."""
     width = math.log(across[1] / across[0])
+    many = len(frame) > _FEW
     at = [math.log(value / across[0]) / width for value in frame[field]]
-    left = [x > 0.55 for x in at]
-    # A name is as wide as a third of a narrow page's plot, or an eighth of a wide one's.
-    reach = 0.34 if len(frame) <= _FEW else 0.13
+    left = [x > 0.55 and not many for x in at]
+    # A name is as wide as a third of a narrow page's plot.
+    reach = 2.0 if many else 0.34
     starts = [x - reach if to_left else x for x, to_left in zip(at, left, strict=True)]
     heights = [(value - up[0]) / (up[1] - up[0]) for value in frame["mean"]]
     apart = spread(heights, starts, gap=_LABEL / height, reach=reach)
-    moved = [abs(a - b) > 0.01 for a, b in zip(apart, heights, strict=True)]
-    aside = [0.0 if not far else -0.02 if to_left else 0.02
-             for to_left, far in zip(left, moved, strict=True)]  # fmt: skip
+    moved = [many or abs(a - b) > 0.01 for a, b in zip(apart, heights, strict=True)]
+    aside = [_COLUMN - x if many else 0.0 if not far else -0.02 if to_left else 0.02
+             for x, to_left, far in zip(at, left, moved, strict=True)]  # fmt: skip
     return frame.with_columns(
         left=pl.Series(left),
         moved=pl.Series(moved),
@@ -342,7 +347,8 @@ def along(frame: pl.DataFrame, field: str, title: str, order: Sequence[Any] | No
         order: its values, where they are names; None where they are numbers.
     """
     low, high = percent_range(frame, [])
-    axis = alt.Axis(title=title, grid=False, labelAngle=0)
+    numbers: Spec = {"tickCount": 6, "labelExpr": "format(datum.value, '~s')"}
+    axis = alt.Axis(title=title, grid=False, labelAngle=0, **(numbers if order is None else {}))
     scale = alt.Scale(domain=[low, high], zero=False)
     kind = "Q" if order is None else "N"
     near = alt.selection_point(on="pointerover", fields=["entry"], nearest=True, empty=True)

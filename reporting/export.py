@@ -3,13 +3,14 @@
 import csv
 import io
 import math
-from collections.abc import Iterator
+from typing import Any
 
-from ..comparison.aggregate import Column
 from ..comparison.results import Results
 from .formatting import column_name, percent
+from .frames import estimates
 
 _FIELDS = ("entry", "kind", "protocol", "metric", "mean", "half", "seeds", "gain", "gain_half", "p")
+_FORMS = {**dict.fromkeys(("mean", "half", "gain", "gain_half"), ".2f"), "p": ".3g"}
 
 
 def as_csv(results: Results) -> str:
@@ -17,21 +18,13 @@ def as_csv(results: Results) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(_FIELDS)
-    for column in results.main:
-        writer.writerows(_lines(results, column))
+    for row in estimates(results, results.main).iter_rows(named=True):
+        writer.writerow([_cell(row[field], _FORMS.get(field, "")) for field in _FIELDS])
     return file.getvalue()
 
 
-def _lines(results: Results, column: Column) -> Iterator[list[str]]:
-    title, metric = column_name(column)
-    gains = results.gains(column)
-    for line in results.lines:
-        own, gain = column.estimate(line.name), gains.get(line.name)
-        if own is None:
-            continue
-        found = [line.name, line.kind, title, metric, _number(own.mean), _number(own.half), own.n]
-        beside = [_number(gain.mean), _number(gain.half), _p(gain.p)] if gain else ["", "", ""]
-        yield [*map(str, found), *beside]
+def _cell(value: Any, form: str) -> str:
+    return "" if value is None else f"{value:{form}}"
 
 
 def as_latex(results: Results) -> str:
@@ -61,11 +54,3 @@ def _latex_cell(mean: float, half: float, sure: bool) -> str:
 
 def _latex_row(cells: list[str]) -> str:
     return " & ".join(cell.replace("_", "\\_") for cell in cells) + " \\\\"
-
-
-def _number(share: float) -> str:
-    return "" if math.isnan(share) else f"{100 * share:.2f}"
-
-
-def _p(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3g}"

@@ -3,6 +3,8 @@
 import json
 from base64 import b64encode
 from collections.abc import Iterable
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -110,5 +112,18 @@ def indices(sheets: Iterable[list[dict[str, Any]]]) -> set[int]:
 
 def data_uri(path: Path) -> str:
     """A picture's file as a data URI, so that the page needs no other file."""
-    kind = "png" if path.suffix == ".png" else "jpeg"
-    return f"data:image/{kind};base64,{b64encode(path.read_bytes()).decode()}"
+    return _data_uri(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _data_uri(path: Path, modified: int) -> str:
+    # A report is written after every trial, and most of its pictures are those of before.
+    from PIL import Image
+
+    if path.suffix != ".png":
+        return f"data:image/jpeg;base64,{b64encode(path.read_bytes()).decode()}"
+    # A third of a PNG's weight, which for pictures would be most of the page's.
+    packed = BytesIO()
+    with Image.open(path) as image:
+        image.save(packed, "WEBP", quality=88)
+    return f"data:image/webp;base64,{b64encode(packed.getvalue()).decode()}"

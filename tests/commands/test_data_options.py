@@ -64,7 +64,7 @@ def test_every_command_leaves_copies_out_by_option_or_config(command, index, tmp
 
 
 def test_evaluation_too(index, tmp_path, opened, monkeypatch):
-    monkeypatch.setattr(store, "read_card", lambda *_: {"view": {"modality": "image"}})
+    monkeypatch.setattr(store, "read_card", lambda *_: {"spec": {"modality": "image"}})
     words = ["evaluate", "knn", "--encoder", tmp_path / "run", "--data", index, "--unique"]
     assert cli.main([*map(str, words)]) == 2
     assert opened[0]["unique"] is True

@@ -418,6 +418,7 @@ def test_a_trial_has_its_own_device(monkeypatch):
         devices_of(args(steps=1, devices="0,2"))
 
 
+@pytest.mark.timeout(900)
 def test_every_trial_is_a_process_that_sees_its_device(tmp_path, monkeypatch):
     monkeypatch.setattr("pretexto.comparison.executor._gpus", lambda: ["no-gpu"])
     trainer = fakes.TrainerArgs(steps=1, batch_size=6, workers=0, log_every=1)
@@ -433,6 +434,7 @@ def test_every_trial_is_a_process_that_sees_its_device(tmp_path, monkeypatch):
     assert all(text.startswith("no-gpu ") for text in seen.values())
 
 
+@pytest.mark.timeout(900)
 def test_one_killed_trial_is_named_and_spares_the_rest(tmp_path):
     entries = {"killed": Entry(partial(fakes.Stopped, str(tmp_path / "flag"), signal.SIGKILL)),
                "turned": Entry(fakes.turned)}  # fmt: skip
@@ -461,6 +463,7 @@ def test_an_executor_gets_job_files_that_hold_all_they_need(tmp_path):
     assert len(found.failed) == 3
 
 
+@pytest.mark.timeout(900)
 def test_two_devices_train_together_and_end_with_the_report(tmp_path):
     trainer = fakes.TrainerArgs(steps=3, batch_size=6, workers=0, log_every=1,
                                 accelerator="cpu", devices=2)  # fmt: skip

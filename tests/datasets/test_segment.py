@@ -204,7 +204,7 @@ def without_children(job, requests, **options):
 
 
 def test_an_index_quarantines_segments_that_their_files_do_not_have(film, tmp_path, monkeypatch):
-    monkeypatch.setattr(indexing, "crew", without_children)
+    monkeypatch.setattr(indexing, "run_in_children", without_children)
     shutil.copy(film, tmp_path / "film.mkv")
     rows = "film.mkv,9,10,a\nfilm.mkv,1,2,b\nfilm.mkv,3,9,a\n"
     (tmp_path / "l.csv").write_text(f"path,start,end,label\n{rows}")

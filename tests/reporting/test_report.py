@@ -10,6 +10,7 @@ from itertools import pairwise
 import altair as alt
 import polars as pl
 import pytest
+import torch
 from report_fakes import MEANS, contrast, fill, fill_many, luminance, opened
 
 from pretexto import cli
@@ -23,6 +24,8 @@ from pretexto.reporting import charts
 from pretexto.reporting.charts import percent_range, spread
 from pretexto.reporting.frames import estimates, thin
 from pretexto.reporting.html import page_values, write_report
+from pretexto.reporting.pictures import data_uri
+from pretexto.visualization.puzzles import save_image
 
 
 @pytest.fixture(scope="module")
@@ -255,11 +258,12 @@ def test_the_table_as_numbers(folder):
     entries = json.loads((folder / "table.json").read_text())["entries"]
     (cell,) = [v for k, v in entries["alpha"].items() if k.startswith("linear")]
     assert (cell["mean"], cell["half"], cell["over"], len(cell["values"])) == (60, 2.48, "seeds", 3)
-    assert (cell["more than untrained"]["mean"], cell["more than untrained"]["half"]) == (30, 2.78)
+    gain = cell["difference to control"]
+    assert (gain["mean"], gain["half"]) == (30, 2.78)
     # t = 0.3 / √1.295e-4 = 26.4 with 6 degrees of freedom, twice its tail, times three tasks.
-    assert cell["more than untrained"]["p"] == pytest.approx(6e-7, rel=0.1)
+    assert gain["p"] == pytest.approx(6e-7, rel=0.1)
     assert entries["alpha"]["examples"] == 200
-    assert "more than untrained" not in str(entries["random-init"])
+    assert "difference to control" not in str(entries["random-init"])
 
 
 def test_the_table_for_spreadsheets_and_for_papers(folder):
@@ -406,6 +410,44 @@ def test_axes_hold_their_values_and_part_of_long_whiskers():
                           "low": [2.0, None], "high": [60.0, None]})  # fmt: skip
     assert percent_range(frame, []) == (15, 65)
     assert percent_range(frame, [5.0]) == (0, 65)
+
+
+def test_many_names_stand_one_below_the_other_beside_all_points(tmp_path):
+    results = load_results(fill_many(tmp_path, 12))
+    spent = estimates(results, results.main[:1]).with_columns(seconds=pl.int_range(1, 14) * 10.0)
+    few = charts.cost(spent.head(8), charts.COSTS[0], 12.5, None)
+    assert len({row["label_x"] for row in few["datasets"]["rows"]}) > 1
+    rows = charts.cost(spent, charts.COSTS[0], 12.5, None)["datasets"]["rows"]
+    (where,) = {row["label_x"] for row in rows}
+    assert where > max(row["seconds"] for row in rows)
+    heights = sorted(row["label_y"] for row in rows)
+    low, high = percent_range(spent, [12.5])
+    # The plot is as high as 14 lines of text, or a little higher.
+    assert min(b - a for a, b in pairwise(heights)) > (high - low) / 16
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_whiskers_have_the_colour_of_their_entry(browser, folder, scheme):
+    for page in opened(browser, folder, width=1200, scheme=scheme):
+        panel = page.locator("#accuracy .chart").first
+        whiskers = panel.locator("g.mark-rule line, g.mark-rule path").evaluate_all(
+            "all => all.map(line => getComputedStyle(line).stroke)"
+        )
+        own = page.locator("#results tbody .key").first.evaluate(
+            "key => getComputedStyle(key).backgroundColor"
+        )
+        assert own in whiskers
+        assert not {"rgb(0, 0, 0)", "none"} & set(whiskers)
+
+
+def test_pictures_weigh_little_and_are_packed_once(tmp_path):
+    path = tmp_path / "a.png"
+    noise = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    save_image(noise, path)
+    found = data_uri(path)
+    assert found.startswith("data:image/webp;base64,")
+    assert len(found) < path.stat().st_size
+    assert data_uri(path) is found
 
 
 def test_names_that_would_cover_each_other_give_way():
