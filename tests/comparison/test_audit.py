@@ -153,8 +153,25 @@ def test_a_medium_is_not_known_again():
     split = measure(questions(name, answer, media), _cue, np.arange(60), ABOUT)
     assert not split.leaks
     # Where every question counts as a source of its own, the probe knows the media again.
-    known = predict(name, answer, np.arange(600)) == answer
+    known = predict(name, answer, np.arange(600)[:, None])[0] == answer
     assert known.mean() > 0.95
+
+
+def test_a_sound_is_not_known_from_the_picture_that_it_belongs_to():
+    """Each sound has a name, and is asked about twice: beside its own picture and a strange one."""
+    media = torch.arange(200)
+    name = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    strange = media.roll(1)
+    batch = {
+        "inputs": torch.zeros(200, 1), "audio": torch.zeros(200, 1),
+        "picture": torch.cat([media, media]), "sound": torch.cat([media, strange]),
+        "target": torch.cat([torch.ones(200), torch.zeros(200)]).long(),
+        "cue": torch.cat([name, name[strange]]),
+    }  # fmt: skip
+    looked = measure(Questions([batch], [media]), _cue, np.arange(200), ABOUT)
+    # Asked is what lies on one side of the split: all that belongs together, a fifth of the rest.
+    assert 200 < looked.questions < 280
+    assert looked.low < 0.5 < looked.high
 
 
 def _cue(batch):
@@ -199,7 +216,7 @@ def test_the_probe_finds_what_is_straight_and_what_is_crooked():
     straight = (x.sum(1) > 0).astype(int)
     crooked = (x.prod(1) > 0).astype(int)
     for y in (straight, crooked):
-        assert (predict(x, y, group) == y).mean() > 0.85
+        assert (predict(x, y, group[:, None])[0] == y).mean() > 0.85
 
 
 def test_unanswered_questions_and_too_few_are_left_alone():
