@@ -249,10 +249,8 @@ def _pairs(sides: Tensor, index: Tensor) -> tuple[NDArray, NDArray, NDArray]:
     own, strange = _beside(first, second), _beside(first, second[other])[apart]
     x = torch.cat([own, strange])
     y = torch.cat([torch.ones(len(own)), torch.zeros(len(strange))]).long()
-    media = torch.stack(
-        [torch.cat([index, index[apart]]), torch.cat([index, index[other][apart]])], 1
-    )
-    return x.numpy(), y.numpy(), media.numpy()
+    sides = torch.cat([index, index[apart]]), torch.cat([index, index[other][apart]])
+    return x.numpy(), y.numpy(), torch.stack(sides, 1).numpy()
 
 
 def _beside(a: Tensor, b: Tensor) -> Tensor:

@@ -275,9 +275,9 @@ def frame_places(drawn: Tensor, frames: int, channels: int) -> Tensor:
     return (torch.remainder(place + step, 2) - 1).flatten(1, 2)
 
 
-# After 500 steps four moments of the synthetic world are sorted in 0.30 at this strength and in 0.50
-# without matching and jitter; at strength 1 it was 0.11, before noise was matched. Chance is 0.08
-# (one seed each).
+# After 500 steps four moments of the synthetic world are sorted in 0.30 at this strength, in 0.50
+# without matching and jitter, and in 0.11 at strength 1, measured before noise was matched. Chance
+# is 0.08 (one seed each).
 _STRENGTH = 0.25
 
 
