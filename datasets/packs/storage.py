@@ -103,7 +103,7 @@ class RemoteFolder(Storage):
             yield lambda files: claim([self._copy(file).name for file in files])
 
     def room(self, index: File, most: int) -> int | None:
-        return (self.limit - index.bytes) // most
+        return max((self.limit - index.bytes) // most, 0)
 
     def _copy(self, file: File) -> Path:
         """Where the copy of a file lies, if it is here."""

@@ -216,6 +216,7 @@ def test_what_is_claimed_goes_last(remote, packed, tmp_path):
     shards = Packs(remote, cache=tmp_path, cache_bytes=bound).shards()
     assert shards.room == 3
     assert shards.shared(2).room == 1
+    assert Packs(remote, cache=tmp_path, cache_bytes=1).shards().room == 0
     assert shards.numbers.tolist() == list(range(10))
     names = {file.sha256: k for k, file in enumerate(files)}
     with shards.claiming() as claim, shards.claiming() as other:
