@@ -23,7 +23,6 @@ from .batches import Stream, Unreadable, known_unreadable
 from .checkpoint import Checkpoints, FromFirst
 from .data import Examples, labelled, make_loader
 from .distributed import Processes, first_process, meet
-from .export import Snapshots, export
 from .kernels import channels_last, fast_kernels, half_weights
 from .loggers import MetricsFile, Rows, make_loggers, refuse_missing
 from .module import Pretraining
@@ -41,6 +40,7 @@ from .sanity_check import (
     sound_in_words,
 )
 from .signals import until_stopped, without_chatter, without_signals
+from .snapshots import Snapshots, export
 
 __all__ = ["OptimizerArgs", "Pretraining", "TrainerArgs", "pretrain"]
 
