@@ -229,7 +229,11 @@ class Task(nn.Module, ABC):
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
 
     def after_step(self, phase: str | None = None, progress: Progress = START) -> None:
-        """Called after each optimiser step: EMA teachers, queues."""
+        """Called after each optimiser step: EMA teachers, queues.
+
+        What changes here, parameters and buffers, must change alike in all processes of a run:
+        only gradients and the statistics of batch norms are evened out between them.
+        """
 
 
 def described(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import lightning as L
 import numpy as np
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 
 from ..datasets.example_list import left_out_of
 from ..datasets.packs.order import window_within
@@ -22,7 +23,6 @@ from .batches import Stream, Unreadable, known_unreadable
 from .checkpoint import Checkpoints, FromFirst
 from .data import Examples, labelled, make_loader
 from .distributed import Processes, first_process, meet
-from .export import Snapshots, export
 from .kernels import channels_last, fast_kernels, half_weights
 from .loggers import MetricsFile, Rows, make_loggers, refuse_missing
 from .module import Pretraining
@@ -40,6 +40,7 @@ from .sanity_check import (
     sound_in_words,
 )
 from .signals import until_stopped, without_chatter, without_signals
+from .snapshots import Snapshots, export
 
 __all__ = ["OptimizerArgs", "Pretraining", "TrainerArgs", "pretrain"]
 
@@ -235,6 +236,7 @@ class _Call:
             half_weights(self.task)
         if str(chosen["strategy"]).startswith("ddp"):
             chosen["plugins"].append(FromFirst())
+            chosen["strategy"] = _without_broadcast(chosen["strategy"])
         lightning = L.Trainer(
             **chosen,
             max_epochs=1,
@@ -307,6 +309,15 @@ class _Call:
         module.trainer.loggers = make_loggers(
             self.trainer.loggers, self.folder.path, module.start, self.record
         )
+
+
+def _without_broadcast(name: str) -> str | DDPStrategy:
+    """DDP by its name, without sending the first process's buffers around before every step: they
+    are constants, or statistics that each process has of the whole batch already."""
+    kinds = {"ddp": False, "ddp_find_unused_parameters_true": True}
+    if name not in kinds:
+        return name
+    return DDPStrategy(broadcast_buffers=False, find_unused_parameters=kinds[name])
 
 
 def used(source: Source, left_out: np.ndarray) -> Source:

@@ -161,3 +161,14 @@ def test_a_signal_to_one_ends_both_at_the_same_step_and_they_go_on_exactly(tmp_p
     train_in_two(signalled, out, FakeSource(), steps=40, allow_changes=True)
     files = [(tmp_path / x / "encoder.safetensors").read_bytes() for x in ("whole", "cut")]
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("make", [normalised, two_phases])
+def test_no_step_sends_buffers_around(tmp_path, monkeypatch, make):
+    def sent(*_):
+        raise AssertionError("buffers are alike on all processes already")
+
+    kind = torch.nn.parallel.DistributedDataParallel
+    monkeypatch.setattr(kind, "_sync_buffers", sent)
+    train_in_two(make, tmp_path, FakeSource(), steps=2)
+    assert (tmp_path / "encoder.json").exists()
