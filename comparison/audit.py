@@ -249,8 +249,8 @@ def _pairs(sides: Tensor, index: Tensor) -> tuple[NDArray, NDArray, NDArray]:
     own, strange = _beside(first, second), _beside(first, second[other])[apart]
     x = torch.cat([own, strange])
     y = torch.cat([torch.ones(len(own)), torch.zeros(len(strange))]).long()
-    sides = torch.cat([index, index[apart]]), torch.cat([index, index[other][apart]])
-    return x.numpy(), y.numpy(), torch.stack(sides, 1).numpy()
+    media = torch.cat([index, index[apart]]), torch.cat([index, index[other][apart]])
+    return x.numpy(), y.numpy(), torch.stack(media, 1).numpy()
 
 
 def _beside(a: Tensor, b: Tensor) -> Tensor:
