@@ -166,6 +166,7 @@ def main(words: list[str] | None = None) -> int:
         source = Noise(4 * batch, "image", 37, 1)
         found = measured(recipe("rotation", encoder, 32), source, args, batch)
         results["pictures"] = {"encoder": encoder, "size": 32, **found}
+        args.out.write_text(json.dumps(results, indent=1) + "\n")
     if args.only != "pictures":
         encoder, batch = args.encoders[1], args.batches[1]
         with tempfile.TemporaryDirectory() as folder:

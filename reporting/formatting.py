@@ -124,7 +124,10 @@ def times_text(timed: bool) -> str:
     """Of which runs the times are, if there are any that can be trusted."""
     if timed:
         return "Times are of runs that had the machine to themselves."
-    return "No times are shown: runs slowed each other down (--jobs 1 keeps them apart)."
+    return (
+        "No times are shown: not all runs are known to have had the machine to themselves "
+        "(--jobs 1 keeps them apart)."
+    )
 
 
 def plural(n: int, one: str, many: str = "") -> str:
