@@ -139,6 +139,19 @@ def test_what_no_network_sees_is_shown_and_not_held_against_the_task():
     assert [name for name, shown in seen.items() if not shown] == ["timestamps"]
 
 
+@pytest.mark.parametrize(("visible", "code"), [(True, 1), (False, 0)])
+def test_strict_fails_where_a_network_could_see_the_answer(monkeypatch, capsys, visible, code):
+    def looked_at(*_, **__):
+        about = ("bars", "generic", "dark bars", "", 0.9, 0.8, 1.0, 0.5, 200, 10)
+        yield Finding(*about, "tells the answer", "cut them off", seen=visible)
+
+    monkeypatch.setattr("pretexto.comparison.audit.audit", looked_at)
+    words = ["audit", "--config", "rotation", "--data", "synthetic:test"]
+    assert cli.main(words) == 0
+    assert cli.main([*words, "--strict"]) == code
+    assert ("The answer can be told from: bars (dark bars)." in capsys.readouterr().out) is visible
+
+
 def questions(x, y, media):
     batch = {"cue": torch.tensor(x).float(), "target": torch.tensor(y)}
     return Questions([batch], [torch.tensor(media)])

@@ -65,8 +65,8 @@ def test_it_is_audited(config, tmp_path, capsys):
     assert times["verdict"] == "tells the answer"
     assert times["low"] > times["chance"] == 0.25
     assert "timestamps" in capsys.readouterr().out
-    words = ("audit", "--config", config, "--examples", 60, "--strict")
-    assert run(*words) == 1
+    # No network sees it.
+    assert run("audit", "--config", config, "--examples", 60, "--strict") == 0
 
 
 def test_it_is_compared(config, tmp_path):

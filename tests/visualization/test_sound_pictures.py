@@ -293,7 +293,7 @@ def test_the_report_embeds_them_and_says_why_there_are_none(run, tmp_path):
     page = write_report(out).read_text()
     part = page[page.index('id="sounds"') : page.index('id="neighbours"')]
     assert part.count("<img") == 4 * 5 + 4 * 6
-    assert part.count("data:image/png") == 4 * 5 + 4 * 6
+    assert part.count("data:image/webp") == 4 * 5 + 4 * 6
     assert part.count("its own ranks") == 4
     assert "x.mp4: no sound" in part
 
