@@ -20,7 +20,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +63,7 @@ def note(seconds: dict[str, list[float]], since: dict[str, float]) -> None:
         seconds[clock].append(value - since[clock])
 
 
-def plain_steps(task: Task, source: Source, args: TrainerArgs) -> Iterator[None]:
+def plain_steps(task: Task, source: Source, args: TrainerArgs) -> Generator[None]:
     """The loop that anybody would write; one step each time it is asked."""
     assert args.steps is not None
     schedule = Schedule(len(source), args.batch_size, args.steps)
@@ -101,7 +102,8 @@ def take_turns(task: Task, source: Source, args: TrainerArgs, warm: int) -> Turn
         return augment(batch)
 
     task.augment = other_turn  # type: ignore[method-assign]
-    with tempfile.TemporaryDirectory() as folder:
+    # Closed, or its loader's worker, which outlives the first SIGTERM, would outlive this process.
+    with closing(plain), tempfile.TemporaryDirectory() as folder:
         pretrain(task, source, Path(folder) / "run", trainer=args)
     return turns
 
