@@ -10,9 +10,9 @@
    with ResNet-50, R3D-18, R(2+1)D-18 and ViT-B: through the trainer, and the same step in a plain
    loop on one batch that stays on the card; eager and compiled. Media come from memory, so that
    what is measured is the way to the card and the work there, not decoding.
-3. Time: SimCLR on CIFAR-10 (--cifar: whatever --data takes) and rotation of clips on packs
-   (--clips, say J-HMDB), each for a part of the minutes, then a linear probe and neighbours beside
-   the network untrained.
+3. Time: SimCLR with ResNet-18 on CIFAR-10 (--cifar: whatever --data takes) and rotation of clips
+   with R3D-18 on packs (--clips, say J-HMDB), each for a part of the minutes and without the test
+   part where there is one, then a linear probe and neighbours beside the network untrained.
 
 What was compiled is measured last, as far as the time goes. Every result is written when it is
 there; what fails is named with its reason, and the rest goes on. The exit code is 1 where something
@@ -34,11 +34,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from parts.device_kit import Clock, Noise, examples, moved, peak_of, recipe, recipes
+from parts.device_kit import (
+    Clock,
+    Noise,
+    examples,
+    moved,
+    peak_of,
+    recipe,
+    recipes,
+    settings,
+)
 from parts.results import about_run
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from pretexto.comparison.executor import cores
 from pretexto.datasets.open import open_source
 from pretexto.datasets.source import Source
 from pretexto.datasets.synthetic.source import Synthetic
@@ -46,11 +56,13 @@ from pretexto.encoders.store import load_encoder, read_card
 from pretexto.errors import InputError
 from pretexto.evaluation.baselines import random_init
 from pretexto.evaluation.evaluate import evaluate
+from pretexto.evaluation.splits import without_test
 from pretexto.modalities.input_spec import InputSpec
 from pretexto.tasks.task import Batch, Task
 from pretexto.training.optim import OptimizerArgs, make_optimizer
 from pretexto.training.pretrain import TrainerArgs, pretrain
 
+HERE = Path(__file__).resolve().parent
 # In full precision sums are made in another order; bfloat16 has 8 bits.
 LOSS_FULL, GRADIENT_FULL, LOSS_HALF, COSINE_HALF = 1e-4, 1e-2, 5e-2, 0.9
 
@@ -215,28 +227,33 @@ def step_flops(bench: Bench, task: Task, batch: Batch) -> float:
     return float(counter.get_total_flops())
 
 
-def trainer_loop(
-    bench: Bench, task: Task, source: Source, clock: Clock, model: Model, compiled: bool
-) -> None:
-    """`pretrain`, watched from the task's `augment`, which it calls once a step."""
+def watched(task: Task, clock: Clock) -> Task:
+    """The task with a clock in its `augment`, which the trainer calls once a step."""
     augment = task.augment
 
-    def watched(batch: Batch) -> Batch:
+    def ticking(batch: Batch) -> Batch:
         clock.tick()
         return augment(batch)
 
-    task.augment = watched  # type: ignore[method-assign]
+    task.augment = ticking  # type: ignore[method-assign]
+    return task
+
+
+def trainer_loop(
+    bench: Bench, task: Task, source: Source, clock: Clock, model: Model, compiled: bool
+) -> None:
+    """`pretrain` on media that cost nothing to read."""
     arguments = TrainerArgs(
         steps=clock.steps,
         batch_size=model.batch,
-        accelerator="cuda" if bench.cuda else "cpu",
+        accelerator=bench.device.type,
         devices=1,
         compile=compiled,
-        workers=0 if bench.toy else None,
+        workers=0 if bench.toy else max(1, cores() - 1),
         checkpoint_every=10**6,
     )
     with tempfile.TemporaryDirectory() as folder:
-        pretrain(task, source, Path(folder) / "run", trainer=arguments)
+        pretrain(watched(task, clock), source, Path(folder) / "run", trainer=arguments)
 
 
 def plain_loop(
@@ -263,21 +280,32 @@ def plain_loop(
 # 3. By time
 
 
-def by_time(bench: Bench, name: str, data: str, batch: int, seconds: float) -> dict[str, Any]:
-    """Pretrains for about so many seconds, then probes, beside the network untrained."""
+def by_time(bench: Bench, name: str, data: str, seconds: float) -> dict[str, Any]:
+    """Pretrains for about so many seconds without the test part, then probes, beside untrained.
+
+    Args:
+        name: of the recipe, which says the optimiser and the batch size too.
+    """
     source = open_source(data)
-    common = TrainerArgs(steps=1, batch_size=batch, accelerator=bench.device.type, devices=1)
-    common = replace(common, workers=0) if bench.toy else common
-    warm, timed = (1, 1) if bench.toy else (20, 30)
+    seen = without_test(source) or source
+    trainer, optimizer = settings(name)
+    trainer = replace(
+        trainer,
+        epochs=None,
+        accelerator=bench.device.type,
+        devices=1,
+        workers=0 if bench.toy else max(1, cores() - 1),
+    )
+    batch = min(trainer.batch_size, len(seen))
     with tempfile.TemporaryDirectory() as temporary:
-        clock = Clock(bench.device, warm, timed, 0)
-        task = recipe(name, size=32 if bench.toy else 0)
-        trainer_loop(bench, task, source, clock, Model(name, "", 0, 0, batch), False)
-        steps = max(1, round(seconds * timed / clock.seconds))
+        clock = Clock(bench.device, *((1, 1, 0) if bench.toy else (20, 60, 20)))
+        trial = replace(trainer, steps=clock.steps)
+        pretrain(watched(recipe(name), clock), seen, Path(temporary) / "trial", trainer=trial)
+        steps = 2 if bench.toy else max(1, round(seconds * clock.timed / clock.seconds))
         folder = Path(temporary) / "run"
-        task = recipe(name, size=32 if bench.toy else 0)
         began = time.monotonic()
-        pretrain(task, source, folder, trainer=replace(common, steps=2 if bench.toy else steps))
+        trainer = replace(trainer, steps=steps)
+        pretrain(recipe(name), seen, folder, trainer=trainer, optimizer=optimizer)
         trained = time.monotonic() - began
         encoder = load_encoder(folder)
         spec = InputSpec(**read_card(folder)["spec"])
@@ -285,8 +313,14 @@ def by_time(bench: Bench, name: str, data: str, batch: int, seconds: float) -> d
             entry: probes(bench, one, source, spec, folder if entry == "trained" else None)
             for entry, one in (("trained", encoder), ("untrained", random_init(encoder)))
         }
-    rate = timed * batch / clock.seconds
-    return {"steps": steps, "seconds": round(trained, 1), "examples_per_second": rate, **values}
+    return {
+        "steps": steps,
+        "epochs": round(steps * batch / len(seen), 2),
+        "seconds": round(trained, 1),
+        "examples_per_second": round(clock.timed * batch / clock.seconds, 1),
+        "idle_share": None if clock.idle is None else round(clock.idle, 4),
+        **values,
+    }
 
 
 def probes(bench: Bench, encoder: Any, source: Source, spec: InputSpec, run: Path | None):
@@ -339,12 +373,13 @@ def main(words: list[str] | None = None) -> int:
     models = TOYS if bench.toy else MODELS
     table(bench, models, compiled=False)
     share = max(20.0, (bench.until - time.monotonic()) / 4)
-    if args.cifar:
-        run = partial(by_time, bench, "simclr", args.cifar, 8 if bench.toy else 512, share)
-        bench.note("cifar10", "simclr", run)
-    if args.clips:
-        run = partial(by_time, bench, "rotation_clips", args.clips, 8 if bench.toy else 64, share)
-        bench.note("clips", "rotation_clips", run)
+    for section, data, own in (
+        ("cifar10", args.cifar, "simclr"),
+        ("clips", args.clips, "rotation_clips"),
+    ):
+        if data:
+            name = own if bench.toy else str(HERE / f"device_{section}.yaml")
+            bench.note(section, own, partial(by_time, bench, name, data, share))
     if not bench.toy:
         table(bench, models, compiled=True)
     lines = [line for section in bench.results.values() for line in section.values()]

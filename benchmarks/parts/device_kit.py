@@ -13,9 +13,12 @@ from pretexto.build import SHIPPED, build, load_tree
 from pretexto.commands.pretrain import schema
 from pretexto.datasets.source import Source
 from pretexto.encoders.by_name import replace_encoders
+from pretexto.errors import InputError
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
 from pretexto.modalities.rng import generator
 from pretexto.tasks.task import Batch, Task
+from pretexto.training.args import TrainerArgs
+from pretexto.training.optim import OptimizerArgs
 
 # Dense bfloat16 products per second, from NVIDIA's data sheets of the SXM cards.
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
@@ -31,6 +34,15 @@ def recipe(name: str, encoder: str | None = None, size: int = 0, frames: int = 0
     _set(tree, "frames", frames)
     torch.manual_seed(0)
     return build(tree, {"task": schema()["task"]}, name)["task"]
+
+
+def settings(name: str) -> tuple[TrainerArgs, OptimizerArgs]:
+    """How a recipe trains."""
+    keys = ("trainer", "optimizer")
+    tree = {key: value for key, value in load_tree(name).items() if key in keys}
+    tree["trainer"].setdefault("steps", 1)
+    found = build(tree, {key: schema()[key] for key in keys}, name)
+    return found["trainer"], found["optimizer"]
 
 
 def _set(node: Any, key: str, value: int) -> None:
@@ -49,17 +61,20 @@ def recipes() -> list[str]:
 
 def examples(task: Task, source: Source, count: int) -> Batch:
     """A batch without the loader: the first examples that the task can use."""
-    made = []
+    made, refused = [], None
     for i in range(len(source)):
         rng = generator(0, 0, i)
         try:
             sample = source.read(i, task.plan(source.info(i), rng))
             made.append({**task.example(sample, rng), "label": torch.tensor(source.label(i))})
-        except MediaError:
+        except MediaError as error:
+            refused = error
             continue
         made[-1]["index"] = torch.tensor(i)
         if len(made) == count:
             break
+    if not made:
+        raise refused or InputError("no media")
     return default_collate(made)
 
 

@@ -56,12 +56,17 @@ class MomentGuards:
         return replace(sample, frames=without_letterbox(sample.frames))
 
     def weight(self, moments: Tensor, pairs: Tensor | None = None) -> Tensor:
-        """1 where uint8 [N, 3, T, S, S] leave a question, 0 where two of them are alike.
+        """1 where uint8 [N, 3, T, S, S] leave a question that light alone does not answer, else 0.
+
+        Two of them may be alike, or some burnt out so much more than others that `match` cannot
+        hide it.
 
         Args:
             pairs: int64 [K, 2], which moments must differ; None: all.
         """
-        return torch.tensor(float(not (self.static and static(moments, self.min_change, pairs))))
+        alike = self.static and static(moments, self.min_change, pairs)
+        burnt = self.exposure and loses_detail(moments)
+        return torch.tensor(float(not (alike or burnt)))
 
     def draw(self, rng: Generator, count: int) -> Batch:
         """What `match` needs for `count` moments."""
@@ -138,6 +143,23 @@ def static(moments: Tensor, min_change: float, pairs: Tensor | None = None) -> b
         pairs = torch.combinations(torch.arange(len(moments)))
     change = photometric_change(moments)[pairs[:, 0], pairs[:, 1]]
     return bool(change.min() <= min_change)
+
+
+_END = 15  # steps of 255 from black and from white; nearer, little but noise is seen
+_MOST_LOST = 0.1  # share of a channel, by which moments may differ; J-HMDB passes it in 1 to 4 %
+
+
+def loses_detail(moments: Tensor) -> bool:
+    """Whether light takes the detail of some of uint8 [N, 3, T, S, S] and leaves it to others.
+
+    No match gives back what was burnt out or drowned in the dark.
+    """
+    pixels = moments.transpose(0, 1).flatten(2)
+    for lost in (pixels >= 255 - _END, pixels <= _END):
+        share = lost.float().mean(2)
+        if (share.amax(1) - share.amin(1)).max() > _MOST_LOST:
+            return True
+    return False
 
 
 def statistics(moments: Tensor) -> Tensor:

@@ -39,9 +39,10 @@ def task_of(name: str, guarded: bool) -> Task:
 
 
 def answered(name: str, guarded: bool, world: LightWorld, films: int) -> tuple[float, int]:
-    """The onlooker's share of right answers, and of how many."""
+    """The onlooker's share of right answers to what is asked, and of how many."""
     task = task_of(name, guarded)
-    return forest_accuracy(task, examples(task, world, films, world.seed))
+    batch = examples(task, world, films, world.seed)
+    return forest_accuracy(task, batch, asked_only=True)
 
 
 def most_by_chance(name: str, count: int) -> float:
@@ -77,17 +78,32 @@ def test_light_tells_the_order_only_without_the_guards(name, kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", TASKS)
 def test_light_tells_the_order_only_without_the_guards_over_four_seeds(name, kind):
-    on, off, counts = [], [], 0
+    on, off, counts = [], [], []
     for seed in range(4):
         world = LightWorld(DRIFTS[kind], "bodies", seed=1000 * seed)
         right, count = answered(name, True, world, 300)
         on.append(right)
-        counts += count
+        counts.append(count)
         # Twelve answers take more to learn, if only to see that they can be.
         off.append(answered(name, False, world, 100 if TASKS[name][2] > 0.1 else 600)[0])
-    print(name, kind, "on", on, "off", off)
+    print(name, kind, "on", on, "of", counts, "off", off)
     assert min(off) > 0.7 if TASKS[name][2] == 0.5 else min(off) > 3 * TASKS[name][2]
-    assert sum(on) / 4 < most_by_chance(name, counts)
+    asked = sum(counts)
+    assert asked > 300 or kind == "burn_out"
+    # Where detail is burnt out little is asked: of a tenth there is nothing to learn.
+    if asked > 60:
+        right = sum(share * count for share, count in zip(on, counts, strict=True)) / asked
+        assert right < most_by_chance(name, asked)
+
+
+@pytest.mark.parametrize("drift", ["burn_out", "fade_to_black"])
+def test_what_is_burnt_out_or_drowned_is_not_asked(drift):
+    for guarded in (True, False):
+        task = task_of("shuffle_learn", guarded)
+        lost = examples(task, LightWorld(DRIFTS[drift], "bodies"), 40)["weight"].mean()
+        kept = examples(task, LightWorld(lit_still, "bodies"), 40)["weight"].mean()
+        assert kept > 0.95
+        assert lost < 0.3 if guarded else lost > 0.95
 
 
 @pytest.mark.slow
