@@ -1,7 +1,8 @@
 """Bars along the borders of a film, letterbox or pillarbox: found and cut away."""
 
-import torch.nn.functional as F
 from torch import Tensor
+
+from .pooling import window_means
 
 BLACK = 24  # levels of 255: the most of a bar that may lie at one end alone, if it is thin
 _THIN = 0.06  # of the side
@@ -27,15 +28,18 @@ def without_letterbox(frames: Tensor) -> Tensor:
         a view of them, [N, 3, H', W'].
     """
     for _ in range(2):  # bars beside bars hide their edge
-        frames = frames[:, :, _picture(frames)]
-        frames = frames[..., _picture(frames.transpose(2, 3))]
+        before = frames.shape
+        frames = frames[:, :, _picture(window_means(frames.float(), None, _PARTS))]
+        columns = window_means(frames.float(), _PARTS, None).transpose(2, 3)
+        frames = frames[..., _picture(columns)]
+        if frames.shape == before:
+            break
     return frames
 
 
-def _picture(frames: Tensor) -> slice:
-    """The lines of [N, 3, H, W] that belong to no bar."""
-    height = frames.shape[2]
-    lines = F.adaptive_avg_pool2d(frames.float(), (height, _PARTS))
+def _picture(lines: Tensor) -> slice:
+    """Which of H lines [N, 3, H, parts] belong to no bar."""
+    height = lines.shape[2]
     ends = [lines, lines.flip(2)]
     colours = [end[:, :, 0].median(2).values for end in ends]
     bars = [_bar(end, colour) for end, colour in zip(ends, colours, strict=True)]

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from .pooling import window_means
+
 GRID = 16  # cells per side in which moments are compared: noise and focus hardly reach that far
 _WINDOW = 3  # cells per side of the parts that are judged one by one
 _LEVEL = (0.5 / 255) ** 2  # variance that is rounding's alone
@@ -33,8 +35,7 @@ def photometric_change(moments: Tensor) -> Tensor:
         float32 [N, N], symmetric, 0 on the diagonal. Of still pictures under drifting light
         nearly always below 0.1; about 1 where a part of the picture shows something else.
     """
-    pooled = F.adaptive_avg_pool2d(moments.flatten(1, 2).float(), GRID) / 255
-    cells = pooled.unflatten(1, moments.shape[1:3]).mean(2)
+    cells = window_means(moments.float(), GRID, GRID).mean(2) / 255
     target, given = _centred(cells), _predictors(cells)
     gram = given @ given.transpose(-1, -2)
     gram = gram + 0.025 * torch.eye(gram.shape[-1])
@@ -170,8 +171,7 @@ def _match_light(frames: Tensor) -> Tensor:
 
 def _cells(frames: Tensor) -> Tensor:
     """[B, M, C, H, W] in coarse cells: [B, M, C, g · g]."""
-    pooled = F.adaptive_avg_pool2d(frames.flatten(0, 1), GRID)
-    return pooled.unflatten(0, frames.shape[:2]).flatten(3)
+    return window_means(frames, GRID, GRID).flatten(3)
 
 
 def _light(own: Tensor) -> Tensor:
