@@ -90,17 +90,46 @@ def test_the_exit_code_tells_what_is_unequal_or_failed(device, monkeypatch, tmp_
 def test_another_gradient_is_found_unequal(device, bench, monkeypatch):
     real = device._differentiated
 
-    def turned(task, batch, place, half):
-        loss, gradient = real(task, batch, place, half)
-        gradient[::3] *= 1.0 if half is None and not turned.calls else 1.5
-        turned.calls += 1
+    def turned(task, batch, place, half, rounding=None):
+        loss, gradient = real(task, batch, place, half, rounding)
+        calls.append(rounding)
+        gradient[::3] *= 1.5 if len(calls) > 4 else 1.0
         return loss, gradient
 
-    turned.calls = 0
+    calls: list[int | None] = []
     monkeypatch.setattr(device, "_differentiated", turned)
     found = device.equality(bench, "rotation")
+    # The CPU, what it makes of a millionth, three times, and the device in two precisions.
+    assert calls == [None, 1, 2, 3, None, None]
+    assert 0 < found["rounding_gradient"] < 0.01
     assert found["equal"] is False
     assert found["full_gradient"] > 0.05
+
+
+@pytest.mark.parametrize(
+    ("change", "equal"),
+    [
+        ({}, True),
+        ({"full_loss": 2e-4}, False),
+        ({"full_loss": 2e-4, "rounding_loss": 1e-4}, True),
+        ({"full_gradient": 0.02}, False),
+        ({"full_gradient": 0.02, "rounding_gradient": 0.006}, True),
+        ({"half_cosine": 0.8}, False),
+        ({"half_cosine": 0.8, "rounding_gradient": 0.05}, False),
+        ({"half_cosine": 0.8, "rounding_gradient": 0.5}, True),
+        ({"half_loss": 0.1}, False),
+    ],
+)
+def test_a_device_may_differ_by_a_few_times_the_cpus_own_rounding(device, change, equal):
+    usual = {
+        "full_loss": 1e-6,
+        "full_gradient": 1e-3,
+        "rounding_loss": 1e-6,
+        "rounding_gradient": 1e-3,
+        "half_loss": 1e-3,
+        "half_cosine": 0.98,
+    }
+    assert device.is_equal({**usual, **change}) is equal
 
 
 def test_the_flops_of_a_step_are_those_of_its_products(device, bench):
