@@ -14,7 +14,7 @@ import pretexto
 ROOT = Path(pretexto.__file__).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Used without an import: loggers are Lightning's, s3fs is found by fsspec for s3:// addresses.
-_THROUGH_OTHERS = {"tensorboard": "TensorBoard", "mlflow-skinny": "mlflow", "s3fs": "fsspec"}
+_THROUGH_OTHERS = {"tensorboard": "TensorBoard", "mlflow": "MLFlowLogger", "s3fs": "fsspec"}
 _HERE = {"pretexto", "_typeshed", *sys.stdlib_module_names}
 
 

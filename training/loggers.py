@@ -114,11 +114,13 @@ def make_loggers(
     if "mlflow" in names:
         from lightning.pytorch.loggers import MLFlowLogger
 
+        server, here = os.environ.get("MLFLOW_TRACKING_URI"), folder.resolve()
         mlflow = MLFlowLogger(
             os.environ.get("MLFLOW_EXPERIMENT_NAME", "pretexto"),
             run_name=folder.name,
-            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
-            save_dir=str(folder / "mlflow"),
+            # mlflow 3 refuses the plain folder that Lightning would make.
+            tracking_uri=server or f"sqlite:///{here / 'mlflow.db'}",
+            artifact_location=None if server else str(here / "mlflow"),
             run_id=_id(folder, "mlflow"),
         )
         _keep_id(folder, "mlflow", mlflow.run_id)

@@ -12,7 +12,7 @@ from fakes import FakeSource, FakeTask, Signalled, fake_task
 
 from pretexto import cli
 from pretexto.errors import InputError, Interrupted
-from pretexto.training.loggers import MetricsFile, refuse_missing
+from pretexto.training.loggers import MetricsFile, make_loggers, refuse_missing
 from pretexto.training.prefetch import Prefetch
 from pretexto.training.pretrain import TrainerArgs, pretrain
 from pretexto.training.run_dir import RunFolder
@@ -130,6 +130,35 @@ def test_a_logger_that_is_missing_is_named_before_anything_is_read(tmp_path, mon
 class Item:
     def __init__(self, number):
         self.number, self.batches = number, []
+
+
+@pytest.mark.parametrize("server", [None, "http://tracking:5000"])
+def test_mlflow_keeps_a_run_in_its_folder_or_where_the_environment_says(
+    tmp_path, monkeypatch, server
+):
+    made = {}
+
+    class FakeLogger:
+        run_id = "7"
+
+        def __init__(self, experiment, **options):
+            made.update(options, experiment=experiment)
+
+        def log_hyperparams(self, params):
+            made["params"] = params
+
+    monkeypatch.setattr("lightning.pytorch.loggers.MLFlowLogger", FakeLogger)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    if server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    make_loggers(["mlflow"], tmp_path, 0, {"steps": 6})
+    assert (made["experiment"], made["run_id"], made["params"]) == ("pretexto", None, {"steps": 6})
+    # mlflow 3 refuses a plain folder.
+    assert made["tracking_uri"] == (server or f"sqlite:///{tmp_path}/mlflow.db")
+    assert made["artifact_location"] == (None if server else f"{tmp_path}/mlflow")
+    make_loggers(["mlflow"], tmp_path, 3, {})
+    assert made["run_id"] == "7"
 
 
 @pytest.mark.parametrize("working", [True, False])
