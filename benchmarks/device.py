@@ -25,9 +25,7 @@ import platform
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import deepcopy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -44,14 +42,13 @@ from parts.device_kit import (
     recipes,
     settings,
 )
+from parts.equality import equality
 from parts.results import about_run
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pretexto.comparison.executor import cores
 from pretexto.datasets.open import open_source
 from pretexto.datasets.source import Source
-from pretexto.datasets.synthetic.source import Synthetic
 from pretexto.encoders.store import load_encoder, read_card
 from pretexto.errors import InputError
 from pretexto.evaluation.baselines import random_init
@@ -63,9 +60,6 @@ from pretexto.training.optim import OptimizerArgs, make_optimizer
 from pretexto.training.pretrain import TrainerArgs, pretrain
 
 HERE = Path(__file__).resolve().parent
-# In full precision sums are made in another order; bfloat16 has 8 bits.
-LOSS_FULL, GRADIENT_FULL, LOSS_HALF, COSINE_HALF = 1e-4, 1e-2, 5e-2, 0.9
-TIMES, TURNED = 4, 0.1  # what the CPU's own rounding allows
 
 
 @dataclass(frozen=True)
@@ -129,103 +123,6 @@ class Bench:
 
     def autocast(self, half: bool = True) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
-
-
-# 1. Equality
-
-
-def equality(bench: Bench, name: str) -> dict[str, Any]:
-    """Loss and gradient of a recipe on the device, full and half precision, beside the CPU.
-
-    Other orders of sums are other roundings, and a network may enlarge them at will: what the CPU
-    itself makes of inputs that differ by a millionth stands beside (`rounding_…`, the most of three
-    draws), and the device may differ by a few times as much.
-    """
-    task = recipe(name, size=32 if bench.toy else 0)
-    for part in task.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0  # which units fall out depends on the device
-    source = Synthetic("train", train_scenes=2, test_scenes=1)
-    batch = examples(task, source, 4 if bench.toy else 8)
-    cpu = torch.device("cpu")
-    expected = _differentiated(task, batch, cpu, None)
-    draws = [_differentiated(task, batch, cpu, None, rounding=seed) for seed in (1, 2, 3)]
-    rounding = [max(both) for both in zip(*(_apart(d, expected) for d in draws), strict=True)]
-    with _exact():
-        full = _differentiated(task, batch, bench.device, None)
-        half = _differentiated(task, batch, bench.device, bench.autocast())
-    found = {
-        "loss": expected[0],
-        **dict(zip(("full_loss", "full_gradient"), _apart(full, expected), strict=True)),
-        **dict(zip(("rounding_loss", "rounding_gradient"), rounding, strict=True)),
-        "half_loss": _apart(half, expected)[0],
-        "half_cosine": torch.cosine_similarity(half[1], expected[1], dim=0).item(),
-    }
-    return found | {"equal": is_equal(found)}
-
-
-def is_equal(found: Mapping[str, float]) -> bool:
-    """Whether the device computed what the CPU does, as far as its rounding lets one tell."""
-    # 16 bits tell nothing of a gradient that a millionth turns.
-    turned = found["rounding_gradient"] > TURNED
-    return (
-        found["full_loss"] < max(LOSS_FULL, TIMES * found["rounding_loss"])
-        and found["full_gradient"] < max(GRADIENT_FULL, TIMES * found["rounding_gradient"])
-        and found["half_loss"] < max(LOSS_HALF, TIMES * found["rounding_loss"])
-        and (found["half_cosine"] > COSINE_HALF or turned)
-    )
-
-
-def _apart(one: tuple[float, Tensor], other: tuple[float, Tensor]) -> tuple[float, float]:
-    """How far losses and gradients differ, as shares of the other's."""
-    loss = abs(one[0] - other[0]) / max(abs(other[0]), 1e-6)
-    return loss, ((one[1] - other[1]).norm() / other[1].norm()).item()
-
-
-@contextmanager
-def _exact() -> Iterator[None]:
-    """Full precision is full: no TF32 in products and convolutions."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
-
-
-def _differentiated(
-    task: Task,
-    batch: Batch,
-    device: torch.device,
-    half: torch.autocast | None,
-    rounding: int | None = None,
-) -> tuple[float, Tensor]:
-    """Sum of the losses of all phases and its gradient, flat, float64 on the CPU.
-
-    Args:
-        rounding: seed of a noise of one part in a million on what the networks are given.
-    """
-    there = deepcopy(task).to(device).train()
-    torch.manual_seed(0)
-    inputs = there.augment(moved(batch, device))
-    if rounding is not None:
-        inputs = {key: _rounded(value, rounding) for key, value in inputs.items()}
-    losses = []
-    for phase in there.phases or (None,):
-        with half if half is not None else torch.autocast(device.type, enabled=False):
-            losses.append(there(inputs, phase.name).loss if phase else there(inputs).loss)
-    loss = torch.stack([part.float() for part in losses]).sum()
-    loss.backward()
-    flat = [p.grad if p.grad is not None else torch.zeros_like(p) for p in there.parameters()]
-    return loss.item(), torch.cat([g.detach().double().cpu().flatten() for g in flat])
-
-
-def _rounded(x: Tensor, seed: int) -> Tensor:
-    """Media with every value off by about a millionth; answers and weights as they are."""
-    if not x.is_floating_point() or x.ndim < 3:
-        return x
-    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
-    return x * (1 + 1e-6 * noise)
 
 
 # 2. Speed
@@ -411,7 +308,7 @@ def main(words: list[str] | None = None) -> int:
     bench = Bench(device, args.out, until, args.toy or args.device == "cpu")
     bench.results["about"] = about(device)
     for name in recipes() if args.recipes is None else args.recipes:
-        bench.note("equality", name, partial(equality, bench, name))
+        bench.note("equality", name, partial(equality, name, device, toy=bench.toy))
     models = TOYS if bench.toy else MODELS
     table(bench, models, compiled=False)
     share = max(20.0, (bench.until - time.monotonic()) / 4)
