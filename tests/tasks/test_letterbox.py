@@ -137,3 +137,13 @@ def test_what_is_cut_is_the_same_in_all_frames_and_a_view():
     top = (96 - found.shape[-2]) // 2
     assert torch.equal(found, boxed[:, :, top : top + found.shape[-2]])
     assert found.data_ptr() in range(boxed.data_ptr(), boxed.data_ptr() + boxed.nbytes)
+
+
+def test_bars_within_bars_of_another_colour_are_cut_too():
+    picture = torch.randint(60, 200, (4, 3, 40, 40), generator=torch.Generator().manual_seed(0))
+    frames = torch.full((4, 3, 56, 64), 235, dtype=torch.uint8)
+    frames[..., 12:52] = 16  # black above and below, between white sides
+    frames[:, :, 8:48, 12:52] = picture.to(torch.uint8)
+    kept = without_letterbox(frames)
+    # The line beside a bar goes with it.
+    assert kept.equal(picture.to(torch.uint8)[..., 1:-1, 1:-1])
