@@ -29,6 +29,9 @@ NAMES: dict[str, dict[str, Entry]] = {
     "image": {
         "tiny": ("image", "TinyImage", {}),
         "l3": ("image", "L3Image", {}),
+        "alexnet": ("alexnet", "AlexNet", {}),
+        "context_free": ("alexnet", "AlexNet", {"stride": 2}),
+        "network_in_network": ("alexnet", "NetworkInNetwork", {}),
         **_named("image", "TorchvisionImage", _RESNETS),
         "vit_tiny": ("image", "TimmImage", {"name": "vit_tiny_patch16_224"}),
         "vit_small": ("image", "TimmImage", {"name": "vit_small_patch16_224"}),
