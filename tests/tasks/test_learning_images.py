@@ -18,18 +18,17 @@ from pretexto.tasks.task import Task
 
 pytestmark = pytest.mark.slow
 
-UNGUARDED = {PatchGuards: PatchGuards(*[False] * 8), JigsawGuards: JigsawGuards(*[False] * 6)}
+NO_PATCH_GUARDS, NO_JIGSAW_GUARDS = PatchGuards(*[False] * 8), JigsawGuards(*[False] * 6)
 # As far as good lenses go: half a pixel at the border of these pictures.
 weak_lens = partial(through_a_lens, red=0.995, blue=1.005)
 
 
-def relative_position(size: int = 16, guards: PatchGuards = PatchGuards(), grid: int = 0) -> Task:
-    video = ClipInput(TinyImage(width=8), size=size)
-    return RelativePosition(video, spatial_grid=grid, guards=guards)
+def relative_position(size: int = 16, **options) -> Task:
+    return RelativePosition(ClipInput(TinyImage(width=8), size=size), **options)
 
 
-def jigsaw(size: int = 16, guards: JigsawGuards = JigsawGuards(), **options) -> Task:
-    return Jigsaw(ClipInput(TinyImage(width=8), size=size), classes=9, guards=guards, **options)
+def jigsaw(size: int = 16, **options) -> Task:
+    return Jigsaw(ClipInput(TinyImage(width=8), size=size), classes=9, **options)
 
 
 def score_on(world, make) -> float:
@@ -47,8 +46,8 @@ def test_relative_position_is_learned():
 @pytest.mark.parametrize(("world", "told"), [(through_a_lens, 0.35), (lit_from_above, 0.3)])
 def test_relative_position_is_not_learned_from_lens_or_light(world, told):
     # Measured without and with guards: lens 0.54 and 0.09, light 0.40 and 0.12; chance is 0.125.
-    make = partial(relative_position, 28, grid=2)
-    assert score_on(world, partial(make, guards=UNGUARDED[PatchGuards])) > told
+    make = partial(relative_position, 28, spatial_grid=2)
+    assert score_on(world, partial(make, guards=NO_PATCH_GUARDS)) > told
     assert score_on(world, make) < 0.18
 
 
@@ -61,6 +60,6 @@ def test_jigsaw_is_not_learned_from_a_lens():
     # Measured without and with guards: 0.99 and 0.11; chance is 0.111. Fringes six times as wide
     # are still told (0.36) unless all pictures are grey (0.11).
     make = partial(jigsaw, 24)
-    assert score_on(weak_lens, partial(make, guards=UNGUARDED[JigsawGuards])) > 0.7
+    assert score_on(weak_lens, partial(make, guards=NO_JIGSAW_GUARDS)) > 0.7
     assert score_on(weak_lens, make) < 0.17
     assert score_on(through_a_lens, partial(make, grey=1.0)) < 0.17

@@ -35,8 +35,8 @@ OFF = dict.fromkeys(
 )
 
 
-def task_of(guards: JigsawGuards = JigsawGuards(**OFF), size: int = 20, **options) -> Jigsaw:
-    video = ClipInput(build_encoder(TinyImage), size=size)
+def task_of(guards: JigsawGuards | None = None, **options) -> Jigsaw:
+    video, guards = ClipInput(build_encoder(TinyImage), size=20), guards or JigsawGuards(**OFF)
     return Jigsaw(video, **{"classes": 72, "cell": 1.25, "guards": guards, **options})
 
 
@@ -179,9 +179,9 @@ def first_tile_accuracy(world, name: str, guards: JigsawGuards) -> float:
     return float(probe.fit(scaled[:400], answer[:400]).score(scaled[400:], answer[400:]))
 
 
-# Measured, off and on: standardize 0.29 and 0.11, channel_jitter (with grey and projection) 0.70 and
-# 0.17; chance is 1 of 9, of 200 pictures, so that its deviation is 0.02: a little of a strong lens
-# is left.
+# Measured, off and on: standardize 0.29 and 0.11, channel_jitter (with grey and projection) 0.70
+# and 0.17; chance is 1 of 9, of 200 pictures, so that its deviation is 0.02: a little of a strong
+# lens is left.
 CUES = {
     "standardize": (lit_from_above, ("standardize",)),
     "channel_jitter": (through_a_lens, ("grey", "colour_projection", "channel_jitter")),
