@@ -16,7 +16,12 @@ _VIT_TINY, _VIT_SMALL, _VIT_BASE = (
 )
 _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d")
 _TIMM = {"image": ("image", "TimmImage"), "audio": ("audio", "TimmAudio")}
-_PUBLISHED = ("TorchvisionImage", "TorchvisionVideo", "InflatedVideo", "TimmImage", "TimmAudio")
+_PUBLISHED = (
+    *("TorchvisionImage", "TorchvisionVideo", "InflatedVideo", "TimmImage", "TimmAudio"),
+    *("FlowImage", "FlowVideo"),
+)
+_VITS = ("vit_tiny", "vit_small", "vit_base")
+_OVER_TIME = ("r3d_18", "r2plus1d_18", "mc3_18", "s3d", "swin3d_t", "mvit_v2_s")
 
 
 def _named(module: str, kind: str, names: tuple[str, ...]) -> dict[str, Entry]:
@@ -24,11 +29,14 @@ def _named(module: str, kind: str, names: tuple[str, ...]) -> dict[str, Entry]:
 
 
 # The same name means the same family in every modality: a resnet50 is inflated over time for clips,
-# and has one channel for sound and two for flow.
+# and has one channel for sound and two for flow; NAME_3d is that of clips, on clips of flow.
 NAMES: dict[str, dict[str, Entry]] = {
     "image": {
         "tiny": ("image", "TinyImage", {}),
         "l3": ("image", "L3Image", {}),
+        "alexnet": ("alexnet", "AlexNet", {}),
+        "context_free": ("alexnet", "AlexNet", {"stride": 2}),
+        "network_in_network": ("alexnet", "NetworkInNetwork", {}),
         **_named("image", "TorchvisionImage", _RESNETS),
         "vit_tiny": ("image", "TimmImage", {"name": "vit_tiny_patch16_224"}),
         "vit_small": ("image", "TimmImage", {"name": "vit_small_patch16_224"}),
@@ -37,8 +45,7 @@ NAMES: dict[str, dict[str, Entry]] = {
     "video": {
         "tiny": ("video", "TinyVideo", {}),
         **_named("inflation", "InflatedVideo", _RESNETS),
-        **_named("video", "TorchvisionVideo", ("r3d_18", "r2plus1d_18", "mc3_18", "s3d")),
-        **_named("video", "TorchvisionVideo", ("swin3d_t", "mvit_v2_s")),
+        **_named("video", "TorchvisionVideo", _OVER_TIME),
         "slow_r50": ("video_resnet", "SlowOnly", {}),
         "x3d_s": ("video_resnet", "X3D", {}),
         "vit_tiny": ("video_transformer", "VideoTransformer", _VIT_TINY),
@@ -57,6 +64,12 @@ NAMES: dict[str, dict[str, Entry]] = {
     "flow": {
         "tiny": ("flow", "TinyFlow", {}),
         **_named("flow", "FlowResNet", _RESNETS),
+        **_named("flow", "FlowImage", ("l3", *_VITS)),
+        **_named("flow", "FlowVideo", (*_OVER_TIME, "slow_r50", "x3d_s")),
+        **{
+            f"{name}_3d": ("flow", "FlowVideo", {"name": name})
+            for name in ("tiny", *_RESNETS, *_VITS)
+        },
     },
 }
 

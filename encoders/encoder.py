@@ -37,7 +37,9 @@ class Encoder(nn.Module, ABC):
         video: float [B, 3, T, H, W] in [0, 1].
         audio: float [B, 1, N] in [-1, 1] at `rate` Hz, or what the encoder's own `spectrogram`
             made of it, [B, 1, rows, frames]: normalised, to be masked or changed before the rest.
-        flow: float [B, 2, H, W], pixels per frame.
+        flow: float [B, 2, T, H, W], pixels from each frame to the next, (x, y), in one of two ways:
+            2D networks take `fields` of them stacked as channels, or with one field [B, 2, H, W],
+            and of clips each field alone, then the mean; networks over time take clips.
 
     Attributes:
         modality: what it looks at.
@@ -46,6 +48,8 @@ class Encoder(nn.Module, ABC):
         patch: size of one token along each axis of the input (of the spectrogram, for sound); empty
             where there is no `tokens`.
         rate: Hz of the sound it expects, 0 for other modalities.
+        channels: of the pictures or clips that a network of colours takes.
+        fields: of flow that a 2D network takes at once; 0 over time, and for other modalities.
         arguments: what it was constructed with, so that `encoder.json` can rebuild it.
         starts_from: which weights it was constructed with: the path of a file, "published", or None
             for random ones.
@@ -57,6 +61,8 @@ class Encoder(nn.Module, ABC):
     levels: dict[str, Level]
     patch: tuple[int, ...] = ()
     rate: int = 0
+    channels: int = 3
+    fields: int = 0
     arguments: dict[str, Any]
     starts_from: str | None = None
     beyond_maps: tuple[str, ...] = ()
@@ -105,9 +111,14 @@ class Encoder(nn.Module, ABC):
         *_, deepest = self.maps(x).values()
         return deepest.flatten(2).mean(2)
 
+    @property
+    def per_frame(self) -> bool:
+        """Whether it takes each frame, or field of flow, of a clip [B, C, T, H, W] alone."""
+        return self.modality == "image" or self.fields == 1
+
     def forward(self, x: Tensor) -> Tensor:
         """Vectors [B, D]."""
-        if self.modality == "image" and x.ndim == 5:
+        if self.per_frame and x.ndim == 5:
             return self._per_frame(x)
         return self.embed(x)
 

@@ -52,7 +52,7 @@ class TinyImage(Encoder):
         start_from(self, weights)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        check_input(x, self, FORM, 3)
+        check_input(x, self, FORM, self.channels)
         x = self.normalize(x)
         return run_stages(self.stages, x)
 
@@ -93,7 +93,7 @@ class TorchvisionImage(Encoder):
         start_from(self, weights, CLASSIFIER)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        check_input(x, self, FORM, 3)
+        check_input(x, self, FORM, self.channels)
         return resnet_maps(self.net, self.normalize(x))
 
 
@@ -148,7 +148,7 @@ class TimmImage(Encoder):
         return at_any_size(self.net, self._prepared(x), self.net)
 
     def _prepared(self, x: Tensor) -> Tensor:
-        check_input(x, self, FORM, 3)
+        check_input(x, self, FORM, self.channels)
         check_size(self.net, x)
         return self.normalize(x)
 
@@ -177,7 +177,7 @@ class L3Image(Encoder):
         start_from(self, weights)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        check_input(x, self, FORM, 3)
+        check_input(x, self, FORM, self.channels)
         return run_stages(self.stages, self.normalize(x))
 
     def embed(self, x: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class InflatedVideo(Encoder):
         start_from(self, weights, CLASSIFIER)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        check_input(x, self, FORM, 3)
+        check_input(x, self, FORM, self.channels)
         return resnet_maps(self.net, self.normalize(x))
 
 

@@ -62,7 +62,7 @@ class SlowOnly(Encoder):
         start_from(self, weights, ("blocks.5.",))
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        check_input(x, self, FORM, 3)
+        check_input(x, self, FORM, self.channels)
         return dict(zip(self.levels, self.net(self.normalize(x)), strict=True))
 
 
@@ -117,7 +117,7 @@ class X3D(Encoder):
         start_from(self, weights, ("blocks.5.pool.post_conv.", "blocks.5.proj."))
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        check_input(x, self, FORM, 3)
+        check_input(x, self, FORM, self.channels)
         return dict(zip(self.levels, self.net(self.normalize(x)), strict=True))
 
 

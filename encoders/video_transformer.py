@@ -61,5 +61,5 @@ class VideoTransformer(Encoder):
         return self.net.tokens(self._prepared(x), keep)
 
     def _prepared(self, x: Tensor) -> Tensor:
-        check_input(x, self, FORM, 3)
+        check_input(x, self, FORM, self.channels)
         return self.normalize(x)

@@ -47,7 +47,9 @@ def load_state(
         InputError: keys or shapes that are not the encoder's.
     """
     own = encoder.state_dict()
-    prefix = "" if own.keys() & found.keys() else "net."
+    # The encoder's own keys, those of the network in it, or of the network in that.
+    layouts = ("", "net.", "net.net.")
+    prefix = next((p for p in layouts if own.keys() & {p + k for k in found}), "net.")
     if prefix:
         found = {prefix + k: v for k, v in found.items() if not k.startswith(drop)}
     # A counter that no forward reads; many converted files leave it out.
@@ -83,10 +85,23 @@ def _fit(value: Tensor, like: Tensor) -> Tensor:
     """Brings a kernel to another one's axes and channels, so that alike inputs give alike sums."""
     if value.ndim == 4 and like.ndim == 5:
         value = inflate_kernel(value, like.shape[2])
-    if value.ndim > 2 and value.ndim == like.ndim and value.shape[1] == 3 != like.shape[1]:
-        value = value.mean(1, keepdim=True) * (3 / like.shape[1])
-        value = value.expand(-1, like.shape[1], *value.shape[2:]).contiguous()
+    if value.ndim > 2 and value.ndim == like.ndim and value.shape[1] != like.shape[1]:
+        value = share_out(value, like.shape[1])
     return value
+
+
+def share_out(kernel: Tensor, channels: int) -> Tensor:
+    """[O, 3, …] averaged over colours for other channels; [O, 6, …], colours seen twice, likewise.
+
+    Where all channels and all colours have one value, the sums stay as they are. Kernels of other
+    shapes come back unchanged.
+    """
+    parts = kernel.shape[1] // 3
+    if kernel.shape[1] not in (3, 6) or channels % parts:
+        return kernel
+    each = channels // parts
+    mean = kernel.unflatten(1, (parts, 3)).mean(2, keepdim=True) * (3 / each)
+    return mean.expand(-1, -1, each, *kernel.shape[2:]).flatten(1, 2).contiguous()
 
 
 def inflate_kernel(kernel: Tensor, frames: int) -> Tensor:

@@ -355,7 +355,7 @@ def _embeds_by_default(encoder: Encoder) -> bool:
 
 def _maps(encoder: Encoder, x: Tensor) -> tuple[dict[str, Tensor], int]:
     """The maps by level, and how many frames of each input went in alone."""
-    per_frame = encoder.modality == "image" and x.ndim == 5
+    per_frame = encoder.per_frame and x.ndim == 5
     count = x.shape[2] if per_frame else 1
     return encoder.maps(x.transpose(1, 2).flatten(0, 1) if per_frame else x), count
 

@@ -42,6 +42,9 @@ def test_every_name_is_an_encoder_of_its_modality_that_takes_these_arguments(mod
         ("resnet18", "video", 512),
         ("resnet18", "audio", 512),
         ("resnet18", "flow", 512),
+        ("vit_tiny", "flow", 192),
+        ("tiny_3d", "flow", 128),
+        ("x3d_s", "flow", 432),
         ("x3d_s", "video", 432),
         ("vit_tiny", "image", 192),
         ("vit_tiny", "video", 192),
@@ -60,7 +63,9 @@ def test_the_names_of_the_design_are_there():
     assert {"tiny", "r2plus1d_18", "r3d_18", "mc3_18", "slow_r50", "x3d_s"} <= NAMES["video"].keys()
     assert {"vit_small", "vit_base", "mvit_v2_s", "swin3d_t"} <= NAMES["video"].keys()
     assert {"tiny", "resnet18", "cnn14"} <= NAMES["audio"].keys()
-    assert {"tiny", "resnet18"} <= NAMES["flow"].keys()
+    assert {"tiny", "vit_base", "r3d_18", "resnet18_3d"} <= NAMES["flow"].keys()
+    over_time = {f"{name}_3d" if name in NAMES["image"] else name for name in NAMES["video"]}
+    assert NAMES["flow"].keys() == NAMES["image"].keys() | over_time
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ def test_the_names_of_the_design_are_there():
         ("resnet81", "audio", "did you mean resnet18"),
         ("zzz", "flow", "there are tiny, resnet18"),
         ("cnn14", "video", "'cnn14' is for audio, not for video"),
-        ("r3d_18", "image", "'r3d_18' is for video, not for image"),
+        ("r3d_18", "image", "'r3d_18' is for video, flow, not for image"),
         ("timm/resnet18", "flow", "'timm/resnet18' is for image, audio, not for flow"),
         ("timm/resnet81", "image", "timm has no model 'resnet81'; did you mean resnet"),
         ("runs/nowhere", "video", "no such folder of a run"),

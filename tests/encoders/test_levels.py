@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from encoder_kit import CASES, case_name, fresh, inputs
+from encoder_kit import CASES, axes, case_name, fresh, inputs
 from torch import nn
 
 from pretexto.encoders.audio import TinyAudio
@@ -16,7 +16,6 @@ from pretexto.errors import InputError
 # Sizes that fit a network's strides, that do not, and that are longer than wide.
 SIZES = {
     "image": ((64, 64), (50, 70), (33, 129)),
-    "flow": ((64, 64), (50, 70), (33, 129)),
     "video": ((8, 32, 32), (5, 50, 70), (9, 33, 65)),
     "audio": ((8000,), (16123,), (6000,)),
 }
@@ -30,8 +29,8 @@ def encoder(request: pytest.FixtureRequest) -> Encoder:
 
 def sizes(encoder: Encoder) -> tuple[tuple[int, ...], ...]:
     """Those that it takes: timm's ViTs take whole patches alone."""
-    pick = SIZES[encoder.modality]
-    if encoder.modality == "image" and encoder.patch:
+    pick = SIZES[axes(encoder)]
+    if axes(encoder) == "image" and encoder.patch:
         return tuple(
             tuple(-(-n // p) * p for n, p in zip(s, encoder.patch, strict=True)) for s in pick
         )
@@ -131,6 +130,7 @@ def test_all_tokens_are_the_deepest_map_and_its_grid_follows_from_the_patch(case
     *_, deepest = encoder.maps(x).values()
     torch.testing.assert_close(tokens, deepest.flatten(2).transpose(1, 2), atol=1e-5, rtol=1e-5)
     size = encoder.spectrogram(x).shape[2:] if encoder.modality == "audio" else x.shape[2:]
+    size = size[-len(encoder.patch) :]  # behind the fields of a stack
     grid = [math.ceil(n / p) for n, p in zip(size, encoder.patch, strict=True)]
     assert list(deepest.shape[2:]) == grid
     every = torch.arange(math.prod(grid)).expand(2, -1)

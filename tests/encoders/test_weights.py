@@ -12,11 +12,11 @@ from torchvision import models
 
 from pretexto.encoders.audio import AudioResNet
 from pretexto.encoders.cnn14 import CNN14
-from pretexto.encoders.flow import FlowResNet
+from pretexto.encoders.flow import FlowImage, FlowResNet, FlowVideo
 from pretexto.encoders.image import TimmImage, TinyImage, TorchvisionImage
 from pretexto.encoders.inflation import InflatedVideo
 from pretexto.encoders.store import save_encoder
-from pretexto.encoders.video import TorchvisionVideo
+from pretexto.encoders.video import TinyVideo, TorchvisionVideo
 from pretexto.encoders.video_resnet import X3D, SlowOnly
 from pretexto.encoders.video_transformer import VideoTransformer
 from pretexto.errors import InputError
@@ -91,6 +91,41 @@ def test_kernels_of_three_colours_serve_sound_and_flow(tmp_path: Path):
     torch.testing.assert_close(sound.net.conv1.weight, kernel.sum(1, keepdim=True))
     torch.testing.assert_close(flow.net.conv1.weight.sum(1), kernel.sum(1))
     assert torch.equal(flow.net.layer1[0].conv1.weight, theirs["layer1.0.conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("published", "make", "first"),
+    [
+        (models.resnet18, partial(FlowResNet, fields=5), "conv1.weight"),
+        (models.video.mc3_18, partial(FlowVideo, name="mc3_18"), "stem.0.weight"),
+        (
+            partial(timm_model, "vit_tiny_patch16_224"),
+            partial(FlowImage, name="vit_tiny"),
+            "patch_embed.proj.weight",
+        ),
+    ],
+)
+def test_first_kernels_are_averaged_over_colours_for_flow(tmp_path, published, make, first):
+    """Grey pictures, and fields of one value throughout, so give the same sums."""
+    whole = random(published())
+    theirs = {k: v for k, v in whole.items() if k.split(".")[0] not in ("fc", "head")}
+    state = make(weights=saved(theirs, tmp_path)).state_dict()
+    own = {k: next(v for n, v in state.items() if n.endswith(f".{k}")) for k in theirs}
+    for channel in own[first].unbind(1):
+        torch.testing.assert_close(channel, theirs[first].mean(1) * 3 / own[first].shape[1])
+    assert all(torch.equal(theirs[k], own[k]) for k in theirs if k != first)
+
+
+def test_a_run_of_clips_starts_one_of_flow_with_both_parts_of_its_first_layer(tmp_path: Path):
+    clips = TinyVideo()
+    flow = FlowVideo(weights=saved(clips.state_dict(), tmp_path))
+    colours, difference = clips.stages.stem[0][0].weight.chunk(2, 1)
+    for own, part in zip(
+        flow.net.stages.stem[0][0].weight.chunk(2, 1), (colours, difference), strict=True
+    ):
+        torch.testing.assert_close(own.sum(1), part.sum(1))
+    again = FlowVideo(weights=saved(flow.state_dict(), tmp_path))
+    assert all(map(torch.equal, again.state_dict().values(), flow.state_dict().values()))
 
 
 @torch.no_grad()

@@ -32,13 +32,19 @@ def _is_final(kind: type) -> bool:
 _VIT = {"width": 24, "depth": 2, "heads": 2}
 # Arguments that keep a large network small, and variants that take other paths through the code.
 ARGUMENTS: dict[str, list[dict[str, object]]] = {
+    "AlexNet": [{"width": 4}, {"width": 4, "stride": 2}],
     "AudioResNet": [{}, {"front": "mfcc"}],
     "AudioTransformer": [_VIT],
     "CNN14": [{"width": 2, "rate": 16000}],
+    "FlowImage": [{"name": "tiny"}, {"name": "vit_tiny", "fields": 2}],
+    "FlowVideo": [{"name": "tiny"}, {"name": "r2plus1d_18"}, {"name": "vit_tiny"}],
+    "FlowResNet": [{}, {"fields": 10}],
     "L3Image": [{"width": 4}],
+    "NetworkInNetwork": [{"width": 8}],
     "SlowOnly": [{"width": 4, "depth": (1, 2, 1, 1)}],
     "SpectrogramCNN": [{"width": 4}],
     "TinyAudio": [{}, {"front": "mfcc"}],
+    "TinyFlow": [{}, {"fields": 3}],
     "TimmAudio": [{"name": "test_efficientnet"}, {"name": "test_vit"}],
     "TimmImage": [
         {"name": "test_resnet"},
@@ -56,6 +62,22 @@ CASES: list[Case] = [
 ]
 # 8 frames: on 5, torch 2.11 corrupts memory in s3d's backward pass on CPUs with AVX-512.
 SHAPES = {"image": (3, 32, 32), "video": (3, 8, 20, 20), "flow": (2, 32, 32)}
+
+
+def form(encoder: Encoder) -> str:
+    """How messages name what it takes."""
+    if encoder.modality == "flow":
+        return "[B, 2, H, W]" if encoder.fields == 1 else "[B, 2, T, H, W]"
+    return {"image": "[B, 3, H, W]", "video": "[B, 3, T, H, W]", "audio": "[B, 1, N]"}[
+        encoder.modality
+    ]
+
+
+def axes(encoder: Encoder) -> str:
+    """Whose sizes it takes: those of pictures, of clips or of sounds."""
+    if encoder.modality == "flow":
+        return "image" if encoder.fields else "video"
+    return encoder.modality
 
 
 def case_name(case: Case) -> str:
@@ -82,5 +104,8 @@ def inputs(
     rng = torch.Generator().manual_seed(seed)
     if encoder.modality == "audio":
         return torch.rand(batch, 1, *(size or (encoder.rate // 4,)), generator=rng) * 2 - 1
-    channels, *usual = SHAPES[encoder.modality]
+    channels, *usual = SHAPES[axes(encoder)]
+    if encoder.modality == "flow":
+        channels, usual = 2, [*[encoder.fields] * (encoder.fields > 1), *(size or usual)]
+        return 8 * torch.rand(batch, channels, *usual, generator=rng) - 4
     return torch.rand(batch, channels, *(size or usual), generator=rng)
