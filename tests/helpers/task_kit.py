@@ -43,6 +43,8 @@ CHEAP: dict[str, dict[str, Any]] = {
     "CNN14": {"width": 4},
     "TinyFlow": {"width": 4},
     "L3Image": {"width": 4},
+    "AlexNet": {"width": 4},
+    "NetworkInNetwork": {"width": 8},
     "SpectrogramCNN": {"width": 4},
 }
 # Values for what a task wants besides inputs, where it has such options.
