@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .lab import lightness
 from .media import AudioSpan, MediaInfo, Plan, Sample
 
 Modality = Literal["image", "video", "audio", "flow", "text"]
@@ -23,6 +24,7 @@ class InputSpec:
         frame_interval: seconds between the frames of a clip.
         seconds: length of a stretch of sound.
         rate: Hz of the sound.
+        colour: "rgb", or "lightness": L of Lab in all three channels is what it was trained on.
 
     Raises:
         InputError: a stretch of sound without length or rate.
@@ -34,6 +36,7 @@ class InputSpec:
     frame_interval: float = 0.0
     seconds: float = 0.0
     rate: int = 0
+    colour: Literal["rgb", "lightness"] = "rgb"
 
     def __post_init__(self):
         if self.modality == "audio" and not (self.seconds > 0 and self.rate > 0):
@@ -77,7 +80,10 @@ def encoder_input(spec: InputSpec, sample: Sample) -> Tensor:
         assert sample.audio is not None
         return sample.audio.mean(0, keepdim=True)
     assert sample.frames is not None
-    clip = sample.frames.transpose(0, 1)
+    frames = sample.frames
+    if spec.colour == "lightness":
+        frames = (255 * lightness(as_float(frames))).round().to(torch.uint8)
+    clip = frames.transpose(0, 1)
     return clip[:, 0] if spec.modality == "image" and spec.frames == 1 else clip
 
 

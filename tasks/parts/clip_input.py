@@ -1,5 +1,6 @@
 """ClipInput: frames for an image or video encoder, planned, cut and encoded."""
 
+from dataclasses import replace
 from typing import Any, final
 
 import torch.nn.functional as F
@@ -73,6 +74,10 @@ class ClipInput(Input):
     def span(self) -> float:
         """Seconds from a clip's first frame to its last."""
         return self.spec.span
+
+    def see_lightness(self) -> None:
+        """Says that the encoder is shown the lightness of pictures alone."""
+        self.spec = replace(self.spec, colour="lightness")
 
     def need_frames(self, least: int) -> None:
         """Raises InputError for clips of fewer frames, or of frames at one time."""
