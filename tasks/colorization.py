@@ -1,7 +1,7 @@
 """Which colours had this grey picture?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from .parts.check import check_least, check_share
 from .parts.clip_input import ClipInput
 from .parts.colour_bins import annealed_mean, bins, rebalanced, soft_encoded
 from .parts.decoder import MapDecoder, middle, middle_maps
-from .parts.letterbox import without_letterbox
+from .parts.letterbox import cut_letterbox
 from .parts.paint_cues import border_and_chroma, light_and_chroma
 from .parts.pictures import painted
 from .parts.transforms import Crop
@@ -106,12 +106,7 @@ class Colorization(Task):
         return self.video.plan(self.video.random_start(info, rng))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.frames is not None
-        frames = sample.frames
-        if self.colour_guards.letterbox:
-            frames = without_letterbox(frames)
-        frames = self.video.squares(replace(sample, frames=frames), rng)
-        clip = self.video.split(frames)[0]
+        (clip,) = self.video.clips(cut_letterbox(sample, self.colour_guards.letterbox), rng)
         coloured = chroma_of(middle(clip[None])) >= self.colour_guards.min_chroma
         kept = not self.colour_guards.grey or bool(coloured)
         return {"frames": clip, "weight": torch.tensor(float(kept)), **self.crop.draw(rng)}
