@@ -1,7 +1,6 @@
 """Which colours had this grey picture? Painted against a critic, with a look at what it shows."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from .parts.clip_input import ClipInput
 from .parts.colour_guards import ColorizationGuards
 from .parts.decoder import UpDecoder, doublings, middle, middle_maps
 from .parts.hole_guards import trained
-from .parts.letterbox import without_letterbox
+from .parts.letterbox import cut_letterbox
 from .parts.pictures import painted
 from .parts.teacher import CLASSES, Teacher
 from .parts.transforms import Crop
@@ -90,12 +89,7 @@ class ChromaGAN(Task):
         return self.video.plan(self.video.random_start(info, rng))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.frames is not None
-        frames = sample.frames
-        if self.colour_guards.letterbox:
-            frames = without_letterbox(frames)
-        frames = self.video.squares(replace(sample, frames=frames), rng)
-        clip = self.video.split(frames)[0]
+        (clip,) = self.video.clips(cut_letterbox(sample, self.colour_guards.letterbox), rng)
         return {
             "frames": clip,
             "weight": self.colour_guards.weight(clip),

@@ -1,7 +1,6 @@
 """Which colours had this grey picture?"""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +14,7 @@ from .parts.clip_input import ClipInput
 from .parts.colour_bins import annealed_mean, bins, exact, rebalanced, soft_encoded
 from .parts.colour_guards import ColorizationGuards
 from .parts.decoder import MapDecoder, middle, middle_maps
-from .parts.letterbox import without_letterbox
+from .parts.letterbox import cut_letterbox
 from .parts.pictures import painted
 from .parts.transforms import Crop
 from .task import Batch, Picture, Step, Task, Traits
@@ -79,17 +78,9 @@ class Colorization(Task):
         return self.video.plan(self.video.random_start(info, rng))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.frames is not None
-        frames = sample.frames
-        if self.colour_guards.letterbox:
-            frames = without_letterbox(frames)
-        frames = self.video.squares(replace(sample, frames=frames), rng)
-        clip = self.video.split(frames)[0]
-        return {
-            "frames": clip,
-            "weight": self.colour_guards.weight(clip),
-            **self.crop.draw(rng),
-        }
+        (clip,) = self.video.clips(cut_letterbox(sample, self.colour_guards.letterbox), rng)
+        weight = self.colour_guards.weight(clip)
+        return {"frames": clip, "weight": weight, **self.crop.draw(rng)}
 
     def augment(self, batch: Batch) -> Batch:
         x = self.crop.apply(batch["frames"], batch, self.video.size)

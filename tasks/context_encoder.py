@@ -1,6 +1,5 @@
 """What was in the hole of this picture?"""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from .parts.check import check_least
 from .parts.clip_input import ClipInput
 from .parts.decoder import UpDecoder, doublings, middle, middle_maps
 from .parts.hole_guards import HoleGuards, trained
-from .parts.letterbox import without_letterbox
+from .parts.letterbox import cut_letterbox
 from .parts.masks import Hole, around, emptied, filled
 from .parts.pictures import painted
 from .parts.transforms import Crop
@@ -79,13 +78,9 @@ class ContextEncoder(Task):
         return self.video.plan(self.video.random_start(info, rng))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.frames is not None
-        frames = sample.frames
-        if self.hole_guards.letterbox:
-            frames = without_letterbox(frames)
-        frames = self.video.squares(replace(sample, frames=frames), rng)
+        (clip,) = self.video.clips(cut_letterbox(sample, self.hole_guards.letterbox), rng)
         hole = self.hole.draw(rng, self.video.size)
-        return {"frames": self.video.split(frames)[0], "hole": hole, **self.crop.draw(rng)}
+        return {"frames": clip, "hole": hole, **self.crop.draw(rng)}
 
     def augment(self, batch: Batch) -> Batch:
         x = self.crop.apply(batch["frames"], batch, self.video.size)

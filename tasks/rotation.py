@@ -10,7 +10,7 @@ from ..modalities.media import MediaInfo, Plan, Sample
 from .parts.classify import classify
 from .parts.clip_input import ClipInput
 from .parts.heads import classifier
-from .parts.letterbox import without_letterbox
+from .parts.letterbox import cut_letterbox
 from .parts.pictures import timed_strip
 from .parts.transforms import Crop
 from .task import Batch, Guard, Step, Task
@@ -69,15 +69,12 @@ class Rotation(Task):
         return self.video.plan(self.video.random_start(info, rng))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.frames is not None
-        frames = sample.frames
-        if self.rotation_guards.letterbox:
-            frames = without_letterbox(frames)
-        if self.rotation_guards.square_crop:
-            frames = self.video.squares(replace(sample, frames=frames), rng)
-        else:
-            frames = resize(frames, (self.video.resize_side, self.video.resize_side))
-        return {"frames": self.video.split(frames)[0], **self.crop.draw(rng)}
+        sample, side = cut_letterbox(sample, self.rotation_guards.letterbox), self.video.resize_side
+        if not self.rotation_guards.square_crop:
+            assert sample.frames is not None
+            sample = replace(sample, frames=resize(sample.frames, (side, side)))
+        (clip,) = self.video.clips(sample, rng)
+        return {"frames": clip, **self.crop.draw(rng)}
 
     def augment(self, batch: Batch) -> Batch:
         x = self.crop.apply(batch["frames"], batch, self.video.size)

@@ -5,7 +5,7 @@ they were read, uint8 [N, 3, T, S, S].
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 
@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from ...modalities.media import Sample
 from ..task import Batch, Guard
 from .check import check_least
-from .letterbox import without_letterbox
+from .letterbox import cut_letterbox
 from .photometry import (
     draw_photometry,
     jitter_photometry,
@@ -52,10 +52,7 @@ class MomentGuards:
 
     def cut(self, sample: Sample) -> Sample:
         """The sample without bars."""
-        assert sample.frames is not None
-        if not self.letterbox:
-            return sample
-        return replace(sample, frames=without_letterbox(sample.frames))
+        return cut_letterbox(sample, self.letterbox)
 
     def weight(self, moments: Tensor, pairs: Tensor | None = None) -> Tensor:
         """1 where uint8 [N, 3, T, S, S] leave a question that light alone does not answer, else 0.
