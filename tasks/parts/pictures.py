@@ -124,6 +124,6 @@ def painted(
         images = [seen[i][:, seen.shape[2] // 2], made[i], real[i]]
         shown = [image.detach().float().cpu().clamp(0, 1) for image in images]
         error = float((shown[1] - shown[2]).square().mean().clamp_min(1e-10))
-        said = f"{-10 * math.log10(error):.1f} dB from it (PSNR)"
+        said = f"{-10 * math.log10(error):.1f} dB PSNR to it"
         found.append(Picture(shown, [*captions, "as it was"], answer, said))
     return found

@@ -41,6 +41,8 @@ def groups():
             (group, name, value)
             for _, group in groups()
             for name in BAD.keys() & {field.name for field in fields(group)}
+            # A switch may be called as the amount that it switches.
+            if not isinstance(getattr(group, name), bool)
             for value in BAD[name]
         },
         key=repr,
