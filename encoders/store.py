@@ -9,7 +9,6 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -64,7 +63,7 @@ def save_encoder(
         "arguments": encoder.arguments,
         "modality": encoder.modality,
         "dim": encoder.dim,
-        "spec": asdict(spec),
+        "spec": spec.plain(),
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
     try:

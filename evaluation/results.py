@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,7 @@ class Setting:
             data_name=self.data_name,
             split=split,
             split_hash=split_hash,
-            view=asdict(self.spec),
+            view=self.spec.plain(),
             clips=self.clips,
             crops=self.crops,
             recipe=outcome.recipe,

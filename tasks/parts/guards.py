@@ -5,7 +5,7 @@ they were read, uint8 [N, 3, T, S, S].
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 
@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from ...modalities.media import Sample
 from ..task import Batch, Guard
 from .check import check_least
-from .letterbox import without_letterbox
+from .flow_guards import moves, without_bars
 from .photometry import (
     draw_photometry,
     frame_places,
@@ -51,20 +51,19 @@ class MomentGuards:
 
     def cut(self, sample: Sample) -> Sample:
         """The sample without bars."""
-        assert sample.frames is not None
-        if not self.letterbox:
-            return sample
-        return replace(sample, frames=without_letterbox(sample.frames))
+        return without_bars(sample) if self.letterbox else sample
 
     def weight(self, moments: Tensor, pairs: Tensor | None = None) -> Tensor:
         """1 where uint8 [N, 3, T, S, S] leave a question that light alone does not answer, else 0.
 
         Two of them may be alike, or some burnt out so much more than others that `match` cannot
-        hide it.
+        hide it. Flow [N, 2, T, S, S] leaves one where anything moves.
 
         Args:
             pairs: int64 [K, 2], which moments must differ; None: all.
         """
+        if moments.shape[1] == 2:
+            return torch.tensor(float(not self.static or bool(moves(moments.float()).all())))
         alike = self.static and static(moments, self.min_change, pairs)
         burnt = self.exposure and loses_detail(moments)
         return torch.tensor(float(not (alike or burnt)))
@@ -74,8 +73,11 @@ class MomentGuards:
         return {"photometry": draw_photometry(rng, count)} if self.exposure else {}
 
     def match(self, moments: Tensor, batch: Batch) -> Tensor:
-        """Moments that light does not tell apart: float [B, N, C, T, H, W] with C of 1 or 3."""
-        if not self.exposure:
+        """Moments that light does not tell apart: float [B, N, C, T, H, W] with C of 1 or 3.
+
+        Flow, of 2, shows no light.
+        """
+        if not self.exposure or moments.shape[2] == 2:
             return moments
         frames, drawn = moments.transpose(2, 3), batch["photometry"]
         place = frame_places(drawn, *frames.shape[2:4])
