@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy
 
 if TYPE_CHECKING:
+    from .alexnet import AlexNet as AlexNet
+    from .alexnet import NetworkInNetwork as NetworkInNetwork
     from .audio import AudioResNet as AudioResNet
     from .audio import SpectrogramCNN as SpectrogramCNN
     from .audio import TimmAudio as TimmAudio
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from .video_transformer import VideoTransformer as VideoTransformer
 
 _HOMES = {
+    "alexnet": ("AlexNet", "NetworkInNetwork"),
     "audio": ("AudioResNet", "SpectrogramCNN", "TimmAudio", "TinyAudio"),
     "audio_transformer": ("AudioTransformer",),
     "by_name": ("encoder_by_name", "encoder_tree"),
@@ -50,6 +53,7 @@ _HOMES = {
 __all__ = [
     "CNN14",
     "X3D",
+    "AlexNet",
     "AudioResNet",
     "AudioTransformer",
     "Encoder",
@@ -57,6 +61,7 @@ __all__ = [
     "InflatedVideo",
     "L3Image",
     "Level",
+    "NetworkInNetwork",
     "SlowOnly",
     "SpectrogramCNN",
     "TimmAudio",

@@ -14,6 +14,7 @@ Entry = tuple[str, str, Tree]  # module of this package, class, its arguments
 _VIT_TINY, _VIT_SMALL, _VIT_BASE = (
     {"width": width, "depth": 12, "heads": width // 64} for width in (192, 384, 768)
 )
+_FIRST = ("alexnet", "context_free", "network_in_network")
 _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d")
 _TIMM = {"image": ("image", "TimmImage"), "audio": ("audio", "TimmAudio")}
 _PUBLISHED = (
@@ -34,6 +35,9 @@ NAMES: dict[str, dict[str, Entry]] = {
     "image": {
         "tiny": ("image", "TinyImage", {}),
         "l3": ("image", "L3Image", {}),
+        "alexnet": ("alexnet", "AlexNet", {}),
+        "context_free": ("alexnet", "AlexNet", {"stride": 2}),
+        "network_in_network": ("alexnet", "NetworkInNetwork", {}),
         **_named("image", "TorchvisionImage", _RESNETS),
         "vit_tiny": ("image", "TimmImage", {"name": "vit_tiny_patch16_224"}),
         "vit_small": ("image", "TimmImage", {"name": "vit_small_patch16_224"}),
@@ -61,7 +65,7 @@ NAMES: dict[str, dict[str, Entry]] = {
     "flow": {
         "tiny": ("flow", "TinyFlow", {}),
         **_named("flow", "FlowResNet", _RESNETS),
-        **_named("flow", "FlowImage", ("l3", *_VITS)),
+        **_named("flow", "FlowImage", ("l3", *_FIRST, *_VITS)),
         **_named("flow", "FlowVideo", (*_OVER_TIME, "slow_r50", "x3d_s")),
         **{
             f"{name}_3d": ("flow", "FlowVideo", {"name": name})

@@ -111,6 +111,8 @@ class Plan:
             repeats allowed). For an image any time gives the picture.
         audio: spans of sound, all of one rate; a single span may stand for the tuple.
         flow: pairs of seconds (from, to) between which optical flow is wanted.
+        flow_method: how it is computed, see `flow.method.check_method`; None: as it is stored where
+            it is, else "dis".
         short_side: pixels to which the shorter side of each frame is resized, None: as it is.
         past_end: what a time outside [0, duration) means: "error" raises MediaError; "repeat"
             holds the first or last frame and continues sound with silence; "wrap" starts again.
@@ -120,6 +122,7 @@ class Plan:
     times: tuple[float, ...] = ()
     audio: tuple[AudioSpan, ...] = ()
     flow: tuple[tuple[float, float], ...] = ()
+    flow_method: str | None = None
     short_side: int | None = None
     past_end: PastEnd = "error"
     note: Any = None
@@ -129,8 +132,8 @@ class Plan:
             object.__setattr__(self, "audio", (self.audio,))
         if len({span.rate for span in self.audio}) > 1:
             raise ValueError(f"a plan's spans of sound must have one rate: {self.audio}")
-        if not all(map(math.isfinite, self.times)):
-            raise ValueError(f"a plan's times must be finite: {self.times}")
+        if not all(map(math.isfinite, (*self.times, *(t for pair in self.flow for t in pair)))):
+            raise ValueError(f"a plan's times must be finite: {self.times}, {self.flow}")
         if self.short_side is not None and self.short_side < 1:
             raise ValueError(f"short_side must be at least 1 pixel: {self.short_side}")
 

@@ -207,10 +207,12 @@ def _flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> bytes:
     import pyarrow as pa
     import torch
 
-    from ...modalities.flow import dis
+    from ...modalities.flow import optical_flow
 
-    a, b = (torch.from_numpy(x).permute(2, 0, 1) for x in (first, second))
-    values = (dis(a, b).numpy() * FLOW["scale"]).round().clip(-32768, 32767).astype("<i2")
+    a, b = (torch.from_numpy(x).permute(2, 0, 1)[None] for x in (first, second))
+    values = (
+        (optical_flow(a, b)[0].numpy() * FLOW["scale"]).round().clip(-32768, 32767).astype("<i2")
+    )
     return pa.compress(np.ascontiguousarray(values), codec="zstd", asbytes=True)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from ..flow.estimate import estimator
+from ..flow.method import DEFAULT
 from ..image import Picture, resize, still_picture
 from ..media import MediaError, MediaInfo, Plan, Sample
 from . import packet_index
@@ -94,8 +96,11 @@ def read(
 
     Raises:
         MediaError: the file cannot be read as asked.
+        InputError: the plan's method of flow is unknown or not to be had.
     """
     origin = origin_of(medium)
+    if plan.flow:
+        estimator(plan.flow_method or DEFAULT)  # what is wrong with it is wrong with no file
     if backend not in get_args(Backend):
         names = ", ".join(get_args(Backend))
         raise MediaError(origin.name, "open", f"no such backend as {backend!r}: {names}")
@@ -349,12 +354,15 @@ def _pictures(track: VideoTrack, frames: Frames, numbers: list[int], plan: Plan)
         out["frames"] = pixels if same else pixels[rows[:count]]
         out["times"] = torch.tensor(start_seconds(track, numbers[:count]), dtype=torch.float64)
     if plan.flow:
-        out["flow"] = _flow(pixels, rows[count:])
+        out["flow"] = _flow(pixels, rows[count:], plan.flow_method or DEFAULT)
     return out
 
 
-def _flow(pixels: Tensor, rows: list[int]) -> Tensor:
-    from ..flow import dis
-
-    pairs = zip(rows[::2], rows[1::2], strict=True)
-    return torch.stack([dis(pixels[a], pixels[b]) for a, b in pairs])
+def _flow(pixels: Tensor, rows: list[int], method: str) -> Tensor:
+    """float32 [P, 2, H, W] between frames of these rows, two by two: 0 from one to itself."""
+    first, second = torch.tensor(rows).view(-1, 2).unbind(1)
+    flow = torch.zeros(len(first), 2, *pixels.shape[2:])
+    moves = first != second
+    if moves.any():
+        flow[moves] = estimator(method)(pixels[first[moves]], pixels[second[moves]])
+    return flow

@@ -64,6 +64,28 @@ def apply_crop(x: Tensor, boxes: Tensor, flips: Tensor | None, size: int) -> Ten
     return _separable(x, rows, columns)
 
 
+def apply_crop_to_flow(x: Tensor, boxes: Tensor, flips: Tensor | None, size: int) -> Tensor:
+    """Flow between frames of which `apply_crop` cuts the same boxes.
+
+    Vectors grow as their axis does, and their x changes its sign where the frames are mirrored.
+
+    Args:
+        x: float [B, 2, T, H, W] or [B, 2, H, W], (x, y) in pixels.
+        boxes: [B, 4] as `draw_crop` gives them.
+        flips: bool [B], or None for no mirroring.
+        size: pixels, side of the result.
+
+    Returns:
+        float [B, 2, T, size, size] or [B, 2, size, size].
+    """
+    _, _, height, width = boxes.to(x.dtype).unbind(1)
+    across, down = size / (width * x.shape[-1]), size / (height * x.shape[-2])
+    if flips is not None:
+        across = torch.where(flips, -across, across)
+    factors = torch.stack([across, down], 1)
+    return apply_crop(x, boxes, flips, size) * factors.view(-1, 2, *(1,) * (x.ndim - 2))
+
+
 def draw_blur(rng: Generator, *, sigma: tuple[float, float] = (0.1, 2.0), p: float = 0.5) -> Tensor:
     """Width of a Gaussian blur in pixels, 0 for none: float32 []."""
     return torch.tensor(uniform(rng, *sigma) if coin(rng, p) else 0.0)

@@ -18,6 +18,7 @@ from ...modalities.transforms.colour import apply_colour, draw_colour
 from ...modalities.transforms.image import (
     apply_blur,
     apply_crop,
+    apply_crop_to_flow,
     draw_blur,
     draw_crop,
     draw_flip,
@@ -66,14 +67,21 @@ class Crop:
 
         Boxes [B, 4] and flips [B] hold for all clips of a tuple; boxes [B, N, 4] for each its own.
         """
-        box, flip = drawn["box"], drawn["flip"]
         if x.ndim == 5:
-            return apply_crop(as_float(x), box, flip, size)
-        b, n = x.shape[:2]
-        box = box if box.ndim == 3 else box[:, None].expand(b, n, 4)
-        flip = flip[:, None].expand(b, n)
-        cut = apply_crop(as_float(x.flatten(0, 1)), box.flatten(0, 1), flip.flatten(), size)
-        return cut.unflatten(0, (b, n))
+            return apply_crop(as_float(x), drawn["box"], drawn["flip"], size)
+        box, flip = _of_each(drawn, *x.shape[:2])
+        return apply_crop(as_float(x.flatten(0, 1)), box, flip, size).unflatten(0, x.shape[:2])
+
+    def apply_flow(self, x: Tensor, drawn: Drawn, size: int) -> Tensor:
+        """Flow between frames that `apply` changes alike: its vectors are scaled and signed.
+
+        float [B, 2, S, S], or [B, N, 2, S, S], in pixels, to … size × size in pixels of the result;
+        boxes and flips as for `apply`.
+        """
+        if x.ndim == 4:
+            return apply_crop_to_flow(x, drawn["box"], drawn["flip"], size)
+        box, flip = _of_each(drawn, *x.shape[:2])
+        return apply_crop_to_flow(x.flatten(0, 1), box, flip, size).unflatten(0, x.shape[:2])
 
     def cut(self, frames: Tensor, rng: Generator, size: int) -> Tensor:
         """One view of frames of any shape, in the worker: the ratio is that of pixels.
@@ -91,6 +99,13 @@ class Crop:
         high, wide = max(round(box[2] * height), 1), max(round(box[3] * width), 1)
         view = resize(frames[..., top : top + high, left : left + wide], (size, size))
         return view.flip(-1) if self.flip and coin(rng) else view
+
+
+def _of_each(drawn: Drawn, b: int, n: int) -> tuple[Tensor, Tensor]:
+    """Box [B · N, 4] and flip [B · N] of each of a tuple's N parts, example by example."""
+    box, flip = drawn["box"], drawn["flip"]
+    box = box if box.ndim == 3 else box[:, None].expand(b, n, 4)
+    return box.flatten(0, 1), flip[:, None].expand(b, n).flatten()
 
 
 @dataclass(frozen=True)

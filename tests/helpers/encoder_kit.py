@@ -32,6 +32,7 @@ def _is_final(kind: type) -> bool:
 _VIT = {"width": 24, "depth": 2, "heads": 2}
 # Arguments that keep a large network small, and variants that take other paths through the code.
 ARGUMENTS: dict[str, list[dict[str, object]]] = {
+    "AlexNet": [{"width": 4}, {"width": 4, "stride": 2}],
     "AudioResNet": [{}, {"front": "mfcc"}],
     "AudioTransformer": [_VIT],
     "CNN14": [{"width": 2, "rate": 16000}],
@@ -39,6 +40,7 @@ ARGUMENTS: dict[str, list[dict[str, object]]] = {
     "FlowVideo": [{"name": "tiny"}, {"name": "r2plus1d_18"}, {"name": "vit_tiny"}],
     "FlowResNet": [{}, {"fields": 10}],
     "L3Image": [{"width": 4}],
+    "NetworkInNetwork": [{"width": 8}],
     "SlowOnly": [{"width": 4, "depth": (1, 2, 1, 1)}],
     "SpectrogramCNN": [{"width": 4}],
     "TinyAudio": [{}, {"front": "mfcc"}],

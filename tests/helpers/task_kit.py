@@ -45,6 +45,8 @@ CHEAP: dict[str, dict[str, Any]] = {
     "TinyFlow": {"width": 4},
     "FlowImage": {"name": "tiny"},
     "L3Image": {"width": 4},
+    "AlexNet": {"width": 4},
+    "NetworkInNetwork": {"width": 8},
     "SpectrogramCNN": {"width": 4},
 }
 # Values for what a task wants besides inputs, where it has such options.

@@ -27,7 +27,8 @@ LIMITS = Limits(30, 1024)
 
 @pytest.fixture(autouse=True)
 def _children_find_the_jobs(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))
+    path = [str(Path(__file__).parents[1] / "helpers"), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
 
 
 @pytest.fixture(scope="module")
