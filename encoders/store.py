@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ def save_encoder(
         "arguments": encoder.arguments,
         "modality": encoder.modality,
         "dim": encoder.dim,
-        "spec": spec.plain(),
+        "spec": {k: v for k, v in asdict(spec).items() if v is not None},
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
     try:

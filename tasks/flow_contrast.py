@@ -11,16 +11,17 @@ from .parts.across import rejected
 from .parts.check import check_least, check_positive
 from .parts.clip_input import ClipInput, need_video
 from .parts.flow_guards import FlowGuards
-from .parts.flow_input import FlowInput, need_seconds, same_square
+from .parts.flow_input import FlowInput, need_seconds
 from .parts.heads import projector
 from .parts.losses import cosines, info_nce, match_any, nearest_rows
 from .parts.motion_cues import INSTANCE_MARKS, instance_guards
+from .parts.motion_task import MotionPairTask
 from .parts.pictures import rank_text, strip
 from .parts.transforms import Colour, Crop, of_view, stacked
-from .task import Batch, Picture, Step, Task
+from .task import Batch, Picture, Step
 
 
-class FlowContrast(Task):
+class FlowContrast(MotionPairTask):
     """RGB-flow contrast (CMC: Tian et al. 2020, arXiv:1906.05849; CoCLR: Han et al. 2020,
     arXiv:2010.09709).
 
@@ -58,31 +59,24 @@ class FlowContrast(Task):
         outputs: int = 128,
         guards: FlowGuards = FlowGuards(),
     ):
-        super().__init__(video=video, flow=flow)
+        super().__init__(video, flow, crop=crop, colour=colour, guards=guards)
         check_positive(temperature=temperature)
         check_least(0, co_training=co_training)
-        self.video, self.flow, self.temperature = video, flow, temperature
+        self.temperature = temperature
         self.mined, self.moments = co_training, 2 if co_training else 1
-        self.crop, self.colour, self.flow_guards = crop, colour, guards
         self.guards, self.audits = instance_guards(guards), (INSTANCE_MARKS,)
         self.video_projector = projector(video.dim, outputs)
         self.flow_projector = projector(flow.dim, outputs)
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
         need_video(info, "optical flow")
-        span = max(self.video.span, self.flow.span)
-        room = need_seconds(info, span, "lower frames or fields") - span
+        room = need_seconds(info, self.span, "lower frames or fields") - self.span
         starts = [uniform(rng, 0, room) for _ in range(self.moments)]
         return self.flow.plan_beside(self.video, *starts)
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        frames, flow = same_square(self.video, self.flow_guards.cut(sample), rng)
-        made = [self._drawn(rng) for _ in range(self.moments)]
-        return {
-            "clips": self.video.split(frames),
-            "fields": self.flow.split(flow),
-            **stacked(made),
-        }
+        both = self.side_by_side(sample, rng)
+        return {**both, **stacked([self._drawn(rng) for _ in range(self.moments)])}
 
     def _drawn(self, rng: Generator) -> Batch:
         seen, moved = self.crop.draw(rng), self.crop.draw(rng)

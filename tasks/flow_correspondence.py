@@ -11,20 +11,21 @@ from ..modalities.rng import uniform
 from .parts.check import check_rising
 from .parts.clip_input import ClipInput, need_video
 from .parts.flow_guards import FlowGuards
-from .parts.flow_input import FlowInput, need_seconds, same_square
+from .parts.flow_input import FlowInput, need_seconds
 from .parts.heads import Comparison
 from .parts.motion_cues import MARKS, pair_guards
+from .parts.motion_task import MotionPairTask
 from .parts.pairing import among_all, beside_other_moments, beside_others, judged
 from .parts.pictures import strip
 from .parts.transforms import Colour, Crop
-from .task import Batch, Step, Task
+from .task import Batch, Step
 
 NAMES = ("motion of another moment or film", "motion of this picture")
 
 Negatives = Literal["both", "other_video", "same_video"]
 
 
-class FlowCorrespondence(Task):
+class FlowCorrespondence(MotionPairTask):
     """RGB-flow correspondence (Sayed, Brattoli & Ommer 2018, arXiv:1811.03879, section 3).
 
     A frame, or a clip, and optical flow that starts with it are asked about: do they belong
@@ -62,20 +63,19 @@ class FlowCorrespondence(Task):
         hidden: int = 128,
         guards: FlowGuards = FlowGuards(),
     ):
-        super().__init__(video=video, flow=flow)
+        super().__init__(video, flow, crop=crop, colour=colour, guards=guards)
         check_rising("shift", shift_min, shift_max)
         if negatives not in ("both", "other_video", "same_video"):
             raise InputError(
                 f'negatives are "both", "other_video" or "same_video", not {negatives!r}'
             )
-        self.video, self.flow, self.negatives = video, flow, negatives
-        self.shifts, self.crop, self.colour = (shift_min, shift_max), crop, colour
-        self.flow_guards, self.guards, self.audits = guards, pair_guards(guards), (MARKS,)
+        self.negatives, self.shifts = negatives, (shift_min, shift_max)
+        self.guards, self.audits = pair_guards(guards), (MARKS,)
         self.head = Comparison(video.dim, flow.dim, 2, hidden=hidden)
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
         need_video(info, "optical flow")
-        span, (least, most) = max(self.video.span, self.flow.span), self.shifts
+        span, (least, most) = self.span, self.shifts
         if self.negatives == "other_video":
             return self.flow.plan_beside(self.video, self.flow.random_start(info, rng))
         room = need_seconds(info, span + least, "lower shift_min") - span
@@ -84,13 +84,8 @@ class FlowCorrespondence(Task):
         return self.flow.plan_beside(self.video, first, first + shift)
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        frames, flow = same_square(self.video, self.flow_guards.cut(sample), rng)
-        return {
-            "clips": self.video.split(frames),
-            "fields": self.flow.split(flow),
-            **self.crop.draw(rng),
-            **self.colour.draw(rng),
-        }
+        both = self.side_by_side(sample, rng)
+        return {**both, **self.crop.draw(rng), **self.colour.draw(rng)}
 
     def augment(self, batch: Batch) -> Batch:
         """Joins the moments of all films: inputs [B · N, 3, T, H, W], flow [B · N, 2, L, H, W]."""

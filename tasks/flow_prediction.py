@@ -8,22 +8,23 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..errors import InputError
-from ..modalities.media import MediaInfo, Plan, Sample
-from .parts.check import check_least, check_positive
+from ..modalities.media import Sample
+from .parts.check import check_least
 from .parts.classify import classify
-from .parts.clip_input import ClipInput, need_video
+from .parts.clip_input import ClipInput
 from .parts.flow_classes import FlowClasses
 from .parts.flow_guards import TargetGuards, grid_places
-from .parts.flow_input import crop_flow, same_square
+from .parts.flow_input import crop_flow
 from .parts.flow_pictures import flow_picture
 from .parts.hypercolumn import Hypercolumn
 from .parts.motion_cues import target_guards
+from .parts.motion_task import MotionTargetTask
 from .parts.pictures import strip
 from .parts.transforms import Colour, Crop
-from .task import Batch, Picture, Step, Task, Traits
+from .task import Batch, Picture, Step, Traits
 
 
-class FlowPrediction(Task):
+class FlowPrediction(MotionTargetTask):
     """Dense optical-flow prediction from a static image (Walker, Gupta & Hebert 2015, ICCV,
     arXiv:1505.00295).
 
@@ -70,36 +71,27 @@ class FlowPrediction(Task):
         colour: Colour = Colour(0.4, 0.4, 0.4, 0.1),
         guards: TargetGuards = TargetGuards(),
     ):
-        super().__init__(video=video)
-        check_positive(flow_interval=flow_interval)
+        super().__init__(
+            video,
+            flow_interval=flow_interval,
+            flow_method=flow_method,
+            crop=crop,
+            colour=colour,
+            guards=guards,
+        )
         check_least(0, still_weight=still_weight)
         check_least(1, hidden=hidden)
         if not 1 <= grid <= video.size:
             raise InputError(f"grid is a number of cells from 1 to size {video.size}, got {grid}")
-        self.video, self.interval, self.method = video, flow_interval, flow_method
-        self.grid, self.still_weight, self.crop, self.colour = grid, still_weight, crop, colour
+        self.grid, self.still_weight = grid, still_weight
         self.classes = FlowClasses(directions, speeds)
-        self.flow_guards, self.guards = guards, target_guards(guards)
+        self.guards = target_guards(guards)
         self.traits = Traits(overfits_to=None)  # cells at the edge of what moves are of both
-        video.use_maps_only()
         outputs = len(self.classes.names)
         self.columns = Hypercolumn(video, levels, hidden=hidden, outputs=outputs)
 
-    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        need_video(info, "optical flow")
-        plan = self.video.plan(self.video.random_start(info, rng))
-        shown = plan.times[self.video.frames // 2]
-        return replace(plan, flow=((shown, shown + self.interval),), flow_method=self.method)
-
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        frames, flow = same_square(self.video, self.flow_guards.cut(sample), rng)
-        clip, middle = self.video.split(frames)[0], self.video.frames // 2
-        return {
-            "clip": clip[:, middle : middle + 1] if self.video.modality == "image" else clip,
-            "flow": flow[0],
-            **self.crop.draw(rng),
-            **self.colour.draw(rng),
-        }
+        return {**self.shown(sample, rng), **self.crop.draw(rng), **self.colour.draw(rng)}
 
     def augment(self, batch: Batch) -> Batch:
         """Each cell of all frames is a question: target and weight [B · grid²]."""

@@ -1,25 +1,25 @@
 """Which pixels of a picture move together? Embeddings of pixels that agree with optical flow."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
 
 from ..errors import InputError
-from ..modalities.media import MediaInfo, Plan, Sample
+from ..modalities.media import Sample
 from .parts.across import rejected, shared_mean, weighted_mean
 from .parts.check import check_least, check_positive
-from .parts.clip_input import ClipInput, need_video
+from .parts.clip_input import ClipInput
 from .parts.flow_guards import TargetGuards, at_places, fine_noise, grid_places, in_bars, spread
-from .parts.flow_input import same_square
 from .parts.flow_kernels import LOSSES, cosine_kernel, flow_kernel, pair_auc
 from .parts.flow_pictures import embedding_pictures
 from .parts.hypercolumn import Hypercolumn
+from .parts.motion_task import MotionTargetTask
 from .parts.pictures import observed
 from .parts.transforms import Colour, Crop, stacked
-from .task import Batch, Guard, Picture, Step, Task, Traits
+from .task import Batch, Guard, Picture, Step, Traits
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SimilarityGuards(TargetGuards):
     position: bool = False
 
 
-class FlowSimilarity(Task):
+class FlowSimilarity(MotionTargetTask):
     """Cross-pixel optical-flow similarity (Mahendran et al. 2018, arXiv:1807.05636).
 
     A single frame is shown. Pixels drawn at random get embeddings, and which of them are alike
@@ -86,38 +86,31 @@ class FlowSimilarity(Task):
         colour: Colour = Colour(0.4, 0.4, 0.4, 0.1),
         guards: SimilarityGuards = SimilarityGuards(),
     ):
-        super().__init__(video=video)
-        check_positive(flow_interval=flow_interval, sigma=sigma)
+        super().__init__(
+            video,
+            flow_interval=flow_interval,
+            flow_method=flow_method,
+            crop=crop,
+            colour=colour,
+            guards=guards,
+        )
+        check_positive(sigma=sigma)
         check_least(4, pixels=pixels)
         check_least(1, hidden=hidden, outputs=outputs)
         if loss not in LOSSES:
             raise InputError(f"loss is one of {', '.join(LOSSES)}, not {loss!r}")
         if learn_sigma and loss != "cross_entropy":
             raise InputError(f"sigma cannot be learned by {loss}: set loss to cross_entropy")
-        self.video, self.interval, self.method = video, flow_interval, flow_method
-        self.pixels, self.loss, self.crop, self.colour = pixels, LOSSES[loss], crop, colour
-        self.flow_guards, self.guards = guards, _records(guards)
-        video.use_maps_only()
+        self.pixels, self.loss, self.guards = pixels, LOSSES[loss], _records(guards)
         self.columns = Hypercolumn(video, levels, hidden=hidden, outputs=outputs)
         self.log_sigma = nn.Parameter(torch.tensor(sigma).log(), requires_grad=learn_sigma)
         self.views = 2 if guards.position else 1
         self.traits = Traits(overfits_to=None)
 
-    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        need_video(info, "optical flow")
-        plan = self.video.plan(self.video.random_start(info, rng))
-        shown = plan.times[self.video.frames // 2]
-        pair = (shown, shown + self.interval)
-        return replace(plan, flow=(pair,), flow_method=self.method)
-
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        frames, flow = same_square(self.video, self.flow_guards.cut(sample), rng)
-        clip, middle = self.video.split(frames)[0], self.video.frames // 2
-        places = torch.rand(self.views, self.pixels // self.views, 2, generator=rng)
         return {
-            "clip": clip[:, middle : middle + 1] if self.video.modality == "image" else clip,
-            "flow": flow[0],
-            "places": places,
+            **self.shown(sample, rng),
+            "places": torch.rand(self.views, self.pixels // self.views, 2, generator=rng),
             **stacked([self.crop.draw(rng) for _ in range(self.views)]),
             **self.colour.draw(rng),
         }
