@@ -1,6 +1,7 @@
 """Transcode an index into packs: JPEG frames and sound that load without a video decoder.
 
     pretexto pack my_videos.parquet --out my_videos_packed
+    pretexto pack my_videos.parquet --out my_videos_packed --flow dis --interval 0.08
     pretexto pack --verify my_videos_packed
 
 Interrupted, the same command goes on after the last finished shard.
@@ -24,7 +25,19 @@ def arguments(parser) -> None:
         "--audio-rate", type=int, default=16000, help="Hz, 0: no sound (default 16000)"
     )
     parser.add_argument("--fps", default="all", help="frames per second to keep, or all (default)")
-    parser.add_argument("--flow", action="store_true", help="also store optical flow (large)")
+    parser.add_argument(
+        "--flow",
+        metavar="METHOD",
+        help="also store optical flow: dis, dis-fast, dis-ultrafast, farneback, tvl1, "
+        "raft_small:FILE.safetensors or :download, raft_large likewise (docs/motion.md)",
+    )
+    parser.add_argument(
+        "--interval", type=float, default=0.08, help="seconds that flow is over (default 0.08)"
+    )
+    parser.add_argument(
+        "--flow-bits", type=int, choices=(8, 16), default=16, help="of its values (default 16)"
+    )
+    parser.add_argument("--flow-backward", action="store_true", help="also flow back in time")
     parser.add_argument("--strict", action="store_true", help="leave out damaged files")
     parser.add_argument("--unique", action="store_true", help="leave out copies of other files")
     parser.add_argument("--shard-size", type=int, default=256, help="megabytes (default 256)")
@@ -56,6 +69,9 @@ def run(args) -> int:
         audio_rate=args.audio_rate,
         fps=fps,
         flow=args.flow,
+        flow_interval=args.interval,
+        flow_bits=args.flow_bits,
+        flow_backward=args.flow_backward,
     )
     manifest = pack(
         args.index,
@@ -70,6 +86,10 @@ def run(args) -> int:
     for entry in manifest.quarantine:
         print(f"  left out: {entry['path']}: {entry['stage']}: {entry['reason']}")
     size = sum(file.bytes for file in manifest.shards) / 2**20
+    if flow := manifest.flow:
+        kind = f"{flow['method']} ({flow['preset']}) over {flow['interval']:g} s"
+        print(f"flow: {kind}: {flow['pairs']} pairs of frames", end="")
+        print(f"; clips without any: {n}" if (n := flow["clips_without"]) else "")
     left = f", {len(manifest.quarantine)} files left out" if manifest.quarantine else ""
     print(f"packs: {args.out}: {len(manifest.shards)} shards, {size:.1f} MiB{left}")
     return 0
@@ -79,7 +99,7 @@ def _checked(args) -> float | None:
     """The frame rate wanted, None for all; refuses what makes no sense."""
     from ..errors import InputError
 
-    for option in ("short_side", "jobs", "time_limit", "memory_limit", "shard_size"):
+    for option in ("short_side", "interval", "jobs", "time_limit", "memory_limit", "shard_size"):
         if not getattr(args, option) > 0:
             raise InputError(f"--{option.replace('_', '-')} must be more than 0")
     if not 1 <= args.quality <= 100:

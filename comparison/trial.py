@@ -98,6 +98,9 @@ def work(trial: Trial) -> None:
     source = labelled(trial.source())
     split = next(s for s in splits(source) if s.name == trial.run.split)
     encoder, task, card = _encoder(trial, source, split)
+    # Who has seen lightness alone is shown that.
+    colour = (card or {}).get("spec", {}).get("colour", "rgb")
+    view = replace(trial.view, colour=colour)
     kept = settled(trial.folder, trial.levels)
     missing = [method for method in trial.methods if method not in kept]
     evaluation = {
@@ -110,7 +113,7 @@ def work(trial: Trial) -> None:
     ask = partial(
         evaluate,
         source=Fold(source, split),
-        spec=trial.view,
+        spec=view,
         run=trial.entry.pretrained(trial.run, trial.out),
         seed=trial.run.seed,
         tuning=trial.tuning,
@@ -122,7 +125,7 @@ def work(trial: Trial) -> None:
     if trial.run.seed == 0:
         save_cost(trial.folder, encoder, task, Subset(source, split.train))
     if trial.evidence is not None:
-        trial.evidence(trial.folder, encoder, task, source, split, trial.view, evaluation)
+        trial.evidence(trial.folder, encoder, task, source, split, view, evaluation)
     shutil.rmtree(trial.folder / "features", ignore_errors=True)
     save_rows(trial.run, trial.out, [*(row for same in kept.values() for row in same), *rows])
 

@@ -61,7 +61,7 @@ class AlexNet(Encoder):
         start_from(self, weights)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        check_input(x, self, FORM, 3)
+        check_input(x, self, FORM, self.channels)
         return run_stages(self.stages, self.normalize(x))
 
 
@@ -104,5 +104,5 @@ class NetworkInNetwork(Encoder):
         start_from(self, weights)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        check_input(x, self, FORM, 3)
+        check_input(x, self, FORM, self.channels)
         return run_stages(self.stages, self.normalize(x))

@@ -181,7 +181,7 @@ class Setting:
             data_name=self.data_name,
             split=split,
             split_hash=split_hash,
-            view=self.spec.plain(),
+            view=_view(self.spec),
             clips=self.clips,
             crops=self.crops,
             recipe=outcome.recipe,
@@ -193,6 +193,14 @@ class Setting:
         if self.pretrained_on is None:
             return None
         return sum(self.source.name(i) in self.pretrained_on for i in split.test)
+
+
+def _view(spec: InputSpec) -> dict[str, Any]:
+    """A spec as a stamp has it: without the colours, which belong to the encoder.
+
+    One that knows lightness alone is compared with others on the same pictures.
+    """
+    return {name: value for name, value in spec.plain().items() if name != "colour"}
 
 
 def circumstances(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .lab import lightness
 from .media import AudioSpan, MediaInfo, Plan, Sample
 
 Modality = Literal["image", "video", "audio", "flow", "text"]
@@ -25,6 +26,7 @@ class InputSpec:
         seconds: length of a stretch of sound.
         rate: Hz of the sound.
         flow_method: how flow is computed; None: as a pack has it, else by the default.
+        colour: "rgb", or "lightness": L of Lab in all three channels is what it was trained on.
 
     Raises:
         InputError: a stretch of sound without length or rate.
@@ -37,6 +39,7 @@ class InputSpec:
     seconds: float = 0.0
     rate: int = 0
     flow_method: str | None = None
+    colour: Literal["rgb", "lightness"] = "rgb"
 
     def __post_init__(self):
         if self.modality == "audio" and not (self.seconds > 0 and self.rate > 0):
@@ -92,7 +95,10 @@ def encoder_input(spec: InputSpec, sample: Sample) -> Tensor:
         assert sample.flow is not None
         return sample.flow.transpose(0, 1)
     assert sample.frames is not None
-    clip = sample.frames.transpose(0, 1)
+    frames = sample.frames
+    if spec.colour == "lightness":
+        frames = (255 * lightness(as_float(frames))).round().to(torch.uint8)
+    clip = frames.transpose(0, 1)
     return clip[:, 0] if spec.modality == "image" and spec.frames == 1 else clip
 
 

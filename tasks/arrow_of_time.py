@@ -85,12 +85,11 @@ class ArrowOfTime(Task):
 
     def augment(self, batch: Batch) -> Batch:
         """Turns the clips of all media as their answers say: inputs [B · K, 3, T, H, W]."""
-        x = self.video.crop(self.crop, batch["clip"], batch)
-        shape = x.shape
-        frames = self.moment_guards.match(x.transpose(2, 3).flatten(1, 2).unsqueeze(3), batch)
-        x = frames.squeeze(3).unflatten(1, shape[1:4:2]).transpose(2, 3)
-        x = self.video.recolour(self.colour, x, batch)
-        times = batch["times"]
+        x, times = batch["clip"], batch["times"]
+        frames = x.transpose(2, 3).flatten(1, 2).unsqueeze(3)
+        frames = self.moment_guards.crop(self.crop, frames, batch, self.video.size)
+        clips = frames.squeeze(3).unflatten(1, x.shape[1:4:2]).transpose(2, 3)
+        x = self.video.recolour(self.colour, clips, batch)
         return {
             "inputs": directed(self.video.both_ways(x), batch["target"]),
             "times": directed(torch.stack([times.flip(1), times], 1), batch["target"]),

@@ -165,11 +165,12 @@ class SequenceSorting(Task):
         return [order.index(k) for k in range(len(order))]
 
     def augment(self, batch: Batch) -> Batch:
-        x = self.video.crop(self.crop, batch["moments"], batch)
+        x = batch["moments"]
         channels = x.shape[2]
         if self.moment_guards.channel_splitting and channels == 3:
             x = one_channel(x, batch["channels"])
-        x = self.moment_guards.match(x, batch).expand(-1, -1, channels, -1, -1, -1)
+        x = self.moment_guards.crop(self.crop, x, batch, self.video.size)
+        x = x.expand(-1, -1, channels, -1, -1, -1)
         kept = {k: batch[k] for k in ("target", "weight", "times")}
         return {"inputs": x, **kept}
 

@@ -47,8 +47,9 @@ class Manifest:
         shards: in the order of their numbers.
         quarantine: path, stage and reason of each file that could not be packed.
         flow: how optical flow was made, empty if there is none: `method` and its `preset`, the
-            `interval` in frames, the `scale` by which pixels are multiplied, and whether there is
-            `backward` flow.
+            `interval` in seconds (by its `unit`; in frames of older packs), the `scale`, which is
+            steps per pixel at most, the `bits` of a value, whether there is `backward` flow, the
+            `pairs` of frames a whole interval apart, and how many `clips_without` one.
     """
 
     settings: dict[str, Any]
@@ -152,6 +153,7 @@ def describe(path: Path) -> File:
 _KEPT_BATCHES = 256
 _BATCH_BYTES, _BATCH_CLIPS = 1 << 20, 512  # at which a record batch is closed
 _PIECES = ("frames", "flow", "flow_back")
+_TIMES = ("times", "flow_to")
 
 
 def shard_schema() -> "pa.Schema":
@@ -168,6 +170,7 @@ def shard_schema() -> "pa.Schema":
             ("channels", pa.int16()),
             ("flow", pieces),
             ("flow_back", pieces),
+            ("flow_to", pa.list_(pa.float64())),
         ]
     )
 
@@ -229,6 +232,7 @@ class Clip(NamedTuple):
         audio: int16 [N, C].
         flow: compressed fields, from each frame to the one `interval` further, or none.
         flow_back: the same from there to here.
+        flow_to: float64 [F], seconds at which the second frame of each field starts.
     """
 
     times: NDArray[np.float64]
@@ -236,6 +240,7 @@ class Clip(NamedTuple):
     audio: NDArray[np.int16]
     flow: "Pieces"
     flow_back: "Pieces"
+    flow_to: NDArray[np.float64]
 
 
 class Pieces:
@@ -268,7 +273,7 @@ class Shard:
         self._file = pa.ipc.open_file(pa.memory_map(str(path)))
         mine = {field.name: field.type for field in self._file.schema}
         for column in shard_schema():
-            optional = column.name == "flow_back"  # which older packs lack
+            optional = column.name in ("flow_back", "flow_to")  # which older packs lack
             if mine.get(column.name, column.type if optional else None) != column.type:
                 raise pa.ArrowInvalid(f"no column {column.name} as a shard has it")
         self._batches: OrderedDict[int, _Batch] = OrderedDict()
@@ -290,9 +295,11 @@ class _Batch:
         batch.validate(full=True)  # else a damaged offset would lead out of the file
         columns = {name: batch.column(name) for name in batch.schema.names}
         self._starts = {
-            n: columns[n].offsets.to_numpy() for n in ("times", *_PIECES) if n in columns
+            n: columns[n].offsets.to_numpy() for n in (*_TIMES, *_PIECES) if n in columns
         }
-        self._times = columns["times"].values.to_numpy(zero_copy_only=True)
+        self._times = {
+            n: columns[n].values.to_numpy(zero_copy_only=True) for n in _TIMES if n in columns
+        }
         self._pieces = {n: _binary(columns[n].values) for n in _PIECES if n in columns}
         self._channels = columns["channels"].fill_null(0).to_numpy(zero_copy_only=False)
         self._sound = _binary(columns["audio"])
@@ -300,14 +307,20 @@ class _Batch:
     def clip(self, row: int) -> Clip:
         if not 0 <= row < len(self._channels):
             raise IndexError(f"no row {row}")
-        first, last = self._starts["times"][row : row + 2]
         sound = np.frombuffer(self._sound[row], np.int16)
         pieces = {name: self._part(name, row) for name in _PIECES}
         return Clip(
-            times=self._times[first:last],
             audio=sound.reshape(-1, max(int(self._channels[row]), 1)),
+            times=self._seconds("times", row),
+            flow_to=self._seconds("flow_to", row),
             **pieces,
         )
+
+    def _seconds(self, name: str, row: int) -> NDArray[np.float64]:
+        if name not in self._times:
+            return np.zeros(0)
+        first, last = self._starts[name][row : row + 2]
+        return self._times[name][first:last]
 
     def _part(self, name: str, row: int) -> Pieces:
         if name not in self._pieces:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...modalities.flow import geometry
 from ...modalities.image import resize
 from ...modalities.media import MediaError, MediaInfo, Plan, Sample
 from ..index.columns import open_parquet
@@ -22,7 +23,7 @@ from ..index.source import TableSource, file_info
 from ..index.table import Rows
 from ..source import Shards
 from .flow import StoredFlow
-from .format import NAME, Clip, Pieces, Shard, read_manifest
+from .format import NAME, Clip, Manifest, Pieces, Shard, read_manifest
 from .storage import DEFAULT_CACHE, LocalFolder, RemoteFolder, Storage, is_url
 from .transcode import cut
 
@@ -119,8 +120,7 @@ class Packs(TableSource):
             spans = [cut(clip.audio, *about, s, plan.past_end, facts.path) for s in plan.audio]
             out["audio"], out["audio_rate"] = torch.cat(spans, 1), plan.audio[0].rate
         if plan.flow:
-            stored = StoredFlow.of(self.manifest, facts.height, facts.width, facts.path)
-            out["flow"] = _flow(clip, stored, facts, plan)
+            out["flow"] = _flow(clip, self.manifest, facts, plan)
         return Sample(**out, note=plan.note)
 
     def _facts(self, i: int) -> "_Facts":
@@ -259,12 +259,20 @@ def _numbers_at(clip: Clip, times: Sequence[float], facts: _Facts, plan: Plan) -
     return np.maximum(clip.times.searchsorted(wanted + 1e-6, "right") - 1, 0)
 
 
-def _flow(clip: Clip, stored: StoredFlow, facts: _Facts, plan: Plan) -> Tensor:
+def _flow(clip: Clip, manifest: Manifest, facts: _Facts, plan: Plan) -> Tensor:
     """float32 [P, 2, H, W], pixels at the frames' size."""
+    if facts.kind == "image":
+        flow = torch.zeros(len(plan.flow), 2, facts.height, facts.width)
+        return resized_flow(flow, plan.short_side)
+    stored = StoredFlow.of(manifest, (facts.height, facts.width), facts.duration, facts.path)
+    stored.check(plan.flow_method)
     times = [t for pair in plan.flow for t in pair]
     numbers = _numbers_at(clip, times, facts, plan).reshape(-1, 2).tolist()
     pairs = zip(plan.flow, numbers, strict=True)
-    flow = torch.stack([stored.field(clip, asked, between) for asked, between in pairs])
-    smaller = resized(flow, plan.short_side)
-    scale = torch.tensor([smaller.shape[-1] / facts.width, smaller.shape[-2] / facts.height])
-    return smaller * scale[:, None, None]
+    fields = [stored.field(clip, asked, between, plan.past_end) for asked, between in pairs]
+    return resized_flow(torch.stack(fields), plan.short_side)
+
+
+def resized_flow(flow: Tensor, short_side: int | None) -> Tensor:
+    """Flow [..., 2, H, W] between frames of this shorter side, as it is for None."""
+    return flow if short_side is None else geometry.resize(flow, short_side)

@@ -1,7 +1,6 @@
 """One file of an index as a clip of a pack: decoded, shrunk and compressed in a child process."""
 
 import math
-from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,11 +16,10 @@ from torch import Tensor
 from ...modalities.decode.sandbox import Reply
 from ...modalities.media import AudioSpan, MediaError, MediaInfo, PastEnd, Plan, Sample
 from ..segment import Segment, segment_of
-
-FLOW = {"method": "dense inverse search", "preset": "medium", "scale": 64}
+from .flow import FlowWriter
 
 Chroma = Literal["420", "422", "444"]
-_TOGETHER = 256  # frames decoded in one pass
+_TOGETHER, _BYTES = 256, 1 << 27  # frames decoded in one pass, and what they may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,10 @@ class PackSettings:
         chroma: "420" keeps a quarter of the colour samples, "444" all.
         audio_rate: Hz; 0 leaves the sound out.
         fps: frames per second to keep at most, None: every frame.
-        flow: also store optical flow from each frame to a later one, at the packed size.
-        flow_interval: how many packed frames later.
+        flow: also store optical flow from each frame to a later one of the film, packed or not, at
+            the packed size: the method, see `modalities.flow.method`; None for none.
+        flow_interval: how many seconds later; at the film's end less, to its last frame.
+        flow_bits: 8 or 16 of each rounded value, see `modalities.flow.compression`.
         flow_backward: also store the flow from there to here.
 
     Pictures that need no resizing keep their bytes, whatever `quality` says.
@@ -46,8 +46,9 @@ class PackSettings:
     chroma: Chroma = "420"
     audio_rate: int = 16000
     fps: float | None = None
-    flow: bool = False
-    flow_interval: int = 1
+    flow: str | None = None
+    flow_interval: float = 0.08
+    flow_bits: Literal[8, 16] = 16
     flow_backward: bool = False
 
 
@@ -109,8 +110,9 @@ def pack_job(
     wanted, medium = PackSettings(**settings), _Medium(path, probe(path), segment_of(start, end))
     info = medium.info
     facts: dict[str, Any] = {"times": [], "height": 0, "width": 0, "channels": 0, "codec": "jpeg"}
+    facts |= {"flow_to": [], "pairs": 0}
     pictures: list[bytes] = []
-    flows: tuple[list[bytes], list[bytes]] = [], []
+    flows = FlowWriter(wanted.flow, wanted.flow_bits, wanted.flow_backward) if wanted.flow else None
     sound = b""
     if info.kind == "image" and min(info.height, info.width) <= wanted.short_side:
         pictures = [_original(path, info, facts)]
@@ -119,8 +121,11 @@ def pack_job(
     if info.has_audio and wanted.audio_rate:
         sound = _sound(medium, wanted.audio_rate, facts)
     known = {name: getattr(info, name) for name in _CLOCK}
-    facts.update(jpegs=len(pictures), flows=len(flows[0]), info=known)
-    return facts, [*pictures, sound, *flows[0], *flows[1]]
+    facts.update(jpegs=len(pictures), info=known)
+    if not flows:
+        return facts, [*pictures, sound]
+    facts["flow_to"] = flows.to
+    return facts, [*pictures, sound, *flows.there, *flows.back]
 
 
 # What is different in a segment, or unknown of a row that another tool has added.
@@ -145,53 +150,66 @@ def _original(path: str, info: MediaInfo, facts: dict) -> bytes:
 
 
 def _pictures(
-    medium: _Medium,
-    wanted: PackSettings,
-    facts: dict,
-    flows: tuple[list[bytes], list[bytes]],
+    medium: _Medium, wanted: PackSettings, facts: dict, flows: FlowWriter | None
 ) -> list[bytes]:
     import simplejpeg
 
     jpegs: list[bytes] = []
-    earlier: deque[NDArray[np.uint8]] = deque(maxlen=wanted.flow_interval)
-    for time, pixels in _frames(medium, wanted):
-        facts["times"].append(time)
-        facts["height"], facts["width"] = pixels.shape[:2]
-        jpegs.append(
-            simplejpeg.encode_jpeg(pixels, wanted.quality, "RGB", colorsubsampling=wanted.chroma)
-        )
-        if wanted.flow and len(earlier) == wanted.flow_interval:
-            flows[0].append(_flow(earlier[0], pixels))
-            if wanted.flow_backward:
-                flows[1].append(_flow(pixels, earlier[0]))
-        earlier.append(pixels)
+    starts = np.zeros(1) if medium.info.kind == "image" else medium.frame_starts()
+    packed = _packed(starts, medium.info, wanted.fps)
+    later = starts[packed] + wanted.flow_interval
+    second = _shown(starts, later)
+    facts["pairs"] = int((later < medium.info.duration - 1e-6).sum()) if flows else 0
+    partner = dict(zip(packed.tolist(), second.tolist(), strict=True))
+    needed = np.union1d(packed, second) if flows else packed
+    last = -math.inf  # the first frame of a segment may have begun before it
+    for number, time, pixels in _frames(medium, wanted, starts, needed):
+        if number in partner and time > last:
+            last = time
+            facts["times"].append(time)
+            facts["height"], facts["width"] = pixels.shape[:2]
+            chroma = wanted.chroma
+            jpegs.append(
+                simplejpeg.encode_jpeg(pixels, wanted.quality, "RGB", colorsubsampling=chroma)
+            )
+            if flows:
+                flows.first(partner[number], pixels)
+        if flows:
+            flows.second(number, time, pixels)
+    if flows:
+        flows.finish()
     return jpegs
 
 
-def _frames(medium: _Medium, wanted: PackSettings) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """Start and pixels [H, W, 3] of the frames to keep, in order."""
-    side = min(wanted.short_side, medium.info.height, medium.info.width)
-    times = _times(medium, wanted.fps)
-    last = -math.inf  # the first frame of a segment may have begun before it
-    for start in range(0, len(times), _TOGETHER):
-        part = tuple(times[start : start + _TOGETHER])
-        sample = medium.read(Plan(part, short_side=side, past_end="repeat"))
+def _frames(
+    medium: _Medium, wanted: PackSettings, starts: NDArray[np.float64], needed: NDArray[np.int64]
+) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+    """Number, start and pixels [H, W, 3] of these frames, in order."""
+    height, width = medium.info.height, medium.info.width
+    side = min(wanted.short_side, height, width)
+    bytes_ = 3 * side * side * max(height, width) // max(min(height, width), 1)
+    count = min(max(_BYTES // max(bytes_, 1), 1), _TOGETHER)
+    for k in range(0, len(needed), count):
+        part = needed[k : k + count]
+        plan = Plan(tuple(starts[part].tolist()), short_side=side, past_end="repeat")
+        sample = medium.read(plan)
         assert sample.frames is not None
         assert sample.times is not None
         pictures = sample.frames.permute(0, 2, 3, 1).contiguous().numpy()
-        for time, picture in zip(sample.times.tolist(), pictures, strict=True):
-            if time > last:  # at a low frame rate, neighbouring times may show the same frame
-                yield time, picture
-                last = time
+        yield from zip(part.tolist(), sample.times.tolist(), pictures, strict=True)
 
 
-def _times(medium: _Medium, fps: float | None) -> list[float]:
-    info = medium.info
-    if info.kind == "image":
-        return [0.0]
-    if fps is None or fps >= info.fps:
-        return medium.frame_starts().tolist()
-    return (np.arange(max(int(np.ceil(info.duration * fps)), 1)) / fps).tolist()
+def _packed(starts: NDArray[np.float64], info: MediaInfo, fps: float | None) -> NDArray[np.int64]:
+    """Numbers of the frames to keep."""
+    if info.kind == "image" or fps is None or fps >= info.fps:
+        return np.arange(len(starts))
+    times = np.arange(max(int(np.ceil(info.duration * fps)), 1)) / fps
+    return np.unique(_shown(starts, times))
+
+
+def _shown(starts: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Numbers of the frames that are shown at these seconds, as reading has it."""
+    return np.maximum(starts.searchsorted(times + 1e-6, "right") - 1, 0)
 
 
 def _sound(medium: _Medium, rate: int, facts: dict) -> bytes:
@@ -201,19 +219,6 @@ def _sound(medium: _Medium, rate: int, facts: dict) -> bytes:
     facts["channels"] = audio.shape[0]
     values = (audio.numpy().T * 32767).round().astype("<i2")
     return np.ascontiguousarray(values).tobytes()
-
-
-def _flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> bytes:
-    import pyarrow as pa
-    import torch
-
-    from ...modalities.flow import optical_flow
-
-    a, b = (torch.from_numpy(x).permute(2, 0, 1)[None] for x in (first, second))
-    values = (
-        (optical_flow(a, b)[0].numpy() * FLOW["scale"]).round().clip(-32768, 32767).astype("<i2")
-    )
-    return pa.compress(np.ascontiguousarray(values), codec="zstd", asbytes=True)
 
 
 FULL_SCALE = 32767

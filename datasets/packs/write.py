@@ -9,6 +9,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...modalities.decode.sandbox import Limits, Reply, run_in_children
+from ...modalities.flow.estimate import estimator
 from ...modalities.media import MediaError
 from ...progress import progress
 from ..cache import replace
@@ -17,13 +18,14 @@ from ..index.schema import COLUMNS, write_rows
 from ..index.source import Index, file_info, inside
 from ..index.table import Rows
 from ..segment import segment_of
+from .flow import described
 from .format import INDEX, NAME, File, Manifest, ShardWriter, describe, read_manifest
 from .source import EXTRA
-from .transcode import FLOW, PackSettings, pack_job
+from .transcode import PackSettings, pack_job
 
 SHARD_BYTES = 256 * 2**20
 _JOURNAL = "pack.journal"
-_KEPT = ("height", "width", "channels", "jpegs", "codec")
+_KEPT = ("height", "width", "channels", "jpegs", "codec", "pairs")
 _OVERHEAD = 64  # bytes of a clip beside its media, about
 
 
@@ -54,9 +56,11 @@ def pack(
         shard_bytes: at which a shard is closed; it is larger by one clip at most.
 
     Raises:
-        InputError: the index cannot be read or names files outside its folder, or `out` holds
-            another pack.
+        InputError: the index cannot be read or names files outside its folder, `out` holds another
+            pack, or flow cannot be computed so.
     """
+    if settings and settings.flow:
+        estimator(settings.flow)  # what is wrong with it is wrong with no file
     settings, limits, out = settings or PackSettings(), limits or Limits(600.0, 4096), Path(out)
     source = Index(Path(index), strict=strict, unique=unique)
     _check_inside(source, Path(index))
@@ -68,7 +72,7 @@ def pack(
     out.mkdir(parents=True, exist_ok=True)
     with Journal(out / _JOURNAL, str(out)) as journal:
         done = [line for _, line in journal.lines()]
-        if done and done[0] != task:
+        if done and not _same(done[0], task):
             raise InputError(f"{out}: holds the start of another pack; empty it or choose another")
         if not done:
             journal.append(task)
@@ -89,11 +93,21 @@ def _check_inside(source: Index, index: Path) -> None:
 
 def _as_before(out: Path, task: dict) -> Manifest:
     manifest = read_manifest(out / NAME, str(out))
-    if (manifest.settings, manifest.source) != (task["settings"], task["source"]):
+    if not _same({"settings": manifest.settings, "source": manifest.source}, task):
         raise InputError(
             f"{out}: holds a pack of other media or with other settings; choose another folder"
         )
     return manifest
+
+
+def _same(before: dict, task: dict) -> bool:
+    """Whether two packs are one; settings of flow that is not there may be those of any version."""
+
+    def used(settings: dict) -> dict:
+        return {k: v for k, v in settings.items() if settings.get("flow") or k[:4] != "flow"}
+
+    mine, other = used(task["settings"]), used(before["settings"])
+    return (other, before["source"]) == (mine, task["source"])
 
 
 def _write_shards(
@@ -163,14 +177,16 @@ def _shard(out: Path, number: int, answers: Iterator, source: Index, shard_bytes
 
 def _clip(name: str, facts: dict, blobs: list[bytes]) -> dict[str, Any]:
     sound, flow = facts["jpegs"], facts["jpegs"] + 1
+    back = flow + len(facts["flow_to"])
     return {
         "path": name,
         "times": facts["times"],
         "frames": blobs[:sound],
         "audio": blobs[sound],
         "channels": facts["channels"],
-        "flow": blobs[flow : flow + facts["flows"]],
-        "flow_back": blobs[flow + facts["flows"] :],
+        "flow": blobs[flow:back],
+        "flow_back": blobs[back:],
+        "flow_to": facts["flow_to"],
     }
 
 
@@ -188,7 +204,7 @@ def _finish(source: Index, index: Path, out: Path, task: dict, parts: list[dict]
         index=describe(out / INDEX),
         shards=tuple(_file(file) for file in shards),
         quarantine=tuple(bad),
-        flow=_flow(task["settings"]),
+        flow=_flow(task["settings"], [clip for part in parts for clip in part["clips"]]),
     )
     manifest.write(out)
     with suppress(OSError):
@@ -196,12 +212,13 @@ def _finish(source: Index, index: Path, out: Path, task: dict, parts: list[dict]
     return manifest
 
 
-def _flow(settings: dict[str, Any]) -> dict[str, Any]:
-    """How the pack's optical flow was made."""
-    if not settings["flow"]:
-        return {}
-    interval, backward = settings["flow_interval"], settings["flow_backward"]
-    return {**FLOW, "interval": interval, "backward": backward}
+def _flow(settings: dict[str, Any], clips: list[dict]) -> dict[str, Any]:
+    """How the pack's optical flow was made, between how many pairs, and which clips have none."""
+    about = described(settings)
+    if about:
+        counts = [clip["pairs"] for clip in clips if clip["jpegs"]]
+        about |= {"pairs": sum(counts), "clips_without": counts.count(0)}
+    return about
 
 
 def _file(value: dict) -> File:

@@ -1,5 +1,6 @@
 """ClipInput: frames for an image or video encoder, planned, cut and encoded."""
 
+from dataclasses import replace
 from typing import Any, final
 
 import torch
@@ -51,6 +52,10 @@ class ClipInput(SpatialInput):
         self.encoder = encoder
         interval = frame_interval if frames > 1 else 0.0
         self.spec = InputSpec(encoder.modality, size, frames, frame_interval=interval)
+
+    def see_lightness(self) -> None:
+        """Says that the encoder is shown the lightness of pictures alone."""
+        self.spec = replace(self.spec, colour="lightness")
 
     def times(self, start: float) -> tuple[float, ...]:
         """Seconds of the frames of a clip."""

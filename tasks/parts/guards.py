@@ -18,13 +18,15 @@ from ...modalities.media import Sample
 from ..task import Batch, Guard
 from .check import check_least
 from .flow_guards import moves, without_bars
+from .flow_input import crop_flow
 from .photometry import (
     draw_photometry,
-    frame_places,
     jitter_photometry,
     match_photometry,
     photometric_change,
+    sensor_noise,
 )
+from .transforms import Crop
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,26 @@ class MomentGuards:
         """What `match` needs for `count` moments."""
         return {"photometry": draw_photometry(rng, count)} if self.exposure else {}
 
-    def match(self, moments: Tensor, batch: Batch) -> Tensor:
-        """Moments that light does not tell apart: float [B, N, C, T, H, W] with C of 1 or 3.
+    def crop(self, crop: Crop, moments: Tensor, batch: Batch, size: int) -> Tensor:
+        """Moments that are cropped as `batch` says and that light then does not tell apart.
 
-        Flow, of 2, shows no light.
+        Args:
+            crop: what drew "box" and "flip" of the batch.
+            moments: uint8 [B, N, C, T, S, S], C of 1 or 3; or flow, which shows no light, of 2.
+            size: pixels.
+
+        Returns:
+            float [B, N, C, T, size, size] in [0, 1].
         """
-        if not self.exposure or moments.shape[2] == 2:
-            return moments
-        frames, drawn = moments.transpose(2, 3), batch["photometry"]
-        place = frame_places(drawn, *frames.shape[2:4])
-        alike = match_photometry(frames.flatten(1, 2), place).unflatten(1, frames.shape[1:3])
+        if moments.shape[2] == 2:
+            return crop_flow(moments, batch, size)
+        shown = crop.apply(moments, batch, size)
+        if not self.exposure:
+            return shown
+        drawn = batch["photometry"]
+        grain = crop.apply(sensor_noise(drawn.to(shown.device), moments.shape), batch, size)
+        frames, noise = (x.transpose(2, 3).flatten(1, 2) for x in (shown, grain))
+        alike = match_photometry(frames, noise).unflatten(1, (-1, shown.shape[3]))
         return jitter_photometry(alike.transpose(2, 3), drawn)
 
     def records(self, moments: Callable[[Batch], Tensor]) -> tuple[Guard, ...]:

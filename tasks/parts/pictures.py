@@ -1,5 +1,6 @@
 """From tensors to what a person can look at."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -121,3 +122,28 @@ def ranked_pairs(
 def rank_text(likeness: Tensor, i: int) -> str:
     """At which place of all candidates [B, B] the partner of i stands."""
     return f"partner ranks {1 + int((likeness[i] > likeness[i, i]).sum())} of {likeness.shape[1]}"
+
+
+def painted(
+    seen: Tensor,
+    made: Tensor,
+    real: Tensor,
+    answer: str,
+    captions: tuple[str, str] = ("seen", "painted"),
+) -> list[Picture]:
+    """Up to four pictures that a task painted, between what it saw and what there was.
+
+    Args:
+        seen: float [B, 3, T, S, S] in [0, 1]; the frame in the middle is shown.
+        made: float [B, 3, S, S].
+        real: float [B, 3, S, S].
+        answer: what was to be painted.
+    """
+    found = []
+    for i in range(min(len(real), 4)):
+        images = [seen[i][:, seen.shape[2] // 2], made[i], real[i]]
+        shown = [image.detach().float().cpu().clamp(0, 1) for image in images]
+        error = float((shown[1] - shown[2]).square().mean().clamp_min(1e-10))
+        said = f"{-10 * math.log10(error):.1f} dB from it (PSNR)"
+        found.append(Picture(shown, [*captions, "as it was"], answer, said))
+    return found

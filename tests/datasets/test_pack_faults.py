@@ -1,4 +1,4 @@
-"""What packs once got wrong: flow of thinned films, files from outside, pictures made anew."""
+"""What packs once got wrong: files from outside, pictures made anew."""
 
 import json
 from pathlib import Path
@@ -15,10 +15,9 @@ from pretexto import cli
 from pretexto.datasets.index.build import scan
 from pretexto.datasets.index.source import Index
 from pretexto.datasets.packs.source import Packs
-from pretexto.datasets.packs.transcode import PackSettings
 from pretexto.datasets.packs.write import pack
 from pretexto.errors import InputError
-from pretexto.modalities.media import MediaError, Plan
+from pretexto.modalities.media import Plan
 
 STILL = Plan((0.0,))
 
@@ -26,46 +25,6 @@ STILL = Plan((0.0,))
 @pytest.fixture(autouse=True)
 def _no_children(monkeypatch):
     without_children(monkeypatch)
-
-
-@pytest.fixture
-def film(tmp_path) -> Path:
-    """The index of a film whose texture moves by a pixel in each of 40 frames, 20 a second."""
-    (tmp_path / "media").mkdir()
-    pictures = media.drifting([k / 1.28 for k in range(40)], height=96, width=128)
-    media.write(tmp_path / "media" / "film.mp4", pictures, [k / 20 for k in range(40)])
-    scan(tmp_path / "media", tmp_path / "index.parquet")
-    return tmp_path / "index.parquet"
-
-
-def test_a_thinned_film_has_no_flow_between_frames_that_were_left_out(film, tmp_path):
-    settings = PackSettings(96, quality=95, fps=4.0, flow=True)
-    pack(film, tmp_path / "pack", settings)
-    packs = Packs(tmp_path / "pack")
-    for pair in ((0.0, 0.05), (0.24, 0.26), (0.1, 0.2)):
-        with pytest.raises(MediaError, match="apart; pack with --fps all"):
-            packs.read(0, Plan(flow=(pair,)))
-    moved = packs.read(0, Plan(flow=((0.0, 0.25), (0.3, 0.3)))).flow
-    assert np.hypot(*moved[0].numpy()).mean() == pytest.approx(5, rel=0.3)
-    assert not moved[1].any()
-
-
-def test_flow_over_an_interval_and_back(film, tmp_path):
-    settings = PackSettings(96, quality=95, flow=True, flow_interval=3, flow_backward=True)
-    manifest = pack(film, tmp_path / "pack", settings)
-    assert manifest.flow == {
-        "method": "dense inverse search",
-        "preset": "medium",
-        "scale": 64,
-        "interval": 3,
-        "backward": True,
-    }
-    packs = Packs(tmp_path / "pack")
-    there, back = packs.read(0, Plan(flow=((0.51, 0.66), (0.66, 0.51)))).flow
-    assert np.hypot(*there.numpy()).mean() == pytest.approx(3, rel=0.3)
-    assert (there.mean((1, 2)) + back.mean((1, 2))).abs().max() < 0.5
-    with pytest.raises(MediaError, match="the 3th after it"):
-        packs.read(0, Plan(flow=((0.51, 0.56),)))
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png"])

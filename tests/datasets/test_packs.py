@@ -32,7 +32,7 @@ from pretexto.errors import InputError
 from pretexto.modalities.media import AudioSpan, MediaError, Plan
 
 RATE = 16000
-SETTINGS = PackSettings(short_side=48, quality=95, chroma="444", audio_rate=RATE, flow=True)
+SETTINGS = PackSettings(48, 95, "444", RATE, flow="dis", flow_interval=0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -175,8 +175,8 @@ def test_flow_is_that_of_the_packed_frames(packed, index):
     half = packs.read(1, Plan(flow=plan.flow, short_side=24)).flow
     assert half.shape == (3, 2, 24, 32)
     assert half[0].mean() == pytest.approx(ours[0].mean().item() / 2, abs=0.05)
-    with pytest.raises(MediaError, match="to the next one only"):
-        packs.read(1, Plan(flow=((0.0, 0.5),)))
+    with pytest.raises(InputError, match="composes multiples of that; pack with --interval 0.25"):
+        packs.read(1, Plan(flow=((0.0, 0.25),)))
 
 
 def test_other_sizes_are_resized(packed):
@@ -322,7 +322,7 @@ sys.meta_path.insert(0, Wall())
 from pretexto.datasets.packs import Packs
 from pretexto.modalities.media import AudioSpan, Plan
 packs = Packs(sys.argv[1])
-plan = Plan((0.1, 0.5), AudioSpan(0.2, 0.3, 16000), ((0.0, 0.04),), short_side=32)
+plan = Plan((0.1, 0.5), AudioSpan(0.2, 0.3, 16000), ((0.0, 0.1),), short_side=32)
 sample = packs.read(0, plan)
 print(packs.info(0).duration, sample.frames.shape, sample.audio.shape, sample.flow.shape)
 """

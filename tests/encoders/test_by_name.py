@@ -190,3 +190,9 @@ def test_the_page_on_encoders_tells_class_size_and_dim_of_each_name(monkeypatch)
         cell = f"`{type(encoder).__name__}` {millions:.1f} M, {encoder.dim}"
         assert told.pop((modality, name)) == cell
     assert {modality for modality, _ in told} == {"name"}, "a row without an encoder"
+
+
+@pytest.mark.parametrize("name", ["alexnet", "context_free", "network_in_network"])
+def test_the_first_networks_of_pictures_see_flow_too(name):
+    encoder = encoder_by_name(name, "flow")
+    assert encoder(torch.rand(2, 2, 32, 32)).shape == (2, encoder.dim)
