@@ -1,8 +1,7 @@
 """In which order were the nine tiles of a picture laid out? The jigsaw puzzle."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from operator import itemgetter
 from typing import Literal
 
 import torch
@@ -12,12 +11,12 @@ from ..errors import InputError
 from ..modalities.input_spec import as_float
 from ..modalities.media import MediaInfo, Plan, Sample
 from ..modalities.rng import integer
-from .parts import patch_cues
 from .parts.check import check_least, check_share
 from .parts.classify import classify
 from .parts.clip_input import ClipInput
 from .parts.heads import SpatialProjection, classifier
-from .parts.letterbox import without_letterbox
+from .parts.letterbox import cut_letterbox
+from .parts.patch_cues import patch_guards
 from .parts.patches import (
     NINE,
     at_least,
@@ -29,7 +28,7 @@ from .parts.patches import (
 )
 from .parts.permutations import TILES, greedy_orders, spread_orders
 from .parts.pictures import strip
-from .task import Batch, Guard, Step, Task
+from .task import Batch, Step, Task
 
 
 @dataclass(frozen=True)
@@ -51,22 +50,6 @@ class JigsawGuards:
     channel_jitter: bool = True
     standardize: bool = True
     letterbox: bool = True
-
-    def records(self) -> tuple[Guard, ...]:
-        """The guards with their probes."""
-        lens = "fringes of colour, by which lenses tell where in the picture a tile was"
-        found: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
-            "gap": ("edges that go on from one tile into the next", patch_cues.edges_that_go_on),
-            "grey": (lens, patch_cues.fringes),
-            "colour_projection": (lens, patch_cues.fringes),
-            "channel_jitter": (lens, patch_cues.fringes),
-            "standardize": ("light and colour, darker towards the corners", patch_cues.statistics),
-            "letterbox": ("black bars round the picture", patch_cues.outermost),
-        }
-        return tuple(
-            Guard(name, cue, getattr(self, name), partial(_of_tiles, probe))
-            for name, (cue, probe) in found.items()
-        )
 
 
 class Jigsaw(Task):
@@ -132,7 +115,7 @@ class Jigsaw(Task):
         self.shift = channel_jitter if guards.channel_jitter else 0
         self.grey = grey if guards.grey else 0.0
         self.side = max(round(picture * 3 * self.cell), self._window)
-        self.guards = guards.records()
+        self.guards = patch_guards(guards, itemgetter("inputs"))
         self.projection = SpatialProjection(video, grid=spatial_grid, hidden=features)
         self.tile = nn.Sequential(nn.Linear(self.projection.dim, features), nn.ReLU())
         self.head = classifier(TILES * features, classes, hidden)
@@ -147,11 +130,8 @@ class Jigsaw(Task):
         return replace(whole, short_side=self.side)
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.frames is not None
-        frames = sample.frames
-        if self.jigsaw_guards.letterbox:
-            frames = without_letterbox(frames)
-        tiles = torch.stack(self._cut(at_least(frames, self._window), rng))
+        frames = at_least(cut_letterbox(sample, self.jigsaw_guards.letterbox), self._window)
+        tiles = torch.stack(self._cut(frames, rng))
         target = integer(rng, len(self.orders))
         gone = torch.randperm(TILES, generator=rng)[: self.missing]
         tiles[gone] = 128
@@ -205,7 +185,3 @@ def board(tiles: Tensor) -> Tensor:
         top, left = gap + row * (side + gap), gap + column * (side + gap)
         laid[:, 0, top : top + side, left : left + side] = tile[:, 0]
     return strip(laid, 1)
-
-
-def _of_tiles(probe: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-    return probe(batch["inputs"])

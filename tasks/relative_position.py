@@ -1,8 +1,6 @@
 """Where was the second patch cut, seen from the first? The eight places around it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 import torch
@@ -12,12 +10,12 @@ from ..errors import InputError
 from ..modalities.input_spec import as_float
 from ..modalities.media import MediaInfo, Plan, Sample
 from ..modalities.rng import coin, integer
-from .parts import patch_cues
 from .parts.check import check_least, check_share
 from .parts.classify import classify
 from .parts.clip_input import ClipInput
 from .parts.heads import SpatialProjection, classifier
-from .parts.letterbox import without_letterbox
+from .parts.letterbox import cut_letterbox
+from .parts.patch_cues import patch_guards
 from .parts.patches import (
     BLOCK,
     NINE,
@@ -32,7 +30,7 @@ from .parts.patches import (
     standardized,
 )
 from .parts.pictures import strip
-from .task import Batch, Guard, Step, Task
+from .task import Batch, Step, Task
 
 CENTRE = NINE.index((1, 1))
 AROUND = [k for k in range(9) if k != CENTRE]
@@ -66,27 +64,6 @@ class PatchGuards:
     colour_projection: bool = False
     standardize: bool = True
     letterbox: bool = True
-
-    def records(self) -> tuple[Guard, ...]:
-        """The guards with their probes."""
-        lens = "fringes of colour, by which lenses tell where in the picture a patch was"
-        found: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
-            "gap": ("edges that go on from one patch into the next", patch_cues.edges_that_go_on),
-            "jitter": ("lines that meet again beyond the gap", patch_cues.edges_that_go_on),
-            "block_grid": ("the grid of JPEG's blocks, 8 pixels wide", patch_cues.block_grid),
-            "pixelation": (
-                "how fine the detail is, as lenses blur corners",
-                patch_cues.fine_detail,
-            ),
-            "colour_dropping": (lens, patch_cues.fringes),
-            "colour_projection": (lens, patch_cues.fringes),
-            "standardize": ("light and colour, darker towards the corners", patch_cues.statistics),
-            "letterbox": ("black bars round the picture", patch_cues.outermost),
-        }
-        return tuple(
-            Guard(name, cue, getattr(self, name), partial(_of_pairs, probe))
-            for name, (cue, probe) in found.items()
-        )
 
 
 class RelativePosition(Task):
@@ -146,7 +123,7 @@ class RelativePosition(Task):
             self.pitch = -(-self.pitch // BLOCK) * BLOCK
         self.jitter = round(jitter * video.size) if guards.jitter else 0
         self.pixelation = pixelation if guards.pixelation else 0.0
-        self.most_pixels, self.guards = most_pixels, guards.records()
+        self.most_pixels, self.guards = most_pixels, patch_guards(guards, _shown_pairs)
         self.projection = SpatialProjection(video, grid=spatial_grid, hidden=hidden)
         self.head = classifier(2 * self.projection.dim, len(NAMES), hidden)
 
@@ -163,11 +140,7 @@ class RelativePosition(Task):
         return replace(whole, short_side=short_side(info, self.least, self.most_pixels))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        assert sample.frames is not None
-        frames = sample.frames
-        if self.patch_guards.letterbox:
-            frames = without_letterbox(frames)
-        frames = at_least(frames, self.least)
+        frames = at_least(cut_letterbox(sample, self.patch_guards.letterbox), self.least)
         target = torch.arange(8) if self.form == "grid" else torch.tensor(integer(rng, 8))
         cells = NINE if self.form == "grid" else (NINE[CENTRE], NINE[AROUND[int(target)]])
         project = self.patch_guards.colour_projection
@@ -227,5 +200,5 @@ def paired(x: Tensor) -> Tensor:
     return torch.stack([centre, around], 2).flatten(0, 1)
 
 
-def _of_pairs(probe: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-    return probe(paired(batch["inputs"] if "inputs" in batch else batch["patches"]))
+def _shown_pairs(batch: Batch) -> Tensor:
+    return paired(batch["inputs"] if "inputs" in batch else batch["patches"])

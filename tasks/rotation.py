@@ -8,9 +8,9 @@ from torch import Generator, Tensor
 from ..modalities.media import MediaInfo, Plan, Sample
 from .parts.classify import classify
 from .parts.clip_input import ClipInput
-from .parts.flow_guards import without_bars
 from .parts.flow_input import FlowInput
 from .parts.heads import classifier
+from .parts.letterbox import cut_letterbox
 from .parts.pictures import timed_strip
 from .parts.transforms import Crop
 from .task import Batch, Guard, Step, Task
@@ -69,8 +69,7 @@ class Rotation(Task):
         return self.video.plan(self.video.random_start(info, rng))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        if self.rotation_guards.letterbox:
-            sample = without_bars(sample)
+        sample = cut_letterbox(sample, self.rotation_guards.letterbox)
         if self.rotation_guards.square_crop:
             frames = self.video.squares(sample, rng)
         else:

@@ -26,6 +26,12 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _no_flow_of_earlier_runs(monkeypatch):
+    """Flow is computed, and nothing is kept in the user's cache."""
+    monkeypatch.setenv("PRETEXTO_FLOW_CACHE", "0")
+
+
 @pytest.fixture
 def untouched_rng():
     """A context that fails the test if the global random state changes inside it."""

@@ -1,12 +1,12 @@
 """Reading media by time: one open and one pass for everything that a plan asks of a file."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
-from torch import Tensor
 
+from ..flow.cache import shared_cache
 from ..flow.estimate import estimator
 from ..flow.method import DEFAULT
 from ..image import Picture, resize, still_picture
@@ -17,6 +17,7 @@ from .backends import decord_frames, torchcodec_frames
 from .demuxer import Medium
 from .failures import Missed, failing
 from .file_pool import FilePool
+from .frame_pairs import FramePairs
 from .frames import Frames, frames_at, start_seconds
 from .origin import Origin, Readable, origin_of
 from .packet_index import Timeline, VideoTrack
@@ -100,7 +101,9 @@ def read(
     """
     origin = origin_of(medium)
     if plan.flow:
-        estimator(plan.flow_method or DEFAULT)  # what is wrong with it is wrong with no file
+        # What is wrong with the method or the cache is wrong with no file.
+        estimator(plan.flow_method or DEFAULT)
+        shared_cache()
     if backend not in get_args(Backend):
         names = ", ".join(get_args(Backend))
         raise MediaError(origin.name, "open", f"no such backend as {backend!r}: {names}")
@@ -188,10 +191,12 @@ def _read_av(
         faults += [found.ends_early] * bool(found.ends_early) + medium.errors
         for short in (True, False):
             with suppress(Missed), failing(medium.name, "decode"):
-                return _execute(medium, found, plan, short=short, backend=backend, faults=faults)
+                return _execute(
+                    medium, found, plan, key, short=short, backend=backend, faults=faults
+                )
         found = packet_index.recounted(medium, key, found)
         with suppress(Missed), failing(medium.name, "decode"):
-            return _execute(medium, found, plan, short=False, backend=backend, faults=faults)
+            return _execute(medium, found, plan, key, short=False, backend=backend, faults=faults)
     raise MediaError(origin.name, "decode", "gives other frames every time")
 
 
@@ -230,13 +235,13 @@ def _execute(
     medium: Medium,
     found: Timeline,
     plan: Plan,
+    key: tuple,
     *,
     short: bool,
     backend: Backend,
     faults: list[str],
 ) -> Sample:
-    times = plan.times + tuple(t for pair in plan.flow for t in pair)
-    frames, numbers = _frames(medium.name, found, plan, times, short)
+    frames, numbers, pairs = _frames(medium.name, found, plan, key, short)
     excerpts = _excerpts(medium.name, found, plan)
     sound = Sound(found.audio, found.zero, excerpts) if found.audio and excerpts else None
     if frames and backend in _OTHERS:
@@ -247,20 +252,29 @@ def _execute(
     sample: dict[str, Any] = {}
     if frames and found.video:
         faults += ["a frame is flagged as corrupt"] * bool(frames.corrupt)
-        sample = _pictures(found.video, frames, numbers, plan)
+    if found.video and pairs is not None:
+        sample = _pictures(found.video, frames, numbers, pairs)
     return Sample(**sample, **_joined(excerpts), note=plan.note)
 
 
 def _frames(
-    name: str, found: Timeline, plan: Plan, times: Sequence[float], short: bool
-) -> tuple[Frames | None, list[int]]:
+    name: str, found: Timeline, plan: Plan, key: tuple, short: bool
+) -> tuple[Frames | None, list[int], FramePairs | None]:
+    """What takes the frames that are needed, if any; the numbers of those of the plan's times; and
+    what gives its flow."""
+    times = plan.times + tuple(t for pair in plan.flow for t in pair)
     if not times:
-        return None, []
+        return None, [], None
     if not found.video:
         raise MediaError(name, "plan", "frames are asked of a file without video")
     inside = [_inside(t, found.info.duration, plan.past_end, name) for t in times]
-    numbers = frames_at(found.video, inside)
-    return Frames(found.video, numbers, plan.short_side, short), numbers
+    every, count = frames_at(found.video, inside), len(plan.times)
+    pairs = list(zip(every[count::2], every[count + 1 :: 2], strict=True))
+    film = None if key[0] in ("bytes", "object") else key
+    flow = FramePairs(found.video, pairs, plan.short_side, plan.flow_method, film)
+    needed = every[:count] + flow.needed
+    frames = Frames(found.video, needed, plan.short_side, short) if needed else None
+    return frames, every[:count], flow
 
 
 def _inside(time: float, duration: float, past_end: str, name: str) -> float:
@@ -343,26 +357,16 @@ def _packets(
     return medium.packets_from(int(begins // stream.time_base), stream)
 
 
-def _pictures(track: VideoTrack, frames: Frames, numbers: list[int], plan: Plan) -> dict:
-    row = {number: k for k, number in enumerate(frames.numbers)}
-    rows = [row[n] for n in numbers]
-    pixels = torch.from_numpy(frames.pixels).permute(0, 3, 1, 2)
-    count = len(plan.times)
-    out: dict = {}
-    if count:
-        same = rows[:count] == list(range(len(pixels)))
-        out["frames"] = pixels if same else pixels[rows[:count]]
-        out["times"] = torch.tensor(start_seconds(track, numbers[:count]), dtype=torch.float64)
-    if plan.flow:
-        out["flow"] = _flow(pixels, rows[count:], plan.flow_method or DEFAULT)
+def _pictures(
+    track: VideoTrack, frames: Frames | None, numbers: list[int], pairs: FramePairs
+) -> dict[str, Any]:
+    pixels = torch.from_numpy(frames.pixels).permute(0, 3, 1, 2) if frames else torch.empty(0)
+    row = {number: k for k, number in enumerate(frames.numbers)} if frames else {}
+    out: dict[str, Any] = {}
+    if numbers:
+        rows = [row[n] for n in numbers]
+        out["frames"] = pixels if rows == list(range(len(pixels))) else pixels[rows]
+        out["times"] = torch.tensor(start_seconds(track, numbers), dtype=torch.float64)
+    if pairs:
+        out["flow"] = pairs.flow(pixels, row)
     return out
-
-
-def _flow(pixels: Tensor, rows: list[int], method: str) -> Tensor:
-    """float32 [P, 2, H, W] between frames of these rows, two by two: 0 from one to itself."""
-    first, second = torch.tensor(rows).view(-1, 2).unbind(1)
-    flow = torch.zeros(len(first), 2, *pixels.shape[2:])
-    moves = first != second
-    if moves.any():
-        flow[moves] = estimator(method)(pixels[first[moves]], pixels[second[moves]])
-    return flow

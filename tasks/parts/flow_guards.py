@@ -1,6 +1,6 @@
 """What may tell how pixels move without being understood, and its counter-measures."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from ...errors import InputError
 from ...modalities.media import Sample
 from .camera_motion import Model, without_camera
 from .check import check_least
-from .letterbox import picture_part
+from .letterbox import cut_letterbox
 
 MIN_MOTION = 0.3  # hundredths of the side, root mean square
 
@@ -35,7 +35,7 @@ class FlowGuards:
 
     def cut(self, sample: Sample) -> Sample:
         """The sample without bars."""
-        return without_bars(sample) if self.letterbox else sample
+        return cut_letterbox(sample, self.letterbox)
 
     def weight(self, flow: Tensor) -> Tensor:
         """1 where flow [B, 2, H, W] or [B, 2, T, H, W] moves against its mean, else 0: [B]."""
@@ -76,14 +76,6 @@ def spread(flow: Tensor) -> Tensor:
     """Root mean square of flow [B, 2, ..., H, W] about its mean, in pixels: [B]."""
     rows = flow.flatten(2)
     return (rows - rows.mean(2, keepdim=True)).square().sum(1).mean(1).sqrt()
-
-
-def without_bars(sample: Sample) -> Sample:
-    """The sample without letterbox: what is cut off its frames is cut off its flow."""
-    assert sample.frames is not None
-    rows, columns = picture_part(sample.frames)
-    flow = None if sample.flow is None else sample.flow[..., rows, columns]
-    return replace(sample, frames=sample.frames[..., rows, columns], flow=flow)
 
 
 def at_places(maps: Tensor, places: Tensor, mode: str = "bilinear") -> Tensor:

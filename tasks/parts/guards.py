@@ -17,8 +17,9 @@ from torch import Generator, Tensor
 from ...modalities.media import Sample
 from ..task import Batch, Guard
 from .check import check_least
-from .flow_guards import moves, without_bars
+from .flow_guards import moves
 from .flow_input import crop_flow
+from .letterbox import cut_letterbox
 from .photometry import (
     draw_photometry,
     jitter_photometry,
@@ -53,7 +54,7 @@ class MomentGuards:
 
     def cut(self, sample: Sample) -> Sample:
         """The sample without bars."""
-        return without_bars(sample) if self.letterbox else sample
+        return cut_letterbox(sample, self.letterbox)
 
     def weight(self, moments: Tensor, pairs: Tensor | None = None) -> Tensor:
         """1 where uint8 [N, 3, T, S, S] leave a question that light alone does not answer, else 0.

@@ -1,7 +1,10 @@
 """Bars along the borders of a film, letterbox or pillarbox: found and cut away."""
 
+from dataclasses import replace
+
 from torch import Tensor
 
+from ...modalities.media import Sample
 from .pooling import window_means
 
 BLACK = 24  # levels of 255: the most of a bar that may lie at one end alone, if it is thin
@@ -10,6 +13,16 @@ _FLAT = 8.0  # levels by which a bar's line may differ from its colour, by noise
 _PARTS = 8  # of each line, whose means are looked at: noise of single pixels averages out
 _RINGING = 6  # lines at a bar's end that compression and resizing blend with the picture
 _MOST = 0.4  # of the side: the longest bar
+
+
+def cut_letterbox(sample: Sample, cut: bool = True) -> Sample:
+    """The sample without bars, or as it is; what is cut off its frames is cut off its flow."""
+    assert sample.frames is not None
+    if not cut:
+        return sample
+    rows, columns = picture_part(sample.frames)
+    flow = None if sample.flow is None else sample.flow[..., rows, columns]
+    return replace(sample, frames=sample.frames[..., rows, columns], flow=flow)
 
 
 def without_letterbox(frames: Tensor) -> Tensor:

@@ -3,11 +3,36 @@
 Patches are float [R, N, 3, T, S, S] in [0, 1]; all cues are [R, F].
 """
 
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..task import Batch, Guard
 from .patches import BLOCK
+
+
+def patch_guards(switches: Any, patches: Callable[[Batch], Tensor]) -> tuple[Guard, ...]:
+    """The guards of a dataclass of switches, of which each field's name is one of `_CUES`.
+
+    Args:
+        patches: takes them out of an augmented batch.
+    """
+    found = ((field.name, *_CUES[field.name]) for field in fields(switches))
+    return tuple(
+        Guard(name, cue, getattr(switches, name), partial(_measured, measure, patches))
+        for name, cue, measure in found
+    )
+
+
+def _measured(
+    measure: Callable[[Tensor], Tensor], patches: Callable[[Batch], Tensor], batch: Batch
+) -> Tensor:
+    return measure(patches(batch))
 
 
 def statistics(x: Tensor) -> Tensor:
@@ -98,3 +123,18 @@ def outermost(x: Tensor) -> Tensor:
     grey = x.mean((2, 3))
     sides = [grey[..., 0, :], grey[..., -1, :], grey[..., 0], grey[..., -1]]
     return torch.cat([f for side in sides for f in (side.mean(-1), side.std(-1))], 1)
+
+
+_LENS = "fringes of colour, by which lenses tell where in the picture a patch was"
+_CUES: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
+    "gap": ("edges that go on from one patch into the next", edges_that_go_on),
+    "jitter": ("lines that meet again beyond the gap", edges_that_go_on),
+    "block_grid": ("the grid of JPEG's blocks, 8 pixels wide", block_grid),
+    "pixelation": ("how fine the detail is, as lenses blur corners", fine_detail),
+    "grey": (_LENS, fringes),
+    "colour_dropping": (_LENS, fringes),
+    "colour_projection": (_LENS, fringes),
+    "channel_jitter": (_LENS, fringes),
+    "standardize": ("light and colour, darker towards the corners", statistics),
+    "letterbox": ("black bars round the picture", outermost),
+}

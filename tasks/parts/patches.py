@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from ...modalities.image import resize
-from ...modalities.media import MediaInfo
+from ...modalities.media import MediaInfo, Sample
 from ...modalities.rng import coin, integer, uniform
 
 BLOCK = 8  # pixels of a JPEG block's side
@@ -29,8 +29,10 @@ def short_side(info: MediaInfo, least: int, most_pixels: int) -> int:
     return max(round(own * min(1.0, math.sqrt(most_pixels / max(area, 1)))), least)
 
 
-def at_least(frames: Tensor, side: int) -> Tensor:
-    """Frames [..., H, W], enlarged where their shorter side is below `side` pixels."""
+def at_least(sample: Sample, side: int) -> Tensor:
+    """A sample's frames [T, 3, H, W], enlarged where their shorter side is below `side` pixels."""
+    frames = sample.frames
+    assert frames is not None
     return resize(frames, side) if min(frames.shape[-2:]) < side else frames
 
 

@@ -1,0 +1,153 @@
+"""Optical flow: each method's error against true flow, and what flow costs in packs.
+
+    python benchmarks/motion.py --data ../shared/data --out /tmp/motion
+
+`--data` holds flow/ (Middlebury's RubberWhale) and video/jhmdb8/. Times are of the processor, in
+one thread; compare them within one run. TV-L1 is measured where OpenCV has it, RAFT where `--raft`
+names weights (raft_small:FILE.safetensors).
+"""
+
+import argparse
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pretexto.datasets.index.build import scan
+from pretexto.datasets.index.source import Index
+from pretexto.datasets.packs.source import Packs
+from pretexto.datasets.packs.transcode import PackSettings, pack_job
+from pretexto.datasets.packs.write import pack
+from pretexto.errors import InputError
+from pretexto.modalities.flow import optical_flow, read_flow, warp
+from pretexto.modalities.media import Plan
+
+INTERVAL, SIDE = 0.08, 128
+
+
+def accuracy(root: Path, methods: list[str]) -> None:
+    """Mean end-point error, grey error after warping and milliseconds of each method."""
+    pictures = [np.array(Image.open(root / f"rubberwhale{k}.png").convert("RGB")) for k in (1, 2)]
+    first, second = (torch.from_numpy(x).permute(2, 0, 1)[None] for x in pictures)
+    truth, valid = read_flow(root / "flow_gt.flo")
+
+    def grey_error(x):
+        return float((x - first.float()).abs().mean(1)[0][valid].mean())
+
+    print(
+        f"\n| method | end-point error, px | grey error {grey_error(second.float()):.2f} → | ms |"
+    )
+    print("|---|---|---|---|")
+    print(f"| true flow | 0 | {grey_error(warp(second, truth[None])):.2f} | |")
+    for method in methods:
+        with suppress(InputError):
+            optical_flow(first[..., :64, :64], second[..., :64, :64], method)  # loads libraries
+        start = time.process_time()
+        try:
+            flow = optical_flow(first, second, method)
+        except InputError as error:
+            print(f"| {method} | {error} | | |")
+            continue
+        took = 1000 * (time.process_time() - start)
+        error = float((flow[0] - truth).norm(dim=0)[valid].mean())
+        print(f"| {method} | {error:.3f} | {grey_error(warp(second, flow)):.2f} | {took:.0f} |")
+
+
+def clips(root: Path, out: Path, count: int) -> Path:
+    """The index of some of the clips."""
+    chosen = sorted((root / "video/jhmdb8").glob("*/*.avi"))
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "media").mkdir(parents=True)
+    for path in chosen[:: max(len(chosen) // count, 1)][:count]:
+        (out / "media" / path.name).symlink_to(path.resolve())
+    scan(out / "media", out / "index.parquet")
+    return out / "index.parquet"
+
+
+def packing(index: Path, method: str) -> None:
+    """Packing with flow against the method alone, on the same pairs; sizes and errors."""
+    files = Index(index)
+    alone, pairs = 0.0, 0
+    for i in range(len(files)):
+        starts = sorted(set(files.read(i, Plan(_times(files, i))).times.tolist()))
+        later = tuple(t + INTERVAL for t in starts)
+        plan = Plan((*starts, *later), short_side=SIDE, past_end="repeat")
+        first, second = files.read(i, plan).frames.contiguous().split(len(starts))
+        moves = (first != second).flatten(1).any(1)
+        begun = time.process_time()
+        optical_flow(first[moves], second[moves], method)
+        alone += time.process_time() - begun
+        pairs += int(moves.sum())
+    print(
+        f"\n{len(files)} clips, {pairs} pairs, {method} alone: {1000 * alone / pairs:.2f} ms a pair"
+    )
+    print("| pack | clips/s | share of the speed of the method alone | kB a clip |")
+    print("|---|---|---|---|")
+    for name, settings in _kinds(method).items():
+        begun = time.process_time()
+        size = 0
+        for i in range(len(files)):
+            _, blobs = pack_job(files.file(i), asdict(settings))
+            size += sum(map(len, blobs))
+        took = time.process_time() - begun
+        share = f"{alone / took:.2f}" if settings.flow else ""
+        print(f"| {name} | {len(files) / took:.1f} | {share} | {size / len(files) / 1000:.0f} |")
+
+
+def _times(files: Index, i: int) -> tuple[float, ...]:
+    """Times in every frame of a clip, of which some may show the same."""
+    return tuple(np.arange(0, files.info(i).duration - 1e-3, 1 / 60).tolist())
+
+
+def _kinds(method: str) -> dict[str, PackSettings]:
+    both = {"flow": method, "flow_interval": INTERVAL}
+    return {
+        "no flow": PackSettings(SIDE),
+        "16 bits": PackSettings(SIDE, **both),
+        "8 bits": PackSettings(SIDE, **both, flow_bits=8),
+    }
+
+
+def reading(index: Path, out: Path) -> None:
+    """A frame and its flow, at random times: from files and from packs."""
+    draw = np.random.default_rng(0)
+    rates = {}
+    for name, source in (("files", Index(index)), ("packs", Packs(out / "16"))):
+        plans = []
+        for i in range(len(source)):
+            start = draw.uniform(0, max(source.info(i).duration - INTERVAL - 1e-3, 0))
+            pair = ((start, start + INTERVAL),)
+            plans.append(Plan((start,), flow=pair, short_side=SIDE, past_end="repeat"))
+        for i, plan in enumerate(plans):
+            source.read(i, plan)  # from now on it is known when each frame is shown
+        begun = time.process_time()
+        for i, plan in enumerate(plans):
+            source.read(i, plan)
+        rates[name] = len(plans) / (time.process_time() - begun)
+    print(f"\nreading a frame and its flow: {rates['files']:.0f} a second from files,", end=" ")
+    print(f"{rates['packs']:.0f} from packs: {rates['packs'] / rates['files']:.1f} times")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--clips", type=int, default=40)
+    parser.add_argument("--raft", action="append", default=[])
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    classical = ["dis", "dis-fast", "dis-ultrafast", "farneback", "tvl1"]
+    accuracy(args.data / "flow", [*classical, *args.raft])
+    index = clips(args.data, args.out, args.clips)
+    pack(index, args.out / "16", _kinds("dis")["16 bits"])
+    packing(index, "dis")
+    reading(index, args.out)
+
+
+if __name__ == "__main__":
+    main()
