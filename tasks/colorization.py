@@ -1,7 +1,6 @@
 """Which colours had this grey picture?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -12,40 +11,13 @@ from ..modalities.media import MediaInfo, Plan, Sample
 from .parts.across import rejected, summed, weighted_mean
 from .parts.check import check_least, check_share
 from .parts.clip_input import ClipInput
-from .parts.colour_bins import annealed_mean, bins, rebalanced, soft_encoded
+from .parts.colour_bins import annealed_mean, bins, exact, rebalanced, soft_encoded
+from .parts.colour_guards import ColorizationGuards
 from .parts.decoder import MapDecoder, middle, middle_maps
 from .parts.letterbox import cut_letterbox
-from .parts.paint_cues import border_and_chroma, light_and_chroma
 from .parts.pictures import painted
 from .parts.transforms import Crop
-from .task import Batch, Guard, Picture, Step, Task, Traits
-
-
-@dataclass(frozen=True)
-class ColorizationGuards:
-    """Counter-measures against being right without seeing what a picture shows.
-
-    Args:
-        grey: leave pictures without colour out of the loss; they teach that all is grey.
-        letterbox: cut away bars along the borders, which are always black.
-        min_chroma: least mean distance from grey, in units of Lab, of a picture that is kept.
-    """
-
-    grey: bool = True
-    letterbox: bool = True
-    min_chroma: float = 4.0
-
-    def __post_init__(self):
-        check_least(0, min_chroma=self.min_chroma)
-
-    def records(self) -> tuple[Guard, ...]:
-        """The guards with their probes."""
-        sepia = "pictures without colour, as old films are, told by their light"
-        bars = "black bars, whose colour needs no look at the picture"
-        return (
-            Guard("grey", sepia, self.grey, light_and_chroma),
-            Guard("letterbox", bars, self.letterbox, border_and_chroma),
-        )
+from .task import Batch, Picture, Step, Task, Traits
 
 
 class Colorization(Task):
@@ -107,9 +79,8 @@ class Colorization(Task):
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
         (clip,) = self.video.clips(cut_letterbox(sample, self.colour_guards.letterbox), rng)
-        coloured = chroma_of(middle(clip[None])) >= self.colour_guards.min_chroma
-        kept = not self.colour_guards.grey or bool(coloured)
-        return {"frames": clip, "weight": torch.tensor(float(kept)), **self.crop.draw(rng)}
+        weight = self.colour_guards.weight(clip)
+        return {"frames": clip, "weight": weight, **self.crop.draw(rng)}
 
     def augment(self, batch: Batch) -> Batch:
         x = self.crop.apply(batch["frames"], batch, self.video.size)
@@ -128,7 +99,7 @@ class Colorization(Task):
         if self.training:
             self._count(nearest, weight)
         rare = rebalanced(self.prior, self.centres, self.uniform)[nearest]
-        crosses = -(shares * logits.float().log_softmax(1)).sum(1)
+        crosses = -(shares * exact(logits).log_softmax(1)).sum(1)
         loss = weighted_mean((rare * crosses).mean((1, 2)), weight)
         with torch.no_grad():
             right = (logits.argmax(1) == nearest).float().mean((1, 2))
@@ -171,9 +142,3 @@ def coloured(inputs: Tensor, ab: Tensor) -> Tensor:
     light = 100 * middle(inputs)[:, :1]
     full = F.interpolate(ab, light.shape[-2:], mode="bicubic", align_corners=False)
     return lab_to_rgb(torch.cat([light, full], 1))
-
-
-def chroma_of(pictures: Tensor) -> Tensor:
-    """Mean distance of uint8 [B, 3, H, W] from grey, in units of Lab: [B]."""
-    small = F.adaptive_avg_pool2d(pictures.float() / 255, 32)
-    return rgb_to_lab(small)[:, 1:].norm(dim=1).mean((1, 2))

@@ -47,5 +47,10 @@ def rebalanced(prior: Tensor, centres: Tensor, uniform: float) -> Tensor:
 
 def annealed_mean(logits: Tensor, centres: Tensor, temperature: float) -> Tensor:
     """Colours [B, 2, H, W] between the mode (temperature 0) and the mean (1) of [B, Q, H, W]."""
-    shares = (logits.float() / max(temperature, 1e-3)).softmax(1)
-    return torch.einsum("bqhw,qc->bchw", shares, centres)
+    shares = (exact(logits) / max(temperature, 1e-3)).softmax(1)
+    return torch.einsum("bqhw,qc->bchw", shares, centres.to(shares))
+
+
+def exact(x: Tensor) -> Tensor:
+    """At least float32: half precision is too coarse for logarithms of small shares."""
+    return x if x.dtype == torch.float64 else x.float()

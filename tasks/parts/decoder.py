@@ -1,5 +1,8 @@
 """From an encoder's maps to a picture: what tasks that paint put on any encoder."""
 
+import math
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -63,3 +66,41 @@ class MapDecoder(nn.Module):
             for name, layer in self.laterals.items()
         ]
         return self.refine(sum(seen[1:], seen[0]))
+
+
+class UpDecoder(nn.Module):
+    """From one deep map to a picture: doubled in size step by step, as in an encoder run backwards.
+
+    Args:
+        inputs: channels of the map.
+        outputs: channels of the picture.
+        doublings: how often its sides are doubled.
+        width: channels of the first step, halved with each, down to 16.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, doublings: int, width: int):
+        super().__init__()
+        widths = [inputs, *(max(width >> k, min(width, 16)) for k in range(doublings))]
+        steps = [
+            nn.Sequential(
+                nn.Upsample(scale_factor=2),
+                nn.Conv2d(a, b, 3, padding=1, bias=False),
+                nn.BatchNorm2d(b),
+                nn.ReLU(),
+            )
+            for a, b in pairwise(widths)
+        ]
+        self.net = nn.Sequential(*steps, nn.Conv2d(widths[-1], outputs, 3, padding=1))
+
+    def forward(self, x: Tensor, side: int) -> Tensor:
+        """float [B, C, H, W] to [B, outputs, side, side]."""
+        made = self.net(x)
+        if made.shape[-2:] == (side, side):
+            return made
+        return F.interpolate(made, (side, side), mode="bilinear", align_corners=False)
+
+
+def doublings(video: ClipInput) -> int:
+    """How often the encoder's deepest map is to be doubled to have the size of its picture."""
+    *_, deepest = video.encoder.levels.values()
+    return max(round(math.log2(max(deepest.stride[-2:]))), 1)

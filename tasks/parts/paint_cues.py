@@ -37,3 +37,10 @@ def _sides(x: Tensor) -> list[Tensor]:
         small[..., 0].mean(1),
         small[..., -1].mean(1),
     ]
+
+
+def bars_and_hole(batch: Batch) -> Tensor:
+    """Light along the four borders of what is seen, and along those of the whole picture."""
+    seen = batch["inputs"].mean((1, 2))
+    whole = batch["picture"].mean(1)
+    return torch.stack([torch.stack(_sides(x), 1) for x in (seen, whole)], 1)

@@ -11,7 +11,13 @@ import pytest
 import torch
 from fakes import FakeEncoder, FakeSource, TwoPhases, fake_task
 
+from pretexto.encoders.image import TinyImage
 from pretexto.errors import InputError
+from pretexto.tasks.chroma_gan import ChromaGAN
+from pretexto.tasks.coherent_semantic_attention import CoherentSemanticAttention
+from pretexto.tasks.parts.clip_input import ClipInput
+from pretexto.tasks.parts.colour_guards import ColorizationGuards
+from pretexto.tasks.parts.masks import Hole
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
 
 STEPS = 24
@@ -32,6 +38,19 @@ def two_phases():
 
 def ordinary():
     return fake_task(norm=True)
+
+
+def chroma_gan():
+    torch.manual_seed(0)
+    guards = ColorizationGuards(grey=False)
+    return ChromaGAN(ClipInput(TinyImage(width=4), size=16), width=16, guards=guards)
+
+
+def coherent_semantic_attention():
+    torch.manual_seed(0)
+    hole = Hole("irregular", 0.3)
+    video = ClipInput(TinyImage(width=4), size=16)
+    return CoherentSemanticAttention(video, hole=hole, width=8, critic_width=8)
 
 
 def call(make, out, *, source=None, workers=0, **changes):
@@ -65,11 +84,14 @@ def rows(run):
         return [{k: v for k, v in row.items() if k not in drop} for row in csv.DictReader(file)]
 
 
+EVERY = (ordinary, two_phases, chroma_gan, coherent_semantic_attention)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """The same two runs without a kill."""
+    """The same runs without a kill."""
     out = tmp_path_factory.mktemp("undisturbed")
-    return {make: call(make, out / make.__name__) for make in (ordinary, two_phases)}
+    return {make: call(make, out / make.__name__) for make in EVERY}
 
 
 def start_and_kill(make, out, *, workers, step):
@@ -102,6 +124,8 @@ def start_and_kill(make, out, *, workers, step):
         pytest.param(ordinary, 0, 12, id="between checkpoints"),
         pytest.param(ordinary, 2, 7, id="with workers"),
         pytest.param(two_phases, 0, 13, id="with phases"),
+        pytest.param(chroma_gan, 0, 12, id="critic with gradient penalty"),
+        pytest.param(coherent_semantic_attention, 0, 12, id="two critics"),
     ],
 )
 def test_a_killed_run_goes_on_exactly(undisturbed, tmp_path, make, workers, step):
