@@ -231,7 +231,7 @@ def _media_of_questions(batch: Batch, index: Tensor) -> Tensor:
     """Which media each question is of, [N, S]: several may be asked of one, side by side."""
     if "picture" not in batch:
         return index.repeat_interleave(len(batch["target"]) // len(index))[:, None]
-    sides = [("inputs", "picture"), ("audio", "sound")]
+    sides = [("inputs", "picture"), ("audio" if "audio" in batch else "flow", "partner")]
     return torch.stack(
         [
             index.repeat_interleave(len(batch[media]) // len(index))[batch[chosen]]

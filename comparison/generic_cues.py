@@ -69,8 +69,8 @@ def pictures(batch: Batch) -> list[Tensor] | None:
 
 def sounds(batch: Batch) -> list[Tensor] | None:
     """What is heard of every question, float [R, 1, N], one for each side of a pair."""
-    if "target" in batch and "sound" in batch and "audio" in batch:
-        return [batch["audio"][batch["sound"]]]
+    if "target" in batch and "partner" in batch and "audio" in batch:
+        return [batch["audio"][batch["partner"]]]
     if "first" in batch and batch["first"].ndim == 3:
         return [batch["first"], batch["second"]]
     return None

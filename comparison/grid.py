@@ -15,6 +15,7 @@ from ..evaluation.baselines import LogMelFloor
 from ..modalities.input_spec import InputSpec
 from ..tasks.parts.audio_input import AudioInput
 from ..tasks.parts.clip_input import ClipInput
+from ..tasks.parts.flow_input import FlowInput
 from ..tasks.supervised import Supervised
 from ..tasks.task import Task
 from ..training.args import TrainerArgs
@@ -142,7 +143,7 @@ def with_controls(
         # No argument of an entry's own: a control has the comparison's budget.
         same, origin, ending = {"encoder": kind}, origins[kind], endings[kind]
         random, before = RANDOM + ending, (START if origin else RANDOM) + ending
-        if view.modality in ("image", "video", "audio"):
+        if view.modality != "text":
             control = partial(_control, build, view, classes, make)
             name = SUPERVISED + ending
             found[name] = Entry(control, "supervised", config=same, reference=before)
@@ -196,7 +197,11 @@ def _control(
 def _supervised(encoder: Encoder, classes: int, *, view: InputSpec) -> Task:
     if view.modality == "audio":
         return Supervised(AudioInput(encoder, seconds=view.seconds), classes)
-    clip = {"size": view.size, "frames": view.frames, "frame_interval": view.frame_interval}
+    clip = {"size": view.size, "frame_interval": view.frame_interval}
+    if view.modality == "flow":
+        flow = FlowInput(encoder, fields=view.frames, method=view.flow_method, **clip)
+        return Supervised(flow, classes)
+    clip["frames"] = view.frames
     return Supervised(ClipInput(encoder, **clip), classes)
 
 

@@ -48,7 +48,7 @@ def describe(
         "splits": {name: _sizes(split, source) for name, split in splits.items()},
         "seeds": seeds,
         "protocols": list(trial.protocols),
-        "view": asdict(trial.view),
+        "view": trial.view.plain(),
         "clips": trial.clips,
         "crops": trial.crops,
         "levels": trial.levels,

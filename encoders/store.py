@@ -64,7 +64,7 @@ def save_encoder(
         "arguments": encoder.arguments,
         "modality": encoder.modality,
         "dim": encoder.dim,
-        "spec": asdict(spec),
+        "spec": {k: v for k, v in asdict(spec).items() if v is not None},
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
     try:

@@ -1,6 +1,7 @@
 """From files to encoder inputs: evenly spaced clips and fixed crops."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,11 @@ def plan_clips(spec: InputSpec, info: MediaInfo, starts: tuple[float, ...]) -> P
         return Plan(audio=(span,), past_end="repeat")
     if info.kind == "audio":
         raise MediaError(info.path, "plan", "it has no picture and the encoder sees only pictures")
-    times = tuple(t for start in starts for t in spec.plan(start).times)
-    return Plan(times=times, short_side=spec.size, past_end="repeat")
+    if spec.modality == "flow" and not info.has_video:
+        raise MediaError(info.path, "plan", "no video, and the encoder sees only optical flow")
+    plans = [spec.plan(start) for start in starts]
+    times, pairs = (tuple(t for p in plans for t in getattr(p, k)) for k in ("times", "flow"))
+    return replace(plans[0], times=times, flow=pairs)
 
 
 def crop_clips(spec: InputSpec, sample: Sample, starts: tuple[float, ...], crops: int) -> Tensor:
@@ -50,11 +54,18 @@ def crop_clips(spec: InputSpec, sample: Sample, starts: tuple[float, ...], crops
     """
     if spec.modality == "audio":
         return torch.stack([_segment(spec, sample, s - starts[0]) for s in starts])
+    whole = [encoder_input(spec, part) for part in _parts(sample, len(starts))]
+    return torch.stack([crop for clip in whole for crop in crop_squares(clip, spec.size, crops)])
+
+
+def _parts(sample: Sample, count: int) -> list[Sample]:
+    """A sample of several clips as one of each."""
+    if sample.flow is not None:
+        return [Sample(flow=flow) for flow in sample.flow.chunk(count)]
     assert sample.frames is not None
     assert sample.times is not None
-    pairs = zip(sample.frames.chunk(len(starts)), sample.times.chunk(len(starts)), strict=True)
-    whole = [encoder_input(spec, Sample(frames=f, times=t)) for f, t in pairs]
-    return torch.stack([crop for clip in whole for crop in crop_squares(clip, spec.size, crops)])
+    pairs = zip(sample.frames.chunk(count), sample.times.chunk(count), strict=True)
+    return [Sample(frames=frames, times=times) for frames, times in pairs]
 
 
 def _segment(spec: InputSpec, sample: Sample, offset: float) -> Tensor:

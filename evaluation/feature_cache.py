@@ -5,7 +5,6 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def cache_file(folder: Path, encoder: Encoder, clips: ClipSet, precision: str) -
     Levels and tokens have no file of their own: one that holds more answers for less.
     """
     source = clips.source
-    key = [FORMAT, weights_hash(encoder), asdict(clips.spec), clips.clips, clips.crops, precision]
+    key = [FORMAT, weights_hash(encoder), clips.spec.plain(), clips.clips, clips.crops, precision]
     key += [source.fingerprint(), _peek(ClipSet(source, clips.spec, 1, 1))]
     return Path(folder) / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.safetensors"
 

@@ -144,10 +144,8 @@ def autocast(device: torch.device) -> torch.autocast:
 
 def check_fit(encoder: Encoder, spec: InputSpec, clips: int, crops: int) -> None:
     """Raises InputError, in words for the user, if these cannot go together."""
-    if spec.modality not in ("image", "video", "audio"):
-        raise InputError(
-            f"{spec.modality} encoders cannot be evaluated yet: use image, video, audio"
-        )
+    if spec.modality == "text":
+        raise InputError("encoders of text cannot be evaluated yet: use image, video, audio, flow")
     if encoder.modality != spec.modality:
         raise InputError(
             f"the encoder is for {encoder.modality}, the input asked for is {spec.modality}: give "

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ def _view(spec: InputSpec) -> dict[str, Any]:
 
     One that knows lightness alone is compared with others on the same pictures.
     """
-    return {name: value for name, value in asdict(spec).items() if name != "colour"}
+    return {name: value for name, value in spec.plain().items() if name != "colour"}
 
 
 def circumstances(

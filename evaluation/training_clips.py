@@ -15,7 +15,14 @@ from ..datasets.source import Shards, Source
 from ..modalities.input_spec import InputSpec, as_float, encoder_input
 from ..modalities.media import MediaError
 from ..modalities.rng import Generator, generator, permutation, uniform
-from ..modalities.transforms.image import apply_crop, apply_gain, draw_crop, draw_flip, draw_gain
+from ..modalities.transforms.image import (
+    apply_crop,
+    apply_crop_to_flow,
+    apply_gain,
+    draw_crop,
+    draw_flip,
+    draw_gain,
+)
 from .clip_dataset import shards_of
 
 GAIN = 0.5  # greatest share by which the loudness of sound changes in training
@@ -26,9 +33,10 @@ Drawn = dict[str, Tensor]
 class TrainingClips(Dataset):
     """A random clip of an example and how it is to be changed: (epoch, i) gives a dict of tensors.
 
-    "input" is uint8 [3, (T,) H, W], as large as the medium's proportions make it, with "box" and
-    "flip" for it; or float32 [1, N] with its "gain". "label" is int64 []. What cannot be read
-    gives the reason instead. What is drawn depends on seed, epoch and i alone.
+    "input" is uint8 [3, (T,) H, W] or flow float32 [2, T, H, W], as large as the medium's
+    proportions make it, with "box" and "flip" for it; or float32 [1, N] with its "gain". "label" is
+    int64 []. What cannot be read gives the reason instead. What is drawn depends on seed, epoch and
+    i alone.
 
     Args:
         scale: least and greatest share of the area that a crop keeps.
@@ -95,11 +103,14 @@ def augment(batch: Drawn, size: int) -> Tensor:
     """The encoder's input with the changes drawn for it, on the batch's device.
 
     Returns:
-        float32 [B, 3, (T,) size, size] in [0, 1], or [B, 1, N] in [-1, 1].
+        float32 [B, 3, (T,) size, size] in [0, 1], flow [B, 2, T, size, size], or [B, 1, N] in
+        [-1, 1].
     """
     if "gain" in batch:
         return apply_gain(batch["input"], batch["gain"])
-    return apply_crop(as_float(batch["input"]), batch["box"], batch["flip"], size)
+    x, drawn = batch["input"], (batch["box"], batch["flip"], size)
+    # Vectors of flow change with the crop.
+    return apply_crop_to_flow(x, *drawn) if x.shape[1] == 2 else apply_crop(as_float(x), *drawn)
 
 
 class _Epochs:

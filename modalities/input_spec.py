@@ -1,7 +1,8 @@
 """InputSpec: the shape of what one encoder looks at, shared by tasks and evaluation."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,10 +21,11 @@ class InputSpec:
     Attributes:
         modality: of the encoder that will look at it.
         size: pixels, side of the square picture (0 for sound).
-        frames: frames per clip (1 for pictures, 0 for sound).
-        frame_interval: seconds between the frames of a clip.
+        frames: frames, or fields of flow, per clip (1 for pictures, 0 for sound).
+        frame_interval: seconds between the frames of a clip, or of a field of flow.
         seconds: length of a stretch of sound.
         rate: Hz of the sound.
+        flow_method: how flow is computed; None: as a pack has it, else by the default.
         colour: "rgb", or "lightness": L of Lab in all three channels is what it was trained on.
 
     Raises:
@@ -36,6 +38,7 @@ class InputSpec:
     frame_interval: float = 0.0
     seconds: float = 0.0
     rate: int = 0
+    flow_method: str | None = None
     colour: Literal["rgb", "lightness"] = "rgb"
 
     def __post_init__(self):
@@ -48,11 +51,15 @@ class InputSpec:
     @property
     def span(self) -> float:
         """Seconds from the first instant to the last one looked at."""
-        return (
-            self.seconds
-            if self.modality == "audio"
-            else self.frame_interval * max(self.frames - 1, 0)
-        )
+        if self.modality == "audio":
+            return self.seconds
+        # The last field of flow reaches to one frame more.
+        steps = self.frames if self.modality == "flow" else max(self.frames - 1, 0)
+        return self.frame_interval * steps
+
+    def plain(self) -> dict[str, Any]:
+        """Its fields for files and stamps, those that are None left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def starts(self, info: MediaInfo, count: int) -> tuple[float, ...]:
         """`count` start times in seconds, evenly spread over the medium (the middle for one)."""
@@ -65,20 +72,28 @@ class InputSpec:
         """Reads this input from `start` seconds on; short media are held at their end."""
         if self.modality == "audio":
             return Plan(audio=(AudioSpan(start, self.seconds, self.rate),), past_end="repeat")
+        side = short_side or self.size
+        if self.modality == "flow":
+            at = [start + self.frame_interval * k for k in range(self.frames + 1)]
+            pairs, method = tuple(pairwise(at)), self.flow_method
+            return Plan(flow=pairs, flow_method=method, short_side=side, past_end="repeat")
         times = tuple(start + self.frame_interval * k for k in range(self.frames))
-        return Plan(times=times, short_side=short_side or self.size, past_end="repeat")
+        return Plan(times=times, short_side=side, past_end="repeat")
 
 
 def encoder_input(spec: InputSpec, sample: Sample) -> Tensor:
     """The tensor an encoder of this spec takes, without its batch axis, frames as they are.
 
     Returns:
-        uint8 [3, H, W] for images of one frame, uint8 [3, T, H, W] for other pictures,
-        float32 [1, N] mono for sound.
+        uint8 [3, H, W] for images of one frame, uint8 [3, T, H, W] for other pictures, float32
+        [2, T, H, W] for flow, float32 [1, N] mono for sound.
     """
     if spec.modality == "audio":
         assert sample.audio is not None
         return sample.audio.mean(0, keepdim=True)
+    if spec.modality == "flow":
+        assert sample.flow is not None
+        return sample.flow.transpose(0, 1)
     assert sample.frames is not None
     frames = sample.frames
     if spec.colour == "lightness":

@@ -7,6 +7,7 @@ from ..modalities.media import MediaInfo, Plan, Sample
 from ..modalities.rng import coin
 from .parts.classify import classify
 from .parts.clip_input import ClipInput, need_video
+from .parts.flow_input import FlowInput
 from .parts.guards import MomentGuards, frames_as_moments
 from .parts.heads import classifier
 from .parts.pictures import frames_row
@@ -28,12 +29,15 @@ class ArrowOfTime(Task):
     no weight. The direction in which cameras pan and zoom is not hidden; the paper stabilises
     against it.
 
-    The paper looks at optical flow in ten or more segments; this one at the pixels of one clip
-    from a segment with much motion, chosen as Shuffle and Learn does (arXiv:1603.08561). An image
-    encoder's vectors of all frames are shown to the head side by side.
+    The paper looks at optical flow, in ten or more segments; so does this task where `video` is a
+    FlowInput, in one segment. The flow of a film run backwards is computed from it: its negative
+    stands where things begin in place of where they end, which a network would see. Without it the
+    pixels of one clip are seen. The segment has much motion, chosen as Shuffle and Learn does
+    (arXiv:1603.08561). Vectors of an encoder that takes each frame alone are shown to the head side
+    by side.
 
     Args:
-        video: what is pretrained, on clips of at least 2 frames.
+        video: what is pretrained, on clips of at least 2 frames or fields of flow.
         pairs: both directions of each medium, in place of one of them.
         by_motion: choose the segment by the motion in it, where that is known; else uniformly.
         crop: one for all frames.
@@ -44,7 +48,7 @@ class ArrowOfTime(Task):
 
     def __init__(
         self,
-        video: ClipInput,
+        video: ClipInput | FlowInput,
         *,
         pairs: bool = True,
         by_motion: bool = True,
@@ -62,16 +66,16 @@ class ArrowOfTime(Task):
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
         need_video(info, "a direction in time")
-        return self.video.plan(segment_start(info, self.video.span, rng, by_motion=self.by_motion))
+        start = segment_start(info, self.video.span, rng, by_motion=self.by_motion)
+        return self.video.plan_both_ways(start)
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        (clip,) = self.video.clips(self.moment_guards.cut(sample), rng)
-        assert sample.times is not None
+        clips = self.video.clips(self.moment_guards.cut(sample), rng)
         directions = [0, 1] if self.pairs else [int(coin(rng))]
-        ends = clip[:, [0, -1]].transpose(0, 1).unsqueeze(2)
+        ends = clips[0][:, [0, -1]].transpose(0, 1).unsqueeze(2)
         return {
-            "clip": clip,
-            "times": sample.times.float(),
+            "clip": clips,
+            "times": self.video.frame_times(sample)[0],
             "target": torch.tensor(directions),
             "weight": self.moment_guards.weight(ends).expand(len(directions)).clone(),
             **self.crop.draw(rng),
@@ -81,12 +85,14 @@ class ArrowOfTime(Task):
 
     def augment(self, batch: Batch) -> Batch:
         """Turns the clips of all media as their answers say: inputs [B · K, 3, T, H, W]."""
-        frames = frames_as_moments({"inputs": batch["clip"]})
+        x, times = batch["clip"], batch["times"]
+        frames = x.transpose(2, 3).flatten(1, 2).unsqueeze(3)
         frames = self.moment_guards.crop(self.crop, frames, batch, self.video.size)
-        x = self.colour.apply(frames.squeeze(3).transpose(1, 2), batch)
+        clips = frames.squeeze(3).unflatten(1, x.shape[1:4:2]).transpose(2, 3)
+        x = self.video.recolour(self.colour, clips, batch)
         return {
-            "inputs": directed(x, batch["target"], 2),
-            "times": directed(batch["times"], batch["target"], 1),
+            "inputs": directed(self.video.both_ways(x), batch["target"]),
+            "times": directed(torch.stack([times.flip(1), times], 1), batch["target"]),
             "target": batch["target"].flatten(),
             "weight": batch["weight"].flatten(),
         }
@@ -96,8 +102,7 @@ class ArrowOfTime(Task):
         return classify(logits, batch, NAMES, frames_row(batch))
 
 
-def directed(x: Tensor, forwards: Tensor, time: int) -> Tensor:
-    """[B, …] in the K directions that `forwards` [B, K] says for each, 1 as it is: [B · K, …]."""
-    both = torch.stack([x.flip(time), x], 1)
-    rows = torch.arange(len(x), device=x.device)[:, None]
+def directed(both: Tensor, forwards: Tensor) -> Tensor:
+    """Of [B, 2, …], backwards and forwards, the K that [B, K] says of each: [B · K, …]."""
+    rows = torch.arange(len(both), device=both.device)[:, None]
     return both[rows, forwards].flatten(0, 1)

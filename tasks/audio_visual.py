@@ -155,12 +155,15 @@ class AudioVisual(PairingTask):
         return among_all(choose, names, audible)
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
-        def row(clip: Tensor, sound: Tensor) -> tuple[list[Tensor], list[str]]:
+        clips, sounds = batch["inputs"], batch["audio"]
+
+        def row(clip: int, sound: int) -> tuple[list[Tensor], list[str]]:
             captions = ["the picture", "the sound (time to the right, pitch upwards)"]
-            return [strip(clip), spectrogram(sound, self.audio.rate)], captions
+            return [strip(clips[clip]), spectrogram(sounds[sound], self.audio.rate)], captions
 
         names = MOMENTS if self.negatives == "same_video" else NAMES
-        return judged(self, self.head, batch, names, row)
+        encoded = self.encode_video(clips), self.encode_audio(sounds)
+        return judged(*encoded, self.head, batch, names, row)
 
     def encode_video(self, clips: Tensor) -> Tensor:
         return self.video.encode(clips)

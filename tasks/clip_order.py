@@ -8,6 +8,7 @@ from ..modalities.media import MediaInfo
 from ..modalities.rng import integer
 from .parts.classify import classify
 from .parts.clip_input import ClipInput
+from .parts.flow_input import FlowInput
 from .parts.guards import MomentGuards
 from .parts.heads import PairwiseOrder
 from .parts.order import OrderTask
@@ -30,7 +31,7 @@ class ClipOrder(OrderTask):
     another by whose last frame resembles whose first.
 
     Args:
-        video: what is pretrained; it sees each clip alone.
+        video: what is pretrained, on frames or on flow; it sees each clip alone.
         clips: how many are to be sorted, 2 to 5.
         gap: seconds from the last frame of a clip to the first of the next; the paper's is
             8 frames.
@@ -47,7 +48,7 @@ class ClipOrder(OrderTask):
 
     def __init__(
         self,
-        video: ClipInput,
+        video: ClipInput | FlowInput,
         *,
         clips: int = 3,
         gap: float = 0.32,

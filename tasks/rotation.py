@@ -1,14 +1,14 @@
 """Which way is up? Tell by how many right angles a picture or clip was turned."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from ..modalities.image import resize
 from ..modalities.media import MediaInfo, Plan, Sample
 from .parts.classify import classify
 from .parts.clip_input import ClipInput
+from .parts.flow_input import FlowInput
 from .parts.heads import classifier
 from .parts.letterbox import cut_letterbox
 from .parts.pictures import timed_strip
@@ -38,10 +38,10 @@ class Rotation(Task):
     All four rotations, counter-clockwise by 0°, 90°, 180° and 270°, of one and the same crop
     stand in the batch, so that a batch of B media gives 4B inputs with balanced answers. Frames
     are turned exactly, without interpolation. On clips all frames turn alike (3D-RotNet: Jing et
-    al. 2018, arXiv:1811.11387).
+    al. 2018, arXiv:1811.11387); on optical flow vectors turn with their places.
 
     Args:
-        video: what is pretrained, on pictures or clips.
+        video: what is pretrained, on pictures, clips or flow.
         crop: one for all frames and rotations.
         hidden: width of a hidden layer in the head, 0 for the paper's linear one.
         guards: against shortcuts; the square crop is the paper's.
@@ -49,7 +49,7 @@ class Rotation(Task):
 
     def __init__(
         self,
-        video: ClipInput,
+        video: ClipInput | FlowInput,
         *,
         crop: Crop = Crop(scale=(0.35, 1.0)),
         hidden: int = 0,
@@ -69,16 +69,16 @@ class Rotation(Task):
         return self.video.plan(self.video.random_start(info, rng))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        sample, side = cut_letterbox(sample, self.rotation_guards.letterbox), self.video.resize_side
-        if not self.rotation_guards.square_crop:
-            assert sample.frames is not None
-            sample = replace(sample, frames=resize(sample.frames, (side, side)))
-        (clip,) = self.video.clips(sample, rng)
-        return {"frames": clip, **self.crop.draw(rng)}
+        sample = cut_letterbox(sample, self.rotation_guards.letterbox)
+        if self.rotation_guards.square_crop:
+            frames = self.video.squares(sample, rng)
+        else:
+            frames = self.video.squashed(sample)
+        return {"frames": self.video.split(frames)[0], **self.crop.draw(rng)}
 
     def augment(self, batch: Batch) -> Batch:
-        x = self.crop.apply(batch["frames"], batch, self.video.size)
-        turned = torch.stack([x.rot90(k, (-2, -1)) for k in range(4)], 1)
+        x = self.video.crop(self.crop, batch["frames"], batch)
+        turned = torch.stack([self.video.turn(x, k) for k in range(4)], 1)
         target = torch.arange(4, device=x.device).repeat(len(x))
         return {"inputs": turned.flatten(0, 1), "target": target}
 

@@ -12,7 +12,8 @@ from ..modalities.media import MediaInfo, Plan, Sample
 from ..modalities.rng import coin, integer, uniform
 from .parts.check import check_rising
 from .parts.classify import classify
-from .parts.clip_input import ClipInput, need_video, resized
+from .parts.clip_input import ClipInput, need_video
+from .parts.flow_input import FlowInput
 from .parts.guards import MomentGuards, chroma, place_of_detail, probe_of, shown
 from .parts.heads import PairwiseOrder, SpatialProjection
 from .parts.motion_crop import draw_boxes, motion_centre, square_around
@@ -67,7 +68,8 @@ class SequenceSorting(Task):
     The paper's head has no `compare`; its authors train for 170,000 steps.
 
     Args:
-        video: what is pretrained; it sees each moment alone.
+        video: what is pretrained, on frames or on flow, which has no colour channels to split; it
+            sees each moment alone.
         moments: how many are to be sorted, 3 to 5.
         tau_min: least seconds between the starts of neighbouring moments.
         tau_max: most seconds between them.
@@ -86,7 +88,7 @@ class SequenceSorting(Task):
 
     def __init__(
         self,
-        video: ClipInput,
+        video: ClipInput | FlowInput,
         *,
         moments: int = 4,
         tau_min: float = 0.2,
@@ -132,9 +134,7 @@ class SequenceSorting(Task):
         return self.video.plan(*starts)
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        lit, side = self.moment_guards.cut(sample).frames, self.video.resize_side
-        assert lit is not None
-        frames = resized(lit, side)
+        frames, side = self.video.pictures(self.moment_guards.cut(sample)), self.video.resize_side
         centre = motion_centre(frames) if self.by_motion else (uniform(rng), uniform(rng))
         square = square_around(frames, side, centre)
         moments = self.video.split(square)
@@ -166,10 +166,11 @@ class SequenceSorting(Task):
 
     def augment(self, batch: Batch) -> Batch:
         x = batch["moments"]
-        if self.moment_guards.channel_splitting:
+        channels = x.shape[2]
+        if self.moment_guards.channel_splitting and channels == 3:
             x = one_channel(x, batch["channels"])
         x = self.moment_guards.crop(self.crop, x, batch, self.video.size)
-        x = x.expand(-1, -1, 3, -1, -1, -1)
+        x = x.expand(-1, -1, channels, -1, -1, -1)
         kept = {k: batch[k] for k in ("target", "weight", "times")}
         return {"inputs": x, **kept}
 

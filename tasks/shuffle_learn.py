@@ -9,6 +9,7 @@ from ..modalities.rng import coin
 from .parts.check import check_least, check_rising
 from .parts.classify import classify
 from .parts.clip_input import ClipInput
+from .parts.flow_input import FlowInput
 from .parts.guards import MomentGuards
 from .parts.heads import classifier
 from .parts.order import OrderTask
@@ -39,7 +40,7 @@ class ShuffleLearn(OrderTask):
     layer, and learned within 200 once the head also saw how far apart the vectors are.
 
     Args:
-        video: what is pretrained; it sees each moment alone.
+        video: what is pretrained, on frames or on flow; it sees each moment alone.
         tau_max: most seconds from b to d.
         tau_min: least seconds from a to b and from d to e.
         positives: share of tuples in order.
@@ -55,7 +56,7 @@ class ShuffleLearn(OrderTask):
 
     def __init__(
         self,
-        video: ClipInput,
+        video: ClipInput | FlowInput,
         *,
         tau_max: float = 2.4,
         tau_min: float = 0.6,

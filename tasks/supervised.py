@@ -8,6 +8,7 @@ from ..modalities.transforms.image import apply_gain, draw_gain
 from .parts.audio_input import AudioInput
 from .parts.classify import classify
 from .parts.clip_input import ClipInput
+from .parts.flow_input import FlowInput
 from .parts.heads import classifier
 from .parts.pictures import spectrogram, strip
 from .parts.transforms import Crop
@@ -22,16 +23,16 @@ class Supervised(Task):
     by silence, as in evaluation.
 
     Args:
-        input: what is trained: pictures, clips or sound.
+        input: what is trained: pictures, clips, sound or flow.
         classes: number of labels.
-        crop: of pictures; turn its flip off where a class is a direction.
+        crop: of pictures and flow; turn its flip off where a class is a direction.
         gain: greatest share by which the loudness of sound changes.
         hidden: width of a hidden layer in the head, 0 for a linear one.
     """
 
     def __init__(
         self,
-        input: ClipInput | AudioInput,
+        input: ClipInput | AudioInput | FlowInput,
         classes: int,
         *,
         crop: Crop = Crop(scale=(0.35, 1.0)),
@@ -60,7 +61,7 @@ class Supervised(Task):
         if isinstance(self.input, AudioInput):
             inputs = apply_gain(batch["audio"], batch["gain"])
         else:
-            inputs = self.crop.apply(batch["frames"], batch, self.input.size)
+            inputs = self.input.crop(self.crop, batch["frames"], batch)
         return {"inputs": inputs, "target": batch["label"]}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:

@@ -120,11 +120,14 @@ class Synchrony(PairingTask):
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         interval, rate = self.video.spec.frame_interval, self.audio.rate
 
-        def row(clip: Tensor, sound: Tensor) -> tuple[list[Tensor], list[str]]:
-            caption = "the clip, and the sound below (time to the right, pitch upwards)"
-            return [strip_over_sound(clip, interval, sound, rate)], [caption]
+        clips, sounds = batch["inputs"], batch["audio"]
 
-        return judged(self, self.head, batch, NAMES, row)
+        def row(clip: int, sound: int) -> tuple[list[Tensor], list[str]]:
+            caption = "the clip, and the sound below (time to the right, pitch upwards)"
+            return [strip_over_sound(clips[clip], interval, sounds[sound], rate)], [caption]
+
+        encoded = self.encode_video(clips), self.encode_audio(sounds)
+        return judged(*encoded, self.head, batch, NAMES, row)
 
     def encode_video(self, clips: Tensor) -> Tensor:
         return self._in_order(self.video.encode_map(clips).flatten(3).mean(3))

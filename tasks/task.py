@@ -3,7 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any, NamedTuple
 
 from torch import Generator, Tensor, nn
@@ -239,7 +239,7 @@ class Task(nn.Module, ABC):
 def described(value: Any) -> Any:
     """A constructor's argument in plain values: inputs, encoders and dataclasses as mappings."""
     if isinstance(value, Input):
-        return {"encoder": described(value.encoder), **asdict(value.spec)}
+        return {"encoder": described(value.encoder), **value.spec.plain()}
     if isinstance(value, Encoder):
         kind = type(value)
         arguments = described(value.arguments)

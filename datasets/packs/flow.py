@@ -78,7 +78,8 @@ class FlowWriter:
     def finish(self) -> None:
         """Computes what has not been."""
         moving = [(a, b) for a, b in self._pairs if a is not b]
-        there, back = self._flow(moving), self._flow([(b, a) for a, b in moving])
+        there = self._flow(moving)
+        back = self._flow([(b, a) for a, b in moving]) if self._backward else []
         for a, b in self._pairs:
             self.there.append(b"" if a is b else there.pop(0))
             if self._backward:

@@ -35,6 +35,12 @@ def weighted_mean(values: Tensor, weight: Tensor, total: Tensor | None = None) -
     return (values * weight).sum() * processes() / total.clamp_min(1e-12)
 
 
+def shared_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """The same mean as a metric, without gradient and the same in all processes."""
+    total = summed(torch.stack([(values * weight).sum(), weight.sum()]))
+    return total[0] / total[1].clamp_min(1e-12)
+
+
 def rejected(weight: Tensor) -> Tensor:
     """Share of the rows of all processes whose weight [N] is 0: those that are not asked."""
     none, all_ = summed(torch.stack([(weight == 0).sum(), weight.new_tensor(len(weight))]))

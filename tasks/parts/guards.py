@@ -17,6 +17,8 @@ from torch import Generator, Tensor
 from ...modalities.media import Sample
 from ..task import Batch, Guard
 from .check import check_least
+from .flow_guards import moves
+from .flow_input import crop_flow
 from .letterbox import cut_letterbox
 from .photometry import (
     draw_photometry,
@@ -58,11 +60,13 @@ class MomentGuards:
         """1 where uint8 [N, 3, T, S, S] leave a question that light alone does not answer, else 0.
 
         Two of them may be alike, or some burnt out so much more than others that `match` cannot
-        hide it.
+        hide it. Flow [N, 2, T, S, S] leaves one where anything moves.
 
         Args:
             pairs: int64 [K, 2], which moments must differ; None: all.
         """
+        if moments.shape[1] == 2:
+            return torch.tensor(float(not self.static or bool(moves(moments.float()).all())))
         alike = self.static and static(moments, self.min_change, pairs)
         burnt = self.exposure and loses_detail(moments)
         return torch.tensor(float(not (alike or burnt)))
@@ -76,12 +80,14 @@ class MomentGuards:
 
         Args:
             crop: what drew "box" and "flip" of the batch.
-            moments: uint8 [B, N, C, T, S, S], C of 1 or 3.
+            moments: uint8 [B, N, C, T, S, S], C of 1 or 3; or flow, which shows no light, of 2.
             size: pixels.
 
         Returns:
             float [B, N, C, T, size, size] in [0, 1].
         """
+        if moments.shape[2] == 2:
+            return crop_flow(moments, batch, size)
         shown = crop.apply(moments, batch, size)
         if not self.exposure:
             return shown

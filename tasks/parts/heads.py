@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from .check import check_least
-from .clip_input import ClipInput
+from .spatial_input import SpatialInput
 
 
 def classifier(inputs: int, classes: int, hidden: int = 0) -> nn.Module:
@@ -123,7 +123,7 @@ class SpatialProjection(nn.Module):
         dim: length of the vectors.
     """
 
-    def __init__(self, video: ClipInput, *, grid: int, hidden: int):
+    def __init__(self, video: SpatialInput, *, grid: int, hidden: int):
         super().__init__()
         check_least(0, spatial_grid=grid)
         if grid and not hidden:
@@ -131,8 +131,8 @@ class SpatialProjection(nn.Module):
         self.grid, self.dim = grid, hidden if grid else video.dim
         self.layer = shared_layer(video.map_dim * grid * grid, hidden) if grid else None
 
-    def forward(self, video: ClipInput, moments: Tensor) -> Tensor:
-        """[B, N, dim] of float [B, N, 3, T, H, W]."""
+    def forward(self, video: SpatialInput, moments: Tensor) -> Tensor:
+        """[B, N, dim] of float [B, N, C, T, H, W]."""
         if self.layer is None:
             return video.encode(moments)
         places = self.layer(video.encode_grid(moments.flatten(0, 1), self.grid))

@@ -16,13 +16,30 @@ _MOST = 0.4  # of the side: the longest bar
 
 
 def cut_letterbox(sample: Sample, cut: bool = True) -> Sample:
-    """The sample with what `without_letterbox` leaves of its frames, where `cut` says so."""
+    """The sample without bars, or as it is; what is cut off its frames is cut off its flow."""
     assert sample.frames is not None
-    return replace(sample, frames=without_letterbox(sample.frames)) if cut else sample
+    if not cut:
+        return sample
+    rows, columns = picture_part(sample.frames)
+    flow = None if sample.flow is None else sample.flow[..., rows, columns]
+    return replace(sample, frames=sample.frames[..., rows, columns], flow=flow)
 
 
 def without_letterbox(frames: Tensor) -> Tensor:
-    """Cuts off borders of one colour that end in a straight edge, in all frames.
+    """Cuts off borders of one colour that end in a straight edge, in all frames; `picture_part`.
+
+    Args:
+        frames: uint8 [N, 3, H, W].
+
+    Returns:
+        a view of them, [N, 3, H', W'].
+    """
+    rows, columns = picture_part(frames)
+    return frames[..., rows, columns]
+
+
+def picture_part(frames: Tensor) -> tuple[slice, slice]:
+    """Rows and columns of the picture that the borders of a letterbox leave, in all frames.
 
     The colour may be any, and another in each frame, as in a fade; but bars must lie at both ends,
     in the same colour, or lawns, skies and shade would be taken for bars. Only a thin black one
@@ -32,18 +49,23 @@ def without_letterbox(frames: Tensor) -> Tensor:
 
     Args:
         frames: uint8 [N, 3, H, W].
-
-    Returns:
-        a view of them, [N, 3, H', W'].
     """
+    rows, columns = slice(0, frames.shape[2]), slice(0, frames.shape[3])
     for _ in range(2):  # bars beside bars hide their edge
-        before = frames.shape
-        frames = frames[:, :, _picture(window_means(frames.float(), None, _PARTS))]
-        columns = window_means(frames.float(), _PARTS, None).transpose(2, 3)
-        frames = frames[..., _picture(columns)]
-        if frames.shape == before:
+        before = rows, columns
+        part = frames[..., rows, columns]
+        rows = _within(rows, _picture(window_means(part.float(), None, _PARTS)))
+        part = frames[..., rows, columns]
+        found = _picture(window_means(part.float(), _PARTS, None).transpose(2, 3))
+        columns = _within(columns, found)
+        if (rows, columns) == before:
             break
-    return frames
+    return rows, columns
+
+
+def _within(outer: slice, inner: slice) -> slice:
+    """The part of a part."""
+    return slice(outer.start + inner.start, outer.start + inner.stop)
 
 
 def _picture(lines: Tensor) -> slice:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .across import gathered, summed, weighted_mean
+from .across import gathered, shared_mean, summed, weighted_mean
 
 
 def nt_xent(
@@ -84,6 +84,59 @@ def match(queries: Tensor, keys: Tensor, weight: Tensor | None = None) -> tuple[
         logits = _exact(queries) @ everyone.T
     own = torch.arange(len(queries), device=queries.device) + offset
     return _choice(logits, own, weight, asked)
+
+
+def match_any(
+    queries: Tensor,
+    keys: Tensor,
+    positives: Tensor,
+    temperature: float,
+    weight: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Each query's cross-entropy of choosing any of several right keys (Miech et al. 2020,
+    arXiv:1912.06430, eq. 1).
+
+    Args:
+        queries: float [N, D], any length.
+        keys: float [N, D].
+        positives: bool [N, M], which of the keys of all processes are right, as `nearest_rows`
+            gives it: its own among them.
+        temperature: divides the cosines.
+        weight: as in `nt_xent`; keys of weight 0 cannot be chosen, but for a query's own.
+
+    Returns:
+        the mean loss, and the share of queries whose nearest key is a right one.
+    """
+    weight = _ones(queries, weight)
+    a, b = F.normalize(_exact(queries), dim=1), F.normalize(_exact(keys), dim=1)
+    (everyone, offset), (asked, _) = gathered(b), gathered(weight)
+    with torch.autocast(queries.device.type, enabled=False):
+        logits = a @ everyone.T / temperature
+    own = torch.arange(len(a), device=a.device) + offset
+    closed = (asked == 0).expand_as(logits).scatter(1, own[:, None], False)
+    logits = logits.masked_fill(closed, -torch.inf)
+    right = logits.masked_fill(~positives, -torch.inf)
+    losses = logits.logsumexp(1) - right.logsumexp(1)
+    hit = positives.gather(1, logits.detach().argmax(1, keepdim=True))[:, 0]
+    return weighted_mean(losses, weight), shared_mean(hit.to(weight.dtype), weight)
+
+
+def nearest_rows(rows: Tensor, count: int, weight: Tensor) -> Tensor:
+    """For each of [N, D] itself and the `count` rows of all processes that are nearest to it.
+
+    Args:
+        weight: float [N] ≥ 0; rows of weight 0 are near to none.
+
+    Returns:
+        bool [N, M].
+    """
+    unit = F.normalize(_exact(rows.detach()), dim=1)
+    (everyone, offset), (asked, _) = gathered(unit), gathered(weight)
+    own = torch.arange(len(unit), device=unit.device)[:, None] + offset
+    near = (unit @ everyone.T).masked_fill(asked == 0, -2).scatter(1, own, 2)
+    chosen = near.topk(min(count + 1, near.shape[1]), 1)
+    found = torch.zeros_like(near, dtype=torch.bool)
+    return found.scatter(1, chosen.indices, chosen.values > -2)
 
 
 def _choice(

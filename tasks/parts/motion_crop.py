@@ -5,17 +5,19 @@ from torch import Generator, Tensor
 
 from ...modalities.rng import uniform
 from ...modalities.transforms.image import draw_crop
-from .clip_input import resized
 
 
 def motion_centre(frames: Tensor) -> tuple[float, float]:
     """Where uint8 [T, 3, H, W] changes most: (y, x) as shares of the sides; the middle if nowhere.
 
-    The mean place, weighted by the squared grey difference of neighbouring frames.
+    The mean place, weighted by the squared grey difference of neighbouring frames; of flow
+    [T, 2, H, W] by its squared length.
     """
-    grey = frames.float().mean(1)
-    change = grey.diff(dim=0).square().sum(0)
-    if len(grey) < 2 or not change.any():
+    if frames.shape[1] == 2:
+        change = frames.float().square().sum((0, 1))
+    else:
+        change = frames.float().mean(1).diff(dim=0).square().sum(0)
+    if not change.any():
         return 0.5, 0.5
     y, x = ((torch.arange(n) + 0.5) / n for n in change.shape)
     total = change.sum()
@@ -23,8 +25,11 @@ def motion_centre(frames: Tensor) -> tuple[float, float]:
 
 
 def square_around(frames: Tensor, side: int, centre: tuple[float, float]) -> Tensor:
-    """Cuts uint8 [T, 3, H, W] to a square about a centre, (y, x) as shares: [T, 3, side, side]."""
-    frames = resized(frames, side)
+    """Cuts [T, C, H, W], whose shorter side is `side`, to a square about (y, x), as shares.
+
+    Returns:
+        [T, C, side, side].
+    """
     height, width = frames.shape[-2:]
     top = round(_within(centre[0] * height - side / 2, height - side))
     left = round(_within(centre[1] * width - side / 2, width - side))

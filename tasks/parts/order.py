@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 from ...modalities.media import MediaInfo, Plan, Sample
 from ..task import Batch, Task
 from .clip_input import ClipInput, need_video
+from .flow_input import FlowInput
 from .guards import MomentGuards, shown
 from .heads import SpatialProjection
 from .transforms import Colour, Crop
@@ -19,7 +20,7 @@ class OrderTask(Task, ABC):
     [B] and "weight" float [B], 0 where moments cannot be told apart.
 
     Args:
-        video: what is pretrained; it sees each moment alone.
+        video: what is pretrained, on frames or on flow; it sees each moment alone.
         by_motion: choose the segment by the motion in it, where that is known; else uniformly.
         crop: one for all moments.
         colour: one change for all moments.
@@ -31,7 +32,7 @@ class OrderTask(Task, ABC):
 
     def __init__(
         self,
-        video: ClipInput,
+        video: ClipInput | FlowInput,
         *,
         by_motion: bool,
         crop: Crop,
@@ -52,7 +53,7 @@ class OrderTask(Task, ABC):
 
     @abstractmethod
     def puzzle(self, moments: Tensor, times: Tensor, rng: Generator) -> Batch:
-        """The moments uint8 [N, 3, T, S, S] that are shown, of those read [M, …], in their order.
+        """The moments [N, C, T, S, S] that are shown, of those read [M, …], in their order.
 
         Args:
             times: float32 [M], when they really start.
@@ -75,7 +76,7 @@ class OrderTask(Task, ABC):
 
     def augment(self, batch: Batch) -> Batch:
         x = self.moment_guards.crop(self.crop, batch["moments"], batch, self.video.size)
-        x = self.colour.apply(x[:, : batch["times"].shape[1]], batch)
+        x = self.video.recolour(self.colour, x[:, : batch["times"].shape[1]], batch)
         return {"inputs": x, **{name: batch[name] for name in ("target", "weight", "times")}}
 
     def vectors(self, batch: Batch) -> Tensor:

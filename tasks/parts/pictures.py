@@ -1,23 +1,43 @@
 """From tensors to what a person can look at."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...encoders.spectrogram import LogMel
+from ...modalities.flow.colour import flow_to_rgb
 from ..task import Batch, Picture
 
 Strip = Callable[[int], tuple[list[Tensor], list[str]]]
 
 
 def strip(clip: Tensor, most: int = 4) -> Tensor:
-    """Up to `most` frames of a clip [3, T, H, W] side by side: float [3, H, W'] in [0, 1]."""
+    """Up to `most` frames of a clip [3, T, H, W] side by side: float [3, H, W'] in [0, 1].
+
+    A clip of flow [2, T, H, W] is shown in colours: hue is direction, saturation is length.
+    """
+    if len(clip) == 2:
+        clip = flow_to_rgb(clip.detach().float().cpu().transpose(0, 1)).transpose(0, 1) / 255
     t = clip.shape[1]
     chosen = [round(k * (t - 1) / max(min(most, t) - 1, 1)) for k in range(min(most, t))]
     return torch.cat([clip[:, k] for k in chosen], -1).detach().float().cpu().clamp(0, 1)
+
+
+@contextmanager
+def observed(module: nn.Module) -> Iterator[None]:
+    """A module that is only looked at: no gradients, and no statistics of batch norms."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def timed_strip(clip: Tensor, times: Tensor, most: int = 4) -> tuple[list[Tensor], list[str]]:

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from ...modalities.media import MediaError, MediaInfo
 from ...modalities.rng import uniform, weighted
-from .clip_input import END
+from .spatial_input import END
 
 CELLS = 64
 

@@ -89,26 +89,28 @@ def of_both_segments(measure: Measure, batch: Batch) -> Tensor:
     return torch.stack([measure(batch["first"]), measure(batch["second"])], 1)
 
 
-def of_both_sides(pictures: Measure, sounds: Measure, batch: Batch) -> Tensor:
-    """A measure of clips, "inputs", and one of the sounds that go with them, "audio": [B, 2, F].
+def of_both_sides(
+    pictures: Measure, partners: Measure, batch: Batch, *, other: str = "audio"
+) -> Tensor:
+    """A measure of clips, "inputs", and one of the sounds or flow that go with them: [B, 2, F].
 
     The shorter one is filled up with zeros.
     """
-    sides = [pictures(batch["inputs"]), sounds(batch["audio"])]
+    sides = [pictures(batch["inputs"]), partners(batch[other])]
     longest = max(side.shape[1] for side in sides)
     return torch.stack([F.pad(side, (0, longest - side.shape[1])) for side in sides], 1)
 
 
-def of_pairs(pictures: Measure, sounds: Measure, batch: Batch) -> Tensor:
-    """Both measures of the clip and the sound of P pairs, and all their products.
+def of_pairs(pictures: Measure, partners: Measure, batch: Batch, *, other: str = "audio") -> Tensor:
+    """Both measures of the clip and the sound or flow of P pairs, and all their products.
 
     Measures are centred over the batch, so that a product says whether both are more than usual.
 
     Returns:
         [P, F + G + F · G].
     """
-    one, two = pictures(batch["inputs"]), sounds(batch["audio"])
-    one, two = (one - one.mean(0))[batch["picture"]], (two - two.mean(0))[batch["sound"]]
+    one, two = pictures(batch["inputs"]), partners(batch[other])
+    one, two = (one - one.mean(0))[batch["picture"]], (two - two.mean(0))[batch["partner"]]
     return torch.cat([one, two, (one[:, :, None] * two[:, None]).flatten(1)], 1)
 
 

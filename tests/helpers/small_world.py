@@ -1,7 +1,7 @@
 """The synthetic world held in memory, and a bare training loop, for tests of learning."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from task_kit import collate
 from torch import Tensor
 
 from pretexto.datasets.synthetic.source import Synthetic
+from pretexto.modalities.flow import optical_flow
 from pretexto.modalities.image import resize
 from pretexto.modalities.media import AudioSpan, MediaInfo, Plan, Sample
 from pretexto.modalities.rng import generator
@@ -26,25 +27,44 @@ class Memory:
 
     def __init__(self, split: str, scenes: int, **options: Any):
         source = Synthetic(split, train_scenes=scenes, test_scenes=scenes // 2, **options)
+        self.source = source
         self.infos = [source.info(i) for i in range(len(source))]
         self.labels = [source.label(i) for i in range(len(source))]
         self._clips = [source.read(i, _everything(info)) for i, info in enumerate(self.infos)]
         self._small: dict[tuple[int, int], Tensor] = {}
+        self._flows: dict[tuple[int, ...], Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.infos)
 
     def read(self, i: int, plan: Plan) -> Sample:
         clip = self._clips[i]
-        times = torch.tensor(plan.times, dtype=torch.float64)
-        shown = torch.searchsorted(clip.times, times + 1e-6, right=True).sub(1)
-        shown = shown.clamp(0, len(clip.times) - 1)
+        shown = self.frames_at(i, plan.times)
         frames = self._resized(i, plan.short_side)[shown] if plan.short_side else clip.frames[shown]
+        if plan.flow:
+            return Sample(frames, clip.times[shown], flow=self._flow(i, plan))
         if not plan.audio:
             return Sample(frames, clip.times[shown])
         first = round(plan.audio[0].start * clip.audio_rate)
         audio = clip.audio[:, first : first + plan.audio[0].samples]
         return Sample(frames, clip.times[shown], audio, clip.audio_rate)
+
+    def frames_at(self, i: int, times: Sequence[float]) -> Tensor:
+        """Numbers of the frames of clip i that are shown at these seconds."""
+        starts = self._clips[i].times
+        wanted = torch.tensor(times, dtype=torch.float64)
+        shown = torch.searchsorted(starts, wanted + 1e-6, right=True).sub(1)
+        return shown.clamp(0, len(starts) - 1)
+
+    def _flow(self, i: int, plan: Plan) -> Tensor:
+        assert plan.short_side is not None
+        frames = self._resized(i, plan.short_side)
+        pairs = [tuple(self.frames_at(i, pair).tolist()) for pair in plan.flow]
+        missing = [pair for pair in pairs if (i, plan.short_side, *pair) not in self._flows]
+        for pair in missing:
+            first, second = frames[pair[0], None], frames[pair[1], None]
+            self._flows[i, plan.short_side, *pair] = optical_flow(first, second)[0]
+        return torch.stack([self._flows[i, plan.short_side, *pair] for pair in pairs])
 
     def _resized(self, i: int, side: int) -> Tensor:
         if (i, side) not in self._small:

@@ -92,4 +92,4 @@ def clip_spells(inputs: Tensor) -> tuple[Tensor, Tensor]:
 def spelled(data: dict[str, Tensor], rate: int = 16000) -> Tensor:
     """1 where picture and sound of a pair tell the same video."""
     picture, sound = clip_spells(data["inputs"])[0], sound_spells(data["audio"], rate)[0]
-    return (picture[data["picture"]] == sound[data["sound"]]).long()
+    return (picture[data["picture"]] == sound[data["partner"]]).long()

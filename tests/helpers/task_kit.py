@@ -24,6 +24,7 @@ from pretexto.modalities.media import MediaInfo, Plan, Sample
 from pretexto.modalities.rng import generator
 from pretexto.tasks.parts.audio_input import AudioInput
 from pretexto.tasks.parts.clip_input import ClipInput
+from pretexto.tasks.parts.flow_input import FlowInput
 from pretexto.tasks.parts.input import Input
 from pretexto.tasks.parts.transforms import Colour
 from pretexto.tasks.task import Batch, Task
@@ -42,6 +43,7 @@ CHEAP: dict[str, dict[str, Any]] = {
     "X3D": {"width": 8, "depth": (1, 1, 1, 1)},
     "CNN14": {"width": 4},
     "TinyFlow": {"width": 4},
+    "FlowImage": {"name": "tiny"},
     "L3Image": {"width": 4},
     "AlexNet": {"width": 4},
     "NetworkInNetwork": {"width": 8},
@@ -83,9 +85,16 @@ def wanted(cls: type[Task]) -> dict[str, list[type[Input]]]:
     return found
 
 
-def build_input(encoder: Encoder, kinds: Iterable[type[Input]] = (ClipInput, AudioInput)) -> Input:
+KINDS = (ClipInput, AudioInput, FlowInput)
+
+
+def build_input(encoder: Encoder, kinds: Iterable[type[Input]] = KINDS) -> Input:
     """A small input around an encoder. Raises InputError where none of the kinds takes it."""
-    options = {ClipInput: {"size": 32, "frames": 4}, AudioInput: {"seconds": 1.0}}
+    options: dict[type[Input], dict[str, Any]] = {
+        ClipInput: {"size": 32, "frames": 4},
+        AudioInput: {"seconds": 1.0},
+        FlowInput: {"size": 32},
+    }
     refused: InputError | None = None
     for kind in kinds:
         try:
@@ -111,11 +120,14 @@ def make_task(cls: type[Task], *encoders: Encoder, **options: Any) -> Task:
     `colour=0.2` stands for a jitter of that strength, and 0 for none.
     """
     given: dict[str, Any] = {}
+    taken: set[str] = set()
     for (name, kinds), encoder in zip(wanted(cls).items(), encoders, strict=True):
-        kind = AudioInput if encoder.modality == "audio" else ClipInput
+        kind = {"audio": AudioInput, "flow": FlowInput}.get(encoder.modality, ClipInput)
         assert kind in kinds
         fields = inspect.signature(kind).parameters.keys() & options.keys()
-        given[name] = kind(encoder, **{field: options.pop(field) for field in fields})
+        given[name] = kind(encoder, **{field: options[field] for field in fields})
+        taken |= fields
+    options = {name: value for name, value in options.items() if name not in taken}
     for name, parameter in inspect.signature(cls).parameters.items():
         default = parameter.default
         if name == "colour" and isinstance(options.get(name), float | int):
@@ -174,6 +186,8 @@ def media(i: int, plan: Plan) -> Sample:
     seen: dict[str, Any] = {"note": plan.note}
     if frames is not None:
         seen |= {"frames": frames, "times": times}
+    if plan.flow:
+        seen |= {"flow": _flow(i, plan)}
     if not plan.audio:
         return Sample(**seen)
     t = audio_times(plan)
@@ -198,6 +212,23 @@ def _texture(i: int, plan: Plan) -> Tensor:
     ]  # fmt: skip
     pixels = torch.from_numpy(np.stack(frames).reshape(-1, 3, h, w) * 255)
     return pixels.clamp(0, 255).to(torch.uint8)
+
+
+def _flow(i: int, plan: Plan) -> Tensor:
+    """How the medium's halves move against each other, faster and slower over time."""
+    about = info(i)
+    side = plan.short_side or min(about.height, about.width)
+    scale = side / min(about.height, about.width)
+    h, w = round(about.height * scale), round(about.width * scale)
+    y, x = torch.meshgrid(torch.arange(h) / side, torch.arange(w) / side, indexing="ij")
+    rng = np.random.default_rng(100 + i)
+    down, across, turn = rng.uniform(2, 6, 3)
+    fields = []
+    for begin, end in plan.flow:
+        far = side / 10 * (end - begin) * (2 + math.sin(begin + i))
+        half = torch.sin(down * y + across * x).sign()
+        fields.append(far * torch.stack([half * math.cos(turn), half * math.sin(turn) + y]))
+    return torch.stack(fields).float()
 
 
 def example(task: Task, i: int, seed: int = 0) -> Batch:

@@ -15,7 +15,9 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from pretexto.encoders.encoder import Encoder, Level
+from pretexto.tasks.parts.audio_input import AudioInput
 from pretexto.tasks.parts.clip_input import ClipInput
+from pretexto.tasks.parts.flow_input import FlowInput
 from pretexto.tasks.parts.losses import info_nce, nt_xent
 from pretexto.tasks.task import Task
 from pretexto.training.batch_norm import synchronised
@@ -71,6 +73,9 @@ def cases() -> dict[str, Callable[[], Task]]:
     from pretexto.tasks.audio_simclr import AudioSimCLR
     from pretexto.tasks.audio_visual import AudioVisual
     from pretexto.tasks.cross_modal import CrossModal
+    from pretexto.tasks.flow_contrast import FlowContrast
+    from pretexto.tasks.flow_correspondence import FlowCorrespondence
+    from pretexto.tasks.flow_similarity import FlowSimilarity
     from pretexto.tasks.synchrony import Synchrony
 
     made = {cls.__name__: partial(small, cls) for cls in TASKS}
@@ -81,6 +86,10 @@ def cases() -> dict[str, Callable[[], Task]]:
         (AudioVisual, {"negatives": "same_video"}),
         (Synchrony, {"cross_video": True}),
         (CrossModal, {"within_video": 1.0, "within_audio": 1.0}),
+        (FlowContrast, {"co_training": 2}),
+        (FlowCorrespondence, {"negatives": "other_video"}),
+        (FlowSimilarity, {"position": True, "learn_sigma": True}),
+        (FlowSimilarity, {"loss": "alignment"}),
     ]
     for cls, options in others:
         words = ", ".join(f"{name}={value}" for name, value in options.items())
@@ -99,6 +108,20 @@ class Sights(Encoder):
         self.layer = nn.Sequential(
             nn.Conv3d(3, 6, (3, 4, 4), (1, 4, 4), (1, 0, 0)), nn.BatchNorm3d(6)
         )
+
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        return {"only": self.layer(x).relu()}
+
+
+class Motions(Encoder):
+    """The same of a field of optical flow."""
+
+    modality = "flow"
+
+    def __init__(self):
+        super().__init__()
+        self.fields, self.dim, self.levels = 1, 6, {"only": Level(6, (4, 4))}
+        self.layer = nn.Sequential(nn.Conv2d(2, 6, 4, 4), nn.BatchNorm2d(6))
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         return {"only": self.layer(x).relu()}
@@ -123,7 +146,11 @@ def small(cls: type[Task], **options: Any) -> Task:
     from task_kit import OPTIONS, make_task, wanted
 
     torch.manual_seed(0)
-    encoders = [Sights() if ClipInput in kinds else Sounds() for kinds in wanted(cls).values()]
+    made = {ClipInput: Sights, FlowInput: Motions, AudioInput: Sounds}
+    encoders = [
+        next(make() for kind, make in made.items() if kind in kinds)
+        for kinds in wanted(cls).values()
+    ]
     names = inspect.signature(cls).parameters
     options |= {name: value for name, value in OPTIONS.items() if name in names}
     if Sights in map(type, encoders):

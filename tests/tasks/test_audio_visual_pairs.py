@@ -23,7 +23,7 @@ from pretexto.tasks.parts.pairing import exchanged
 def balanced(data: dict[str, Tensor], size: int) -> bool:
     """Every picture and every sound weighs as much in either kind of pairs."""
     weight, target = data["weight"], data["target"]
-    for side in ("picture", "sound"):
+    for side in ("picture", "partner"):
         sums = [
             torch.zeros(size).index_add(0, data[side][target == a], weight[target == a])
             for a in (0, 1)
@@ -39,7 +39,7 @@ def test_exchanged_pairs_are_half_own_half_exchanged_and_stand_once():
     for seed in range(6):
         data = task.augment(drawn(task, 9 if seed == 5 else 8, seed))
         assert torch.equal(data["target"], spelled(data))
-        for side in ("picture", "sound"):
+        for side in ("picture", "partner"):
             assert len(set(data[side].tolist())) == len(data[side])
         right = data["weight"][data["target"] == 1].sum()
         assert right == data["weight"][data["target"] == 0].sum() == 4
@@ -57,7 +57,7 @@ def test_exchanged_pairs_of_a_video_that_stands_twice_in_the_batch_are_not_asked
         data = exchanged(names, torch.ones(4, dtype=torch.bool), order)
         lesser = order.argsort()[:2]
         assert sorted(lesser.tolist()) == (data["target"] == 0).nonzero()[:, 0].tolist()
-        assert (names[data["picture"]] == names[data["sound"]])[data["target"] == 1].all()
+        assert (names[data["picture"]] == names[data["partner"]])[data["target"] == 1].all()
         twice = sorted(lesser.tolist()) == [1, 2]
         assert data["weight"][lesser].tolist() == ([0, 0] if twice else [1, 1])
         assert data["weight"].sum() == (2 if twice else 4)
@@ -75,9 +75,9 @@ def test_negatives_of_the_same_video_are_other_moments_of_it(encoder):
         assert torch.equal(video, torch.arange(8).repeat_interleave(2))
         assert torch.equal(told, video)
         # Colours spell seconds to about 0.05: half a second either way, or a second and more.
-        apart = (shown.mean(1)[data["picture"]] - middle[data["sound"]]).abs()
+        apart = (shown.mean(1)[data["picture"]] - middle[data["partner"]]).abs()
         assert torch.equal(data["target"], (apart <= 0.5 + 0.06).long())
-        assert torch.equal(video[data["picture"]], told[data["sound"]])
+        assert torch.equal(video[data["picture"]], told[data["partner"]])
         assert balanced(data, 16)
 
 
@@ -119,7 +119,7 @@ def test_silent_sounds_are_asked_of_nobody(options):
     data = task.augment(drawn(task, make=muted))
     silent = data["audio"].abs().amax((1, 2)) == 0
     asked = data["weight"] > 0
-    assert not silent[data["sound"]][asked].any()
+    assert not silent[data["partner"]][asked].any()
     assert not silent[data["picture"]][asked].any()
     right = data["weight"][data["target"] == 1].sum()
     assert right == pytest.approx(float(data["weight"][data["target"] == 0].sum()))

@@ -18,7 +18,7 @@ def test_the_answer_is_what_pictures_and_sounds_spell(encoder):
     data = task.augment(drawn(task))
     assert torch.equal(data["target"], spelled(data))
     assert torch.equal(data["target"].bincount(), torch.tensor([8, 8]))
-    for side in ("picture", "sound"):
+    for side in ("picture", "partner"):
         for answer in (0, 1):
             assert torch.equal(data[side][data["target"] == answer].sort().values, torch.arange(8))
 
@@ -29,10 +29,10 @@ def test_several_negatives_weigh_as_much_as_the_one_positive(asked, given):
     data = task.augment(drawn(task))
     assert torch.equal(data["target"], spelled(data))
     negative = data["target"] == 0
-    assert len(set(zip(data["picture"].tolist(), data["sound"].tolist(), strict=True))) == len(
+    assert len(set(zip(data["picture"].tolist(), data["partner"].tolist(), strict=True))) == len(
         negative
     )
-    for side in ("picture", "sound"):
+    for side in ("picture", "partner"):
         assert torch.equal(data[side][negative].bincount(), torch.full((8,), given))
     assert data["weight"][negative].sum() == pytest.approx(8)
     assert data["weight"][~negative].sum() == 8
@@ -96,7 +96,7 @@ def test_loudness_alone_tells_nothing_even_when_videos_differ_in_it():
     batch = drawn(task)
     batch["audio"] = batch["audio"] * torch.linspace(0.1, 1, 8)[:, None, None, None]
     data = task.augment(batch)
-    cue = loudness(data["audio"])[data["sound"]].numpy()
+    cue = loudness(data["audio"])[data["partner"]].numpy()
     probe = LogisticRegression().fit(cue, data["target"].numpy())
     assert probe.score(cue, data["target"].numpy()) == 0.5
 

@@ -35,8 +35,8 @@ def spelled(data: dict[str, Tensor]) -> Tensor:
     """1 where clip and sound of a pair tell the same video and the same moment."""
     video, times = clip_spells(data["inputs"])
     sounding, middle = sound_spells(data["audio"])
-    same = video[data["picture"]] == sounding[data["sound"]]
-    apart = times.mean(1)[data["picture"]] - middle[data["sound"]]
+    same = video[data["picture"]] == sounding[data["partner"]]
+    apart = times.mean(1)[data["picture"]] - middle[data["partner"]]
     return (same & (apart.abs() < 0.2)).long()
 
 
@@ -48,7 +48,7 @@ def test_the_answer_is_what_clips_and_sounds_spell(encoder, cross_video):
         data = task.augment(drawn(task, seed=seed))
         assert torch.equal(data["target"], spelled(data))
         clip, sound = clip_spells(data["inputs"])[0], sound_spells(data["audio"])[0]
-        same = clip[data["picture"]] == sound[data["sound"]]
+        same = clip[data["picture"]] == sound[data["partner"]]
         assert torch.equal(same, torch.arange(len(same)) < 32)
 
 
@@ -65,7 +65,7 @@ def test_every_clip_and_every_sound_weighs_as_much_in_either_answer(cross_video)
     task = task_of(cross_video=cross_video)
     data = task.augment(drawn(task))
     assert data["weight"].sum() == 32
-    for side in ("picture", "sound"):
+    for side in ("picture", "partner"):
         for answer in (0, 1):
             kept = data["target"] == answer
             total = torch.zeros(16).index_add(0, data[side][kept], data["weight"][kept])
@@ -188,7 +188,7 @@ def test_neither_sounds_nor_clips_alone_tell_anything():
     task = task_of(loudness=False)
     data = task.augment(drawn(task, make=louder))
     answer = data["target"].numpy()
-    for cue in (data["inputs"].flatten(1)[data["picture"]], data["audio"][:, 0][data["sound"]]):
+    for cue in (data["inputs"].flatten(1)[data["picture"]], data["audio"][:, 0][data["partner"]]):
         small = cue.unfold(1, 99, 99).std(2).numpy()
         assert LogisticRegression().fit(small, answer).score(small, answer) == 0.5
 

@@ -117,7 +117,8 @@ def test_examples_stack_and_pictures_travel_as_bytes(cls, chosen):
     assert len(shapes) == 1
     for name, value in examples[0].items():
         if value.ndim >= 4 and value.numel() > 1000 and name not in task.traits.not_pictures:
-            assert value.dtype == torch.uint8, f"{name} should travel as bytes"
+            flow = value.dtype == torch.float16 and value.shape[-4] == 2
+            assert flow or value.dtype == torch.uint8, f"{name} should travel as bytes"
 
 
 @each_small
@@ -125,9 +126,10 @@ def test_example_leaves_its_sample_alone(cls, chosen):
     task = build(cls, chosen)
     rng = generator(0, 0, 0)
     sample = media(0, task.plan(info(0), rng))
-    kept = [None if x is None else x.clone() for x in (sample.frames, sample.audio)]
+    parts = sample.frames, sample.audio, sample.flow
+    kept = [None if x is None else x.clone() for x in parts]
     task.example(sample, rng)
-    for before, after in zip(kept, (sample.frames, sample.audio), strict=True):
+    for before, after in zip(kept, parts, strict=True):
         assert (before is None and after is None) or torch.equal(before, after)
 
 
@@ -143,7 +145,7 @@ def test_augment_draws_nothing_and_treats_samples_alone(cls, chosen, untouched_r
     part = task.augment(collate([example(task, i) for i in range(2)]))
     for name, value in part.items():
         if value.ndim >= 4:
-            torch.testing.assert_close(value, once[name][: len(value)], atol=1e-6, rtol=0)
+            torch.testing.assert_close(value, once[name][: len(value)], atol=1e-5, rtol=0)
 
 
 @each_small
