@@ -24,7 +24,7 @@ def photometric_change(moments: Tensor) -> Tensor:
     """How much of each moment another does not explain by light, focus or noise.
 
     Each moment is predicted from each other, per channel, by least squares: with a gain and an
-    offset that vary over the picture as quadratic surfaces do, a cubic tone curve, other
+    offset that vary over the picture as cubic surfaces do, a cubic tone curve, other
     sharpness, and a share of the other channels. What remains is measured as a share of the
     picture's own detail, in that window of 3 by 3 of 16 by 16 cells where the share is largest.
 
@@ -56,7 +56,7 @@ def _predictors(cells: Tensor) -> Tensor:
     own = _unit(cells)
     once = _box(cells, 3)
     twice = _box(once, 3)
-    surfaces = _surfaces(*cells.shape[-2:])
+    surfaces = _surfaces(*cells.shape[-2:], degree=3)
     found = [
         surfaces.expand(*own.shape[:2], -1, -1),
         surfaces * own[:, :, None],
@@ -76,10 +76,10 @@ def _centred(cells: Tensor) -> Tensor:
     return cells.flatten(2) - cells.mean((2, 3))[..., None]
 
 
-def _surfaces(height: int, width: int) -> Tensor:
-    """The six monomials of up to second degree in the place, from -1 to 1: [6, height · width]."""
+def _surfaces(height: int, width: int, degree: int = 2) -> Tensor:
+    """The monomials of up to a degree in the place, from -1 to 1: [6 for 2, height · width]."""
     down, across = ((2 * torch.arange(n) + 1) / n - 1 for n in (height, width))
-    powers = [(a, b) for a in range(3) for b in range(3 - a)]
+    powers = [(a, b) for a in range(degree + 1) for b in range(degree + 1 - a)]
     return torch.stack([torch.outer(down**a, across**b).flatten() for a, b in powers])
 
 
@@ -130,7 +130,7 @@ def match_photometry(frames: Tensor, place: Tensor) -> Tensor:
             alike = _match_light(alike)
         for turn in range(2):  # noise that is added reaches the quiet places unevenly
             alike = _match_noise(alike, place.to(frames.device), turn)
-        return _match_spectrum(_match_levels(alike)).clamp(0, 1)
+        return _match_range(_match_spectrum(_match_levels(alike))).clamp(0, 1)
 
 
 def _match_levels(frames: Tensor) -> Tensor:
@@ -218,6 +218,13 @@ def _noise(frames: Tensor) -> Tensor:
     fine = (x[..., 1:, 1:] - x[..., :-1, 1:] - x[..., 1:, :-1] + x[..., :-1, :-1]) / 2
     blocks = F.avg_pool2d(fine.square(), _BLOCK, ceil_mode=True).flatten(2)
     return blocks.quantile(_QUIET, 2).unflatten(0, frames.shape[:2])
+
+
+def _match_range(frames: Tensor) -> Tensor:
+    """Keeps each channel to the range that all moments reach: tone curves fit no few extremes."""
+    flat = frames.flatten(3)
+    least, most = flat.amin(3).amax(1, keepdim=True), flat.amax(3).amin(1, keepdim=True)
+    return frames.clamp(least[..., None, None], most[..., None, None])
 
 
 def _match_spectrum(frames: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def asked_share(name: str, kind: str, films: int, seed: int = 0) -> float:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_where_only_light_changes_nothing_is_asked(name):
-    for kind in KINDS:
+    for kind in (*KINDS, "vignette", "sweep"):
         assert asked_share(name, kind, 8) == 0
 
 
@@ -76,38 +76,39 @@ def test_light_tells_the_order_only_without_the_guards(name, kind):
     assert guarded < most_by_chance(name, count)
 
 
-def over_four_seeds(name: str, kind: str, *, asked_only: bool = False) -> tuple[float, int, float]:
-    """Share of right answers with all guards and their number; the least share without guards."""
-    on, off = [], []
+def over_four_seeds(name: str, kind: str, *, asked_only: bool = False) -> tuple[float, int]:
+    """Share of right answers with all guards, and their number."""
+    worlds = [LightWorld(DRIFTS[kind], "bodies", seed=1000 * seed) for seed in range(4)]
+    found = [answered(name, True, world, 300, asked_only=asked_only) for world in worlds]
+    print(name, kind, found)
+    count = sum(counted for _, counted in found)
+    return sum(share * counted for share, counted in found) / count, count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", TASKS)
+def test_without_guards_light_tells_the_order_in_each_of_four_seeds(name, kind):
+    # Twelve answers take more to learn, if only to see that they can be.
+    films = 100 if TASKS[name][2] > 0.1 else 600
     for seed in range(4):
-        world = LightWorld(DRIFTS[kind], "bodies", seed=1000 * seed)
-        on.append(answered(name, True, world, 300, asked_only=asked_only))
-        # Twelve answers take more to learn, if only to see that they can be.
-        off.append(answered(name, False, world, 100 if TASKS[name][2] > 0.1 else 600)[0])
-    print(name, kind, "on", on, "off", off)
-    count = sum(counted for _, counted in on)
-    right = sum(share * counted for share, counted in on)
-    return right / count, count, min(off)
-
-
-def told_without_guards(name: str) -> float:
-    return 0.7 if TASKS[name][2] == 0.5 else 3 * TASKS[name][2]
+        told, _ = answered(name, False, LightWorld(DRIFTS[kind], "bodies", seed=1000 * seed), films)
+        print(name, kind, told)
+        assert told > (0.7 if TASKS[name][2] == 0.5 else 3 * TASKS[name][2])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "burn_out"])
 @pytest.mark.parametrize("name", TASKS)
-def test_light_tells_the_order_only_without_the_guards_over_four_seeds(name, kind):
-    right, count, unguarded = over_four_seeds(name, kind)
-    assert unguarded > told_without_guards(name)
+def test_with_the_guards_light_does_not_tell_the_order_over_four_seeds(name, kind):
+    right, count = over_four_seeds(name, kind)
     assert right < most_by_chance(name, count)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
-def test_of_what_burns_out_the_rest_tells_the_order_only_without_the_guards(name):
-    right, count, unguarded = over_four_seeds(name, "burn_out", asked_only=True)
-    assert unguarded > told_without_guards(name)
+def test_with_the_guards_what_is_left_of_burnt_out_films_does_not_tell_the_order(name):
+    right, count = over_four_seeds(name, "burn_out", asked_only=True)
     # Of 1200 and more questions: a twentieth is too little to learn the answer from.
     assert count < 60 or right < most_by_chance(name, count)
 
@@ -128,7 +129,7 @@ def test_what_is_burnt_out_or_drowned_is_not_asked(drift):
 def test_of_still_films_hardly_anything_is_asked_over_four_seeds(name, kind):
     shares = [asked_share(name, kind, 60, 1000 * seed) for seed in range(4)]
     print(name, kind, shares)
-    assert max(shares) < (0.3 if kind == "sweep" else 0.03)
+    assert max(shares) < 0.03
 
 
 @pytest.mark.parametrize("kept", [True, False])
