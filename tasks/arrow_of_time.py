@@ -81,8 +81,8 @@ class ArrowOfTime(Task):
 
     def augment(self, batch: Batch) -> Batch:
         """Turns the clips of all media as their answers say: inputs [B · K, 3, T, H, W]."""
-        x = self.crop.apply(batch["clip"], batch, self.video.size)
-        frames = self.moment_guards.match(frames_as_moments({"inputs": x}), batch)
+        frames = frames_as_moments({"inputs": batch["clip"]})
+        frames = self.moment_guards.crop(self.crop, frames, batch, self.video.size)
         x = self.colour.apply(frames.squeeze(3).transpose(1, 2), batch)
         return {
             "inputs": directed(x, batch["target"], 2),

@@ -165,10 +165,11 @@ class SequenceSorting(Task):
         return [order.index(k) for k in range(len(order))]
 
     def augment(self, batch: Batch) -> Batch:
-        x = self.crop.apply(batch["moments"], batch, self.video.size)
+        x = batch["moments"]
         if self.moment_guards.channel_splitting:
             x = one_channel(x, batch["channels"])
-        x = self.moment_guards.match(x, batch).expand(-1, -1, 3, -1, -1, -1)
+        x = self.moment_guards.crop(self.crop, x, batch, self.video.size)
+        x = x.expand(-1, -1, 3, -1, -1, -1)
         kept = {k: batch[k] for k in ("target", "weight", "times")}
         return {"inputs": x, **kept}
 

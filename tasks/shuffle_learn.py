@@ -30,8 +30,9 @@ class ShuffleLearn(OrderTask):
 
     A middle that looks like another moment makes the question meaningless: as in the paper, a
     tuple whose c resembles a or e has no weight in the loss. Nor has one in which a middle is the
-    very frame of an endpoint, which would give the answer away. The paper's seconds are 60 and 15
-    frames of 25 per second.
+    very frame of an endpoint, which would give the answer away. Light is matched over all five,
+    since what three have in common tells how far they lie apart, and so the answer. The paper's
+    seconds are 60 and 15 frames of 25 per second.
 
     The paper's head is one linear layer on the three vectors (`hidden=0, compare=False`). In the
     synthetic world a small encoder learned nothing under it in 800 steps, nor with a hidden
@@ -84,10 +85,12 @@ class ShuffleLearn(OrderTask):
         positive, later, reverse = coin(rng, self.positives), coin(rng), coin(rng)
         middle = 2 if positive else 4 if later else 0
         order = [3, middle, 1] if reverse else [1, middle, 3]
+        others = [0, 2, 4] if self.moment_guards.exposure else [middle]
+        others.remove(middle)
         # Other times were asked for, but what was read may be the same frame.
         distinct = (times.diff() > 0).all()
         return {
-            "moments": moments[order],
+            "moments": moments[order + others],
             "times": times[order],
             "target": torch.tensor(int(positive)),
             "weight": self.moment_guards.weight(moments, torch.tensor([[2, 0], [2, 4]])) * distinct,

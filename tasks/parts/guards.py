@@ -20,11 +20,12 @@ from .check import check_least
 from .letterbox import without_letterbox
 from .photometry import (
     draw_photometry,
-    frame_places,
     jitter_photometry,
     match_photometry,
     photometric_change,
+    sensor_noise,
 )
+from .transforms import Crop
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,24 @@ class MomentGuards:
         """What `match` needs for `count` moments."""
         return {"photometry": draw_photometry(rng, count)} if self.exposure else {}
 
-    def match(self, moments: Tensor, batch: Batch) -> Tensor:
-        """Moments that light does not tell apart: float [B, N, C, T, H, W] with C of 1 or 3."""
+    def crop(self, crop: Crop, moments: Tensor, batch: Batch, size: int) -> Tensor:
+        """Moments that are cropped as `batch` says and that light then does not tell apart.
+
+        Args:
+            crop: what drew "box" and "flip" of the batch.
+            moments: uint8 [B, N, C, T, S, S], C of 1 or 3.
+            size: pixels.
+
+        Returns:
+            float [B, N, C, T, size, size] in [0, 1].
+        """
+        shown = crop.apply(moments, batch, size)
         if not self.exposure:
-            return moments
-        frames, drawn = moments.transpose(2, 3), batch["photometry"]
-        place = frame_places(drawn, *frames.shape[2:4])
-        alike = match_photometry(frames.flatten(1, 2), place).unflatten(1, frames.shape[1:3])
+            return shown
+        drawn = batch["photometry"]
+        grain = crop.apply(sensor_noise(drawn.to(shown.device), moments.shape), batch, size)
+        frames, noise = (x.transpose(2, 3).flatten(1, 2) for x in (shown, grain))
+        alike = match_photometry(frames, noise).unflatten(1, (-1, shown.shape[3]))
         return jitter_photometry(alike.transpose(2, 3), drawn)
 
     def records(self, moments: Callable[[Batch], Tensor]) -> tuple[Guard, ...]:

@@ -58,7 +58,8 @@ class OrderTask(Task, ABC):
             times: float32 [M], when they really start.
 
         Returns:
-            "moments", "times", "target" and "weight".
+            "moments", "times", "target" and "weight". Moments beyond the last of the times are
+            matched with the others, and not shown.
         """
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
@@ -73,8 +74,8 @@ class OrderTask(Task, ABC):
         return {**puzzle, **drawn, **self.moment_guards.draw(rng, count)}
 
     def augment(self, batch: Batch) -> Batch:
-        x = self.crop.apply(batch["moments"], batch, self.video.size)
-        x = self.colour.apply(self.moment_guards.match(x, batch), batch)
+        x = self.moment_guards.crop(self.crop, batch["moments"], batch, self.video.size)
+        x = self.colour.apply(x[:, : batch["times"].shape[1]], batch)
         return {"inputs": x, **{name: batch[name] for name in ("target", "weight", "times")}}
 
     def vectors(self, batch: Batch) -> Tensor:

@@ -108,7 +108,7 @@ _QUIET = 0.25  # share of the blocks that show little but noise
 _ROUNDS = 3  # of weighting cells anew by how badly light explains them
 
 
-def match_photometry(frames: Tensor, place: Tensor) -> Tensor:
+def match_photometry(frames: Tensor, grain: Tensor) -> Tensor:
     """Gives all frames of a tuple the same light, noise and spectrum; things stay where they are.
 
     What light alone explains, a gain and an offset that vary over the picture as quadratic surfaces
@@ -119,7 +119,8 @@ def match_photometry(frames: Tensor, place: Tensor) -> Tensor:
 
     Args:
         frames: float [B, M, C, H, W] in [0, 1]; M frames of one tuple, each matched on its own.
-        place: [B, M, C, 2] in [-1, 1], drawn at random: where the noise is cut from.
+        grain: of the frames' shape, from `sensor_noise`, resampled as the frames were. Noise that a
+            crop has resampled is more peaked than what is added to it afterwards.
 
     Returns:
         the same shape and range.
@@ -128,8 +129,7 @@ def match_photometry(frames: Tensor, place: Tensor) -> Tensor:
         alike = _match_levels(frames.float())
         for _ in range(2):  # the first is rough where light changes much
             alike = _match_light(alike)
-        for turn in range(2):  # noise that is added reaches the quiet places unevenly
-            alike = _match_noise(alike, place.to(frames.device), turn)
+        alike = _match_noise(alike, grain.float())
         return _match_range(_match_spectrum(_match_levels(alike))).clamp(0, 1)
 
 
@@ -201,12 +201,14 @@ def _over(fit: Tensor, height: int, width: int) -> Tensor:
     return (fit @ _surfaces(height, width).to(fit)).unflatten(-1, (height, width))
 
 
-def _match_noise(frames: Tensor, place: Tensor, turn: int) -> Tensor:
-    variance = _noise(frames)
-    missing = variance.amax(1, keepdim=True) - variance
-    # The jitter's noise starts at these places too: each use has a stretch of its own.
-    start = torch.remainder(place + 1 + 0.7 * (turn + 1), 2) - 1
-    return frames + missing.sqrt()[..., None, None] * _grain(start, list(frames.shape[-2:]))
+def _match_noise(frames: Tensor, grain: Tensor) -> Tensor:
+    own = _noise(grain) + 1e-9
+    added, noisy = torch.zeros_like(own), frames
+    for _ in range(2):  # noise that is added reaches the quiet places unevenly
+        variance = _noise(noisy)
+        added = added + (variance.amax(1, keepdim=True) - variance) / own
+        noisy = frames + added.sqrt()[..., None, None] * grain
+    return noisy
 
 
 def _noise(frames: Tensor) -> Tensor:
@@ -268,18 +270,20 @@ def draw_photometry(rng: Generator, count: int) -> Tensor:
     return 2 * torch.rand(count, 3, _AMOUNTS, generator=rng) - 1
 
 
-def frame_places(drawn: Tensor, frames: int, channels: int) -> Tensor:
-    """Where `match_photometry` cuts the noise of every frame of every moment from.
+def sensor_noise(drawn: Tensor, shape: torch.Size) -> Tensor:
+    """White noise of deviation 1 for every frame of moments as they are read.
 
     Args:
         drawn: [B, N, 3, 14] from `draw_photometry`.
+        shape: [B, N, C, T, S, S] of the moments, C of 3 or 1.
 
     Returns:
-        [B, N · frames, channels, 2] in [-1, 1].
+        float of this shape.
     """
-    place = drawn[:, :, None, :channels, 2:4] + 1
-    step = 0.77 * torch.arange(frames).to(drawn)[:, None, None]
-    return (torch.remainder(place + step, 2) - 1).flatten(1, 2)
+    # The jitter's noise starts at these places too: each use has a stretch of its own.
+    place = drawn[:, :, : shape[2], None, 2:4] + 1.7
+    step = 0.77 * torch.arange(shape[3]).to(drawn)[:, None]
+    return _grain(torch.remainder(place + step, 2) - 1, list(shape[-2:]))
 
 
 # After 500 steps four moments of the synthetic world are sorted in 0.30 at this strength, in 0.50

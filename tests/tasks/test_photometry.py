@@ -8,13 +8,15 @@ from torch import Tensor
 
 from pretexto.modalities.media import Plan
 from pretexto.modalities.rng import generator
+from pretexto.tasks.parts.guards import MomentGuards
 from pretexto.tasks.parts.photometry import (
     draw_photometry,
-    frame_places,
     jitter_photometry,
     match_photometry,
     photometric_change,
+    sensor_noise,
 )
+from pretexto.tasks.parts.transforms import Crop
 
 TIMES = (0.6, 1.8, 3.0, 4.2)
 
@@ -85,16 +87,16 @@ def spread(frames: Tensor) -> Tensor:
     return found.std(1).mean(0) / (found.mean(1).std(0) + found.std(1).mean(0) + 1e-9)
 
 
-def places(films: int) -> Tensor:
-    """Where the noise of three frames of each film is cut from."""
+def grain(films: int) -> Tensor:
+    """Noise for three frames of each film, as large as they are."""
     drawn = torch.stack([draw_photometry(generator(0, 0, i), 3) for i in range(films)])
-    return frame_places(drawn, 1, 3)
+    return sensor_noise(drawn, torch.Size([films, 3, 3, 1, 64, 64])).squeeze(3)
 
 
 @pytest.mark.parametrize("name", ["exposure", "contrast", "gamma", "white_balance", "noise"])
 def test_matching_takes_most_of_the_drift_away(name):
     frames = drifting(DRIFTS[name])
-    matched = match_photometry(frames.squeeze(3), places(6)).unsqueeze(3)
+    matched = match_photometry(frames.squeeze(3), grain(6)).unsqueeze(3)
     assert matched.min() >= 0
     assert matched.max() <= 1
     before, after = spread(frames), spread(matched)
@@ -105,21 +107,21 @@ def test_matching_takes_most_of_the_drift_away(name):
 
 
 def test_matching_leaves_all_moments_of_a_channel_one_range():
-    matched = match_photometry(drifting(DRIFTS["gamma"]).squeeze(3), places(6)).flatten(3)
+    matched = match_photometry(drifting(DRIFTS["gamma"]).squeeze(3), grain(6)).flatten(3)
     for ends in (matched.amin(3), matched.amax(3)):
         torch.testing.assert_close(ends, ends[:, :1].expand_as(ends))
 
 
 def test_moments_in_the_same_light_stay_as_they_are():
     frames = drifting(lit_still).squeeze(3)[:, :1].expand(-1, 3, -1, -1, -1)
-    torch.testing.assert_close(match_photometry(frames, places(6)), frames, atol=1e-4, rtol=0)
+    torch.testing.assert_close(match_photometry(frames, grain(6)), frames, atol=1e-4, rtol=0)
 
 
 def test_noise_that_gain_raised_is_not_told_from_the_rest():
     """A film that darkens is, lit alike again, noisier towards its end: its detail less peaked."""
     films = [moments(DRIFTS["exposure"], "bodies", i, (0.6, 3.0, 5.4)) for i in range(16)]
     frames = torch.stack(films)[..., :64, :64].float() / 255
-    matched = match_photometry(frames.squeeze(3), places(16)).unsqueeze(3)
+    matched = match_photometry(frames.squeeze(3), grain(16)).unsqueeze(3)
     peaks = [statistics(x)[..., 39:42] for x in (frames, matched)]
     before, after = (float((x[:, 2] - x[:, 0]).mean()) for x in peaks)
     # Without noise that is added, matched films come to -0.30.
@@ -127,11 +129,22 @@ def test_noise_that_gain_raised_is_not_told_from_the_rest():
     assert abs(after) < 0.06
 
 
+def test_noise_that_a_crop_resampled_is_not_told_from_what_is_added():
+    films = [moments(DRIFTS["noise"], "bodies", i, (0.6, 3.0, 5.4)) for i in range(32)]
+    drawn = torch.stack([draw_photometry(generator(0, 0, i), 3) for i in range(32)])
+    box = torch.tensor([0.1, 0.1, 0.85, 0.85]).expand(32, 4)
+    batch = {"photometry": drawn, "box": box, "flip": torch.zeros(32, dtype=torch.bool)}
+    shown = MomentGuards().crop(Crop(), torch.stack(films), batch, 64)
+    peaks = statistics(shown)[..., 39:42]
+    # Boxes of five sizes: 0.03 to 0.07; this one, with noise that was added after the crop: 0.20.
+    assert abs(float((peaks[:, 2] - peaks[:, 0]).mean())) < 0.12
+
+
 def test_matching_keeps_where_things_are():
     frames = torch.full((1, 3, 3, 64, 64), 0.4)
     for k in range(3):
         frames[:, k, :, 28:36, 12 + 16 * k : 20 + 16 * k] = 0.8 - 0.1 * k
-    matched = match_photometry(frames, places(1)).mean((0, 2))
+    matched = match_photometry(frames, grain(1)).mean((0, 2))
     for k in range(3):
         assert int(matched[k].amax(0).argmax()) in range(12 + 16 * k, 20 + 16 * k)
 
