@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from ..modalities.lab import lab_to_rgb, lightness, rgb_to_lab
-from ..modalities.media import MediaInfo, Plan, Sample
+from ..modalities.lab import lab_to_rgb
+from ..modalities.media import Sample
 from ..modalities.rng import uniform
 from .parts.across import rejected, summed, weighted_mean
 from .parts.adversarial import PatchCritic, gradient_penalty, psnr
@@ -16,17 +16,16 @@ from .parts.check import check_least
 from .parts.clip_input import ClipInput
 from .parts.colour_guards import ColorizationGuards
 from .parts.decoder import UpDecoder, doublings, middle, middle_maps
-from .parts.hole_guards import trained
-from .parts.letterbox import cut_letterbox
+from .parts.painting import ColorizationTask, phases, trained
 from .parts.pictures import painted
 from .parts.teacher import CLASSES, Teacher
 from .parts.transforms import Crop
-from .task import Batch, Phase, Step, Task, Traits
+from .task import Batch, Step
 
 REACH = 110.0  # of a and b, to which the painter's -1 … 1 is stretched
 
 
-class ChromaGAN(Task):
+class ChromaGAN(ColorizationTask):
     """ChromaGAN (Vitoria et al. 2020, arXiv:1907.09837, WACV).
 
     The encoder sees the lightness of a picture. A vector of its whole, laid beside every place of
@@ -52,8 +51,6 @@ class ChromaGAN(Task):
         guards: against shortcuts; the paper has none.
     """
 
-    traits = Traits(overfits_to=None, unit_metrics=False)
-
     def __init__(
         self,
         video: ClipInput,
@@ -68,12 +65,10 @@ class ChromaGAN(Task):
         critic_width: int = 32,
         guards: ColorizationGuards = ColorizationGuards(),
     ):
-        super().__init__(video=video)
-        check_least(0, adversarial=adversarial, penalty=penalty, class_weight=class_weight)
-        check_least(1, width=width, critic_width=critic_width)
-        self.video, self.crop, self.colour_guards = video, crop, guards
-        video.see_lightness()
-        video.use_maps_only()
+        super().__init__(video, crop=crop, guards=guards)
+        check_least(0, penalty=penalty, class_weight=class_weight)
+        check_least(1, width=width)
+        self.phases = phases(adversarial, critic_width)
         self.adversarial, self.penalty = adversarial, penalty
         # Without activations between its layers, as in the authors' code.
         self.whole = nn.Sequential(nn.Linear(video.map_dim, 2 * width), nn.Linear(2 * width, width))
@@ -82,30 +77,13 @@ class ChromaGAN(Task):
         self.teacher = Teacher(teacher_name, teacher) if teacher else None
         self.class_weight = class_weight
         self.classes = nn.Linear(video.map_dim, CLASSES) if teacher else None
-        self.phases = (Phase("critic"), Phase("painter")) if adversarial else ()
-        self.guards = guards.records()
-
-    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        return self.video.plan(self.video.random_start(info, rng))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        (clip,) = self.video.clips(cut_letterbox(sample, self.colour_guards.letterbox), rng)
-        return {
-            "frames": clip,
-            "weight": self.colour_guards.weight(clip),
-            "between": torch.tensor(uniform(rng), dtype=torch.float32),
-            **self.crop.draw(rng),
-        }
+        between = torch.tensor(uniform(rng), dtype=torch.float32)
+        return {**super().example(sample, rng), "between": between}
 
     def augment(self, batch: Batch) -> Batch:
-        x = self.crop.apply(batch["frames"], batch, self.video.size)
-        return {
-            "inputs": lightness(x),
-            "colours": rgb_to_lab(middle(x))[:, 1:],
-            "picture": middle(x),
-            "weight": batch["weight"],
-            "between": batch["between"],
-        }
+        return {**super().augment(batch), "between": batch["between"]}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         weight, light = batch["weight"], middle(batch["inputs"])[:, :1]
@@ -169,12 +147,10 @@ class ChromaGAN(Task):
         return [self.class_weight * weighted_mean(divergence, weight)]
 
     def param_groups(self, phase: str | None = None) -> list[dict[str, Any]]:
-        if self.critic is None or phase is None:
-            return super().param_groups(None)
         if phase == "critic":
-            return [{"params": trained(self.critic)}]
-        painter = [self.video, self.whole, self.decoder]
-        return [{"params": trained(*painter, *([self.classes] if self.classes else []))}]
+            return trained(self.critic)
+        painter = self.video, self.whole, self.decoder, self.classes
+        return trained(*painter) if phase else super().param_groups()
 
 
 def _mean_of(values: Sequence[Tensor], weight: Tensor) -> list[Tensor]:

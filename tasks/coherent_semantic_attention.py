@@ -3,27 +3,25 @@
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..errors import InputError
-from ..modalities.media import MediaInfo, Plan, Sample
 from .parts.across import weighted_mean
-from .parts.adversarial import PatchCritic, likeness, psnr, relativistic
+from .parts.adversarial import PatchCritic, relativistic
 from .parts.check import check_least
 from .parts.clip_input import ClipInput
 from .parts.decoder import MapDecoder, middle, middle_maps
 from .parts.hole_attention import Attention, fill
-from .parts.hole_guards import HoleGuards, trained
-from .parts.letterbox import cut_letterbox
-from .parts.masks import Hole, cells_of, emptied, filled
-from .parts.pictures import painted
+from .parts.hole_guards import HoleGuards
+from .parts.masks import Hole, cells_of, filled
+from .parts.painting import InpaintingTask, phases, trained
 from .parts.rough import RoughPainter
 from .parts.transforms import Crop
-from .task import Batch, Phase, Step, Task, Traits
+from .task import Batch, Step
 
 
-class CoherentSemanticAttention(Task):
+class CoherentSemanticAttention(InpaintingTask):
     """Coherent semantic attention (Liu et al. 2019, arXiv:1905.12384, ICCV).
 
     A rough network fills the hole of a picture. The encoder sees that picture; in one of its maps
@@ -50,8 +48,6 @@ class CoherentSemanticAttention(Task):
         guards: against shortcuts; the paper has none.
     """
 
-    traits = Traits(overfits_to=None, unit_metrics=False)
-
     def __init__(
         self,
         video: ClipInput,
@@ -66,15 +62,14 @@ class CoherentSemanticAttention(Task):
         critic_width: int = 32,
         guards: HoleGuards = HoleGuards(),
     ):
-        super().__init__(video=video)
+        super().__init__(video, hole=hole, crop=crop, guards=guards)
         if attention not in ("coherent", "contextual", "shift", "none"):
             raise InputError(
                 f'attention is "coherent", "contextual", "shift" or "none", not {attention!r}'
             )
-        check_least(0, consistency=consistency, adversarial=adversarial)
-        check_least(1, width=width, critic_width=critic_width)
-        video.use_maps_only()
-        self.video, self.hole, self.crop, self.hole_guards = video, hole, crop, guards
+        check_least(0, consistency=consistency)
+        check_least(1, width=width)
+        self.phases = phases(adversarial, critic_width)
         self.attention: Attention = attention
         self.level = level_of(video, level)
         self.consistency, self.adversarial = consistency, adversarial
@@ -85,25 +80,6 @@ class CoherentSemanticAttention(Task):
         if adversarial:
             self.critics["picture"] = PatchCritic(3, width=critic_width)
             self.critics["map"] = PatchCritic(channels, width=critic_width, layers=1)
-        self.phases = (Phase("critic"), Phase("painter")) if adversarial else ()
-        self.guards = guards.records()
-
-    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        return self.video.plan(self.video.random_start(info, rng))
-
-    def example(self, sample: Sample, rng: Generator) -> Batch:
-        (clip,) = self.video.clips(cut_letterbox(sample, self.hole_guards.letterbox), rng)
-        hole = self.hole.draw(rng, self.video.size)
-        return {"frames": clip, "hole": hole, **self.crop.draw(rng)}
-
-    def augment(self, batch: Batch) -> Batch:
-        x = self.crop.apply(batch["frames"], batch, self.video.size)
-        return {
-            "inputs": emptied(x, batch["hole"]),
-            "picture": middle(x),
-            "clip": x,
-            "hole": batch["hole"],
-        }
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         real, hole = batch["picture"], batch["hole"]
@@ -120,12 +96,7 @@ class CoherentSemanticAttention(Task):
             if self.critics:
                 opinion = self._opinion(whole, real, true, critic=False)
                 losses.append(self.adversarial * opinion)
-        metrics = {"likeness": likeness(made, real, hole), "psnr": psnr(made, real, hole[:, None])}
-        return Step(
-            torch.stack(losses).sum(),
-            metrics,
-            lambda: painted(batch["inputs"], whole, real, "what was in the hole"),
-        )
+        return self.step(losses, made, batch)
 
     def paint(self, inputs: Tensor, hole: Tensor) -> Tensor:
         """Pictures [B, 3, S, S] in [0, 1] of those with holes, float [B, 3, T, S, S]."""
@@ -162,11 +133,9 @@ class CoherentSemanticAttention(Task):
         return functional_call(network, fixed, (clip,))
 
     def param_groups(self, phase: str | None = None) -> list[dict[str, Any]]:
-        if not self.critics or phase is None:
-            return super().param_groups(None)
         if phase == "critic":
-            return [{"params": trained(self.critics)}]
-        return [{"params": trained(self.video, self.rough, self.decoder)}]
+            return trained(self.critics)
+        return trained(self.video, self.rough, self.decoder) if phase else super().param_groups()
 
 
 class _Level(nn.Module):

@@ -4,23 +4,22 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
-from ..modalities.lab import lab_to_rgb, lightness, rgb_to_lab
-from ..modalities.media import MediaInfo, Plan, Sample
+from ..modalities.lab import lab_to_rgb
 from .parts.across import rejected, summed, weighted_mean
 from .parts.check import check_least, check_share
 from .parts.clip_input import ClipInput
 from .parts.colour_bins import annealed_mean, bins, exact, rebalanced, soft_encoded
 from .parts.colour_guards import ColorizationGuards
 from .parts.decoder import MapDecoder, middle, middle_maps
-from .parts.letterbox import cut_letterbox
+from .parts.painting import ColorizationTask
 from .parts.pictures import painted
 from .parts.transforms import Crop
-from .task import Batch, Picture, Step, Task, Traits
+from .task import Batch, Picture, Step
 
 
-class Colorization(Task):
+class Colorization(ColorizationTask):
     """Colourful image colorization (Zhang et al. 2016, arXiv:1603.08511, ECCV, section 2).
 
     The encoder sees the lightness of a picture, and at every place of a coarser grid a decoder says
@@ -44,7 +43,6 @@ class Colorization(Task):
         guards: against shortcuts; the paper has none.
     """
 
-    traits = Traits(overfits_to=None, unit_metrics=False)
     prior: Tensor
     centres: Tensor
 
@@ -61,36 +59,18 @@ class Colorization(Task):
         momentum: float = 0.02,
         guards: ColorizationGuards = ColorizationGuards(),
     ):
-        super().__init__(video=video)
+        super().__init__(video, crop=crop, guards=guards)
         check_least(1, stride=stride)
         check_share(uniform=uniform, temperature=temperature, momentum=momentum)
-        self.video, self.crop, self.colour_guards = video, crop, guards
-        video.see_lightness()
-        video.use_maps_only()
         self.side, self.temperature = max(video.size // stride, 1), temperature
         self.uniform, self.momentum = uniform, momentum
         self.register_buffer("centres", bins().clone(), persistent=False)
         self.register_buffer("prior", torch.full((len(self.centres),), 1 / len(self.centres)))
         self.decoder = MapDecoder(video, len(self.centres), width=width, skips=skips)
-        self.guards = guards.records()
-
-    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        return self.video.plan(self.video.random_start(info, rng))
-
-    def example(self, sample: Sample, rng: Generator) -> Batch:
-        (clip,) = self.video.clips(cut_letterbox(sample, self.colour_guards.letterbox), rng)
-        weight = self.colour_guards.weight(clip)
-        return {"frames": clip, "weight": weight, **self.crop.draw(rng)}
 
     def augment(self, batch: Batch) -> Batch:
-        x = self.crop.apply(batch["frames"], batch, self.video.size)
-        ab = rgb_to_lab(middle(x))[:, 1:]
-        return {
-            "inputs": lightness(x),
-            "colours": F.adaptive_avg_pool2d(ab, self.side),
-            "picture": middle(x),
-            "weight": batch["weight"],
-        }
+        batch = super().augment(batch)
+        return {**batch, "colours": F.adaptive_avg_pool2d(batch["colours"], self.side)}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         logits, weight = self.logits(batch["inputs"]), batch["weight"]

@@ -3,23 +3,21 @@
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from ..modalities.media import MediaInfo, Plan, Sample
 from .parts.across import weighted_mean
-from .parts.adversarial import PatchCritic, judged, likeness, psnr
+from .parts.adversarial import PatchCritic, judged
 from .parts.check import check_least
 from .parts.clip_input import ClipInput
-from .parts.decoder import UpDecoder, doublings, middle, middle_maps
-from .parts.hole_guards import HoleGuards, trained
-from .parts.letterbox import cut_letterbox
-from .parts.masks import Hole, around, emptied, filled
-from .parts.pictures import painted
+from .parts.decoder import UpDecoder, doublings, middle_maps
+from .parts.hole_guards import HoleGuards
+from .parts.masks import Hole, around, filled
+from .parts.painting import InpaintingTask, phases, trained
 from .parts.transforms import Crop
-from .task import Batch, Phase, Step, Task, Traits
+from .task import Batch, Step
 
 
-class ContextEncoder(Task):
+class ContextEncoder(InpaintingTask):
     """Context encoders (Pathak et al. 2016, arXiv:1604.07379, CVPR).
 
     The encoder sees a picture with a hole, filled with the mean colour, and a decoder on its
@@ -45,8 +43,6 @@ class ContextEncoder(Task):
         guards: against shortcuts; the paper has none.
     """
 
-    traits = Traits(overfits_to=None, unit_metrics=False)
-
     def __init__(
         self,
         video: ClipInput,
@@ -61,30 +57,14 @@ class ContextEncoder(Task):
         critic_rate: float = 0.1,
         guards: HoleGuards = HoleGuards(),
     ):
-        super().__init__(video=video)
-        check_least(0, overlap=overlap, overlap_weight=overlap_weight, adversarial=adversarial)
-        check_least(0, critic_rate=critic_rate)
-        check_least(1, width=width, critic_width=critic_width)
-        video.use_maps_only()
-        self.video, self.hole, self.crop, self.hole_guards = video, hole, crop, guards
+        super().__init__(video, hole=hole, crop=crop, guards=guards)
+        check_least(0, overlap=overlap, overlap_weight=overlap_weight, critic_rate=critic_rate)
+        check_least(1, width=width)
+        self.phases = phases(adversarial, critic_width)
         self.overlap, self.overlap_weight = overlap, overlap_weight
         self.adversarial, self.critic_rate = adversarial, critic_rate
         self.decoder = UpDecoder(video.map_dim, 3, doublings=doublings(video), width=width)
         self.critic = PatchCritic(3, width=critic_width) if adversarial else None
-        self.phases = (Phase("critic"), Phase("painter")) if adversarial else ()
-        self.guards = guards.records()
-
-    def plan(self, info: MediaInfo, rng: Generator) -> Plan:
-        return self.video.plan(self.video.random_start(info, rng))
-
-    def example(self, sample: Sample, rng: Generator) -> Batch:
-        (clip,) = self.video.clips(cut_letterbox(sample, self.hole_guards.letterbox), rng)
-        hole = self.hole.draw(rng, self.video.size)
-        return {"frames": clip, "hole": hole, **self.crop.draw(rng)}
-
-    def augment(self, batch: Batch) -> Batch:
-        x = self.crop.apply(batch["frames"], batch, self.video.size)
-        return {"inputs": emptied(x, batch["hole"]), "picture": middle(x), "hole": batch["hole"]}
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         made, real, hole = self.paint(batch["inputs"]), batch["picture"], batch["hole"]
@@ -97,12 +77,7 @@ class ContextEncoder(Task):
             losses.append((1 - self.adversarial) * self._error(made, real, hole))
             if self.critic is not None:
                 losses.append(self.adversarial * judged(self.critic(whole), True, ones))
-        metrics = {"likeness": likeness(made, real, hole), "psnr": psnr(made, real, hole[:, None])}
-        return Step(
-            torch.stack(losses).sum(),
-            metrics,
-            lambda: painted(batch["inputs"], whole, real, "what was in the hole"),
-        )
+        return self.step(losses, made, batch)
 
     def paint(self, inputs: Tensor) -> Tensor:
         """Pictures [B, 3, S, S] in [0, 1] of those with holes, float [B, 3, T, S, S]."""
@@ -116,8 +91,6 @@ class ContextEncoder(Task):
         return weighted_mean(error, torch.ones_like(error))
 
     def param_groups(self, phase: str | None = None) -> list[dict[str, Any]]:
-        if self.critic is None or phase is None:
-            return super().param_groups(None)
         if phase == "critic":
-            return [{"params": list(self.critic.parameters()), "lr_scale": self.critic_rate}]
-        return [{"params": trained(self.video, self.decoder)}]
+            return trained(self.critic, lr_scale=self.critic_rate)
+        return trained(self.video, self.decoder) if phase else super().param_groups()

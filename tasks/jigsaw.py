@@ -8,21 +8,19 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..errors import InputError
-from ..modalities.input_spec import as_float
 from ..modalities.media import MediaInfo, Plan, Sample
 from ..modalities.rng import integer
 from .parts.check import check_least, check_share
 from .parts.classify import classify
 from .parts.clip_input import ClipInput
 from .parts.heads import SpatialProjection, classifier
-from .parts.letterbox import cut_letterbox
 from .parts.patch_cues import patch_guards
 from .parts.patches import (
     NINE,
-    at_least,
     cut_patch,
     draw_channel_mix,
     mix_channels,
+    pictures,
     random_origin,
     standardized,
 )
@@ -130,7 +128,7 @@ class Jigsaw(Task):
         return replace(whole, short_side=self.side)
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        frames = at_least(cut_letterbox(sample, self.jigsaw_guards.letterbox), self._window)
+        frames = pictures(sample, self._window, self.jigsaw_guards.letterbox)
         tiles = torch.stack(self._cut(frames, rng))
         target = integer(rng, len(self.orders))
         gone = torch.randperm(TILES, generator=rng)[: self.missing]
@@ -159,7 +157,7 @@ class Jigsaw(Task):
         ]
 
     def augment(self, batch: Batch) -> Batch:
-        x = mix_channels(as_float(batch["tiles"]), batch["mix"])
+        x = mix_channels(batch["tiles"], batch["mix"])
         if self.jigsaw_guards.standardize:
             x = standardized(x, each_channel=True)
         return {"inputs": x, "target": batch["target"]}

@@ -7,23 +7,21 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError
-from ..modalities.input_spec import as_float
 from ..modalities.media import MediaInfo, Plan, Sample
 from ..modalities.rng import coin, integer
 from .parts.check import check_least, check_share
 from .parts.classify import classify
 from .parts.clip_input import ClipInput
 from .parts.heads import SpatialProjection, classifier
-from .parts.letterbox import cut_letterbox
 from .parts.patch_cues import patch_guards
 from .parts.patches import (
     BLOCK,
     NINE,
-    at_least,
     cut_patch,
     draw_channel_mix,
     mix_channels,
     one_channel_and_noise,
+    pictures,
     pixelated,
     random_origin,
     short_side,
@@ -140,7 +138,7 @@ class RelativePosition(Task):
         return replace(whole, short_side=short_side(info, self.least, self.most_pixels))
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
-        frames = at_least(cut_letterbox(sample, self.patch_guards.letterbox), self.least)
+        frames = pictures(sample, self.least, self.patch_guards.letterbox)
         target = torch.arange(8) if self.form == "grid" else torch.tensor(integer(rng, 8))
         cells = NINE if self.form == "grid" else (NINE[CENTRE], NINE[AROUND[int(target)]])
         project = self.patch_guards.colour_projection
@@ -173,7 +171,7 @@ class RelativePosition(Task):
         return one_channel_and_noise(patch, rng) if drop else patch
 
     def augment(self, batch: Batch) -> Batch:
-        x = mix_channels(as_float(batch["patches"]), batch["mix"])
+        x = mix_channels(batch["patches"], batch["mix"])
         if self.patch_guards.standardize:
             x = standardized(x, each_channel=False)
         name = "patches" if self.form == "grid" else "inputs"

@@ -1,8 +1,6 @@
-"""What tasks that fill holes share: their guard, and what their painters train."""
+"""What tasks that fill holes share: their guard."""
 
 from dataclasses import dataclass
-
-from torch import nn
 
 from ..task import Guard
 from .paint_cues import bars_and_hole
@@ -22,8 +20,3 @@ class HoleGuards:
         """The guard with its probe."""
         bars = "black bars, which go on through a hole"
         return (Guard("letterbox", bars, self.letterbox, bars_and_hole),)
-
-
-def trained(*modules: nn.Module) -> list[nn.Parameter]:
-    """What an optimiser moves of some modules."""
-    return [p for module in modules for p in module.parameters() if p.requires_grad]

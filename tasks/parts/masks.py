@@ -13,9 +13,8 @@ from ...modalities.rng import integer, uniform
 
 # What stands in a hole: the mean colour of ImageNet, as the inpainting papers fill it.
 MEAN = (123 / 255, 104 / 255, 117 / 255)
-_CELL = (
-    5 / 16
-)  # of a map's cell, above which it counts as hole (Liu et al. 2019, the authors' code)
+# Share of a map's cell above which it counts as hole (Liu et al. 2019, the authors' code).
+_CELL = 5 / 16
 
 
 @dataclass(frozen=True)

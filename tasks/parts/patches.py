@@ -10,8 +10,10 @@ import torch
 from torch import Generator, Tensor
 
 from ...modalities.image import resize
+from ...modalities.input_spec import as_float
 from ...modalities.media import MediaInfo, Sample
 from ...modalities.rng import coin, integer, uniform
+from .letterbox import cut_letterbox
 
 BLOCK = 8  # pixels of a JPEG block's side
 NINE = tuple((row, column) for row in range(3) for column in range(3))
@@ -29,9 +31,13 @@ def short_side(info: MediaInfo, least: int, most_pixels: int) -> int:
     return max(round(own * min(1.0, math.sqrt(most_pixels / max(area, 1)))), least)
 
 
-def at_least(sample: Sample, side: int) -> Tensor:
-    """A sample's frames [T, 3, H, W], enlarged where their shorter side is below `side` pixels."""
-    frames = sample.frames
+def pictures(sample: Sample, side: int, letterbox: bool) -> Tensor:
+    """A sample's frames [T, 3, H, W], enlarged where their shorter side is below `side` pixels.
+
+    Args:
+        letterbox: without the bars along their borders.
+    """
+    frames = cut_letterbox(sample, letterbox).frames
     assert frames is not None
     return resize(frames, side) if min(frames.shape[-2:]) < side else frames
 
@@ -91,7 +97,9 @@ def draw_channel_mix(rng: Generator, *, project: float = 0.0, grey: float = 0.0)
 
 
 def mix_channels(x: Tensor, mix: Tensor) -> Tensor:
-    """float [B, N, 3, T, S, S] with the channels of each picture mixed by [B, 3, 3] about grey."""
+    """Float, of uint8 [B, N, 3, T, S, S], with channels mixed by each picture's [B, 3, 3]."""
+    x = as_float(x)
+    # About grey, so that grey stays grey.
     return 0.5 + torch.einsum("bdc,bnctij->bndtij", mix.to(x), x - 0.5)
 
 
