@@ -73,8 +73,8 @@ def _drawn(task: Task, batch: Batch) -> list[Picture]:
 def _asked(picture: Picture) -> Picture:
     """A picture without anything that the model said or made."""
     kept = [k for k in range(len(picture.images)) if k not in picture.made]
-    images, captions = ([row[k] for k in kept] for row in (picture.images, picture.captions))
-    return Picture(images, captions, picture.answer, "")
+    images = [picture.images[k] for k in kept]
+    return Picture(images, [picture.captions[k] for k in kept], picture.answer, "")
 
 
 def _beside(now: Picture, before: Picture) -> Picture:
