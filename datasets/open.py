@@ -16,6 +16,7 @@ from .packs.storage import is_url
 from .public.by_name import is_published, open_published
 from .source import Source, Subset
 from .synthetic.source import Synthetic
+from .text.format import MANIFEST as TEXT
 
 SYNTHETIC = {"synthetic": "all", "synthetic:train": "train", "synthetic:test": "test"}
 
@@ -36,8 +37,8 @@ def open_source(
         spec: "synthetic", "synthetic:train", "synthetic:test", or a path: a folder of media, an
             index (.parquet), a list (.csv, .tsv, .txt, .jsonl), also as LIST:FOLDER, an archive
             that is read in place (.zip, .tar), a folder of packs, also as a URL such as
-            s3://bucket/packs; or a published data set, see `open_published`. A folder that is
-            itself called so is written "./synthetic".
+            s3://bucket/packs, or of packed text; or a published data set, see `open_published`.
+            A folder that is itself called so is written "./synthetic".
         split: take only the examples of this split or fold.
         kind: of a folder, a list or an index: which media to take, where there are several kinds.
         table: of a folder; see `Folder`.
@@ -67,6 +68,11 @@ def _open(spec: str, options: dict[str, Any]) -> Source:
         from .packs.source import Packs
 
         return Packs(spec if is_url(spec) else path)
+    if (path / TEXT).is_file():
+        _check(spec, options, "packed text")
+        from .text.source import Tokens
+
+        return Tokens(path)
     if is_list(spec):
         _check(spec, options, "a list", "kind", "fold", "isolated")
         return open_list(spec, **options)
