@@ -19,6 +19,7 @@ from .synthetic.source import Synthetic
 from .text.format import MANIFEST as TEXT
 
 SYNTHETIC = {"synthetic": "all", "synthetic:train": "train", "synthetic:test": "test"}
+SYNTHETIC_TEXT = {"synthetic:text": "train", "synthetic:text-test": "test"}
 
 
 def open_source(
@@ -34,9 +35,9 @@ def open_source(
     """The source that a specification names.
 
     Args:
-        spec: "synthetic", "synthetic:train", "synthetic:test", or a path: a folder of media, an
-            index (.parquet), a list (.csv, .tsv, .txt, .jsonl), also as LIST:FOLDER, an archive
-            that is read in place (.zip, .tar), a folder of packs, also as a URL such as
+        spec: "synthetic", "synthetic:train", "synthetic:test", "synthetic:text", or a path: a
+            folder of media, an index (.parquet), a list (.csv, .tsv, .txt, .jsonl), also as
+            LIST:FOLDER, an archive that is read in place (.zip, .tar), a folder of packs, also as a URL such as
             s3://bucket/packs, or of packed text; or a published data set, see `open_published`.
             A folder that is itself called so is written "./synthetic".
         split: take only the examples of this split or fold.
@@ -59,6 +60,11 @@ def _open(spec: str, options: dict[str, Any]) -> Source:
     if spec in SYNTHETIC:
         _check(spec, options, "the synthetic world")
         return Synthetic(SYNTHETIC[spec])  # pyright: ignore[reportArgumentType]
+    if spec in SYNTHETIC_TEXT:
+        _check(spec, options, "the synthetic world")
+        from .synthetic.text import synthetic_text
+
+        return synthetic_text(SYNTHETIC_TEXT[spec])  # pyright: ignore[reportArgumentType]
     if is_published(spec):
         _check(spec, options, "a published data set", "isolated")
         return open_published(spec, **options)
@@ -105,7 +111,7 @@ def _index(path: Path, options: dict[str, Any]) -> Source:
 
 
 def _unknown(spec: str, path: Path) -> str:
-    close = difflib.get_close_matches(spec, SYNTHETIC, 1)
+    close = difflib.get_close_matches(spec, [*SYNTHETIC, *SYNTHETIC_TEXT], 1)
     if close:
         return f"{spec}: no such source; did you mean {close[0]}?"
     return f"{spec}: no such folder or file{nearest(path)} (or take {', '.join(SYNTHETIC)})"

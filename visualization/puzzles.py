@@ -13,7 +13,7 @@ from torch import Tensor
 from ..datasets.source import Source
 from ..errors import InputError
 from ..tasks.task import Batch, Picture, Task
-from ..training.data import Examples, Lost, collate
+from ..training.data import Examples, Lost, collate, fitted
 from ..training.sampler import Request
 
 # Inches at 100 dots each: a sheet is read on a screen.
@@ -39,7 +39,7 @@ def puzzles(
     Raises:
         InputError: no example can be read, or the task makes no pictures.
     """
-    batch = _batch(task, source, max(count, 8), seed)
+    batch = _batch(task, fitted(source, task), max(count, 8), seed)
     device = next((p.device for p in task.parameters()), torch.device("cpu"))
     training = task.training
     task.eval()
