@@ -37,9 +37,9 @@ def open_source(
     Args:
         spec: "synthetic", "synthetic:train", "synthetic:test", "synthetic:text", or a path: a
             folder of media, an index (.parquet), a list (.csv, .tsv, .txt, .jsonl), also as
-            LIST:FOLDER, an archive that is read in place (.zip, .tar), a folder of packs, also as a URL such as
-            s3://bucket/packs, or of packed text; or a published data set, see `open_published`.
-            A folder that is itself called so is written "./synthetic".
+            LIST:FOLDER, an archive that is read in place (.zip, .tar), a folder of packs, also as
+            a URL such as s3://bucket/packs, or of packed text; or a published data set, see
+            `open_published`. A folder that is itself called so is written "./synthetic".
         split: take only the examples of this split or fold.
         kind: of a folder, a list or an index: which media to take, where there are several kinds.
         table: of a folder; see `Folder`.

@@ -119,7 +119,7 @@ def _paragraphs(path: Path, *, whole: bool) -> Iterator[Piece]:
             held.append(line + "\n")
             size += len(line) + 1
     if held or begun:
-        yield Piece("".join(held).rstrip("\n") if not whole else "".join(held))
+        yield Piece("".join(held).rstrip("\n"))
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
