@@ -13,7 +13,7 @@ from ..text.write import pack_text
 
 _VERSION = 1
 _DOCUMENTS = {"train": 3000, "test": 600}
-_NAMES = ("Ada", "Bela", "Cyrus", "Dora", "Emil", "Flora", "Gita", "Hugo", "Ines", "Jona")
+_NAMES = ("Ada", "Bela", "Cyrus", "Dora", "Emil", "Flora", "Gita", "Hugo", "Iris", "Jona")
 _COLOURS = ("red", "green", "blue", "yellow", "white", "black", "brown", "grey")
 _THINGS = ("ball", "boat", "box", "cup", "hat", "kite", "lamp", "ring")
 _PLACES = ("garden", "house", "market", "river", "school", "tower")

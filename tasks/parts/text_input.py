@@ -29,7 +29,7 @@ class TextInput(Input):
             encoder's context.
     """
 
-    encoder: TextTransformer
+    encoder: TextTransformer  # pyright: ignore[reportIncompatibleVariableOverride] (set once)
 
     def __init__(self, encoder: Encoder, *, length: int = 128, tokenizer: str | None = None):
         super().__init__()
