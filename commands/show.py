@@ -2,7 +2,7 @@
 
 pretexto show --config rotation --data my_images --out puzzle.png
 pretexto show --encoder runs/rotation --out answers.png
-pretexto show --motion film.mp4 --out motion.png   # where it moves, and what a task chooses there
+pretexto show --motion film.mp4 --out motion.png   # its flow, and what a task chooses there
 pretexto show --sound runs/audio_visual --data my_videos --out where.png   # where a sound is
 pretexto show --matches runs/audio_visual --data my_videos --out found.png   # sound → clips
 """
@@ -21,7 +21,8 @@ def arguments(parser) -> None:
     parser.add_argument(
         "--motion",
         metavar="FILE",
-        help="draw this video's motion and the windows chosen in it (config: shuffle_learn)",
+        help="draw this video's optical flow, its motion and the windows chosen in it "
+        "(config: shuffle_learn)",
     )
     parser.add_argument(
         "--sound", metavar="RUN", help="draw where in the picture this run finds each sound"
@@ -64,7 +65,14 @@ def run(args) -> int:
     from ..visualization.puzzles import draw_pictures, puzzles
 
     draw_pictures(
-        puzzles(task, source, count=args.count, seed=args.seed, predict=bool(args.encoder)),
+        puzzles(
+            task,
+            source,
+            count=args.count,
+            seed=args.seed,
+            predict=bool(args.encoder),
+            untrained=lambda: _task(args, config, trained=False)[0],
+        ),
         Path(args.out),
     )
     print(args.out)
@@ -92,8 +100,8 @@ def _task_and_source(args, config: str):
     return task, open_objects(objects)
 
 
-def _task(args, config: str):
-    """The task, and everything else that the recipe names."""
+def _task(args, config: str, trained: bool = True):
+    """The task, with the run's weights or without, and everything else that the recipe names."""
     import torch
 
     from ..build import build, load_tree
@@ -104,7 +112,7 @@ def _task(args, config: str):
     tree |= given(args, "data", "split", "kind", "unique")
     torch.manual_seed(args.seed)
     objects = build(tree, schema(), config)
-    if args.encoder:
+    if args.encoder and trained:
         from ..training.run_dir import load_task
 
         load_task(objects["task"], Path(args.encoder))

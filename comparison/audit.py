@@ -229,7 +229,7 @@ def _asked(
 
 def _media_of_questions(batch: Batch, index: Tensor) -> Tensor:
     """Which media each question is of, [N, S]: several may be asked of one, side by side."""
-    if "picture" not in batch:
+    if "partner" not in batch:
         return index.repeat_interleave(len(batch["target"]) // len(index))[:, None]
     sides = [("inputs", "picture"), ("audio" if "audio" in batch else "flow", "partner")]
     return torch.stack(

@@ -41,8 +41,21 @@ from .grid import Entry, Run, build_encoder, main_encoder, seeded
 from .plain import from_plain
 from .rows import PROBE, Row, read_json, save_failure, save_rows, settled
 
-# (run folder, encoder, trained task or None, source, split, view, how features are extracted)
-Evidence = Callable[[Path, Encoder, Task | None, Source, Split, InputSpec, Mapping[str, Any]], None]
+# (run folder, encoder, trained task or None, source, split, view, how features are extracted, what
+# builds the task untrained)
+Evidence = Callable[
+    [
+        Path,
+        Encoder,
+        Task | None,
+        Source,
+        Split,
+        InputSpec,
+        Mapping[str, Any],
+        Callable[[], Task],
+    ],
+    None,
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +138,8 @@ def work(trial: Trial) -> None:
     if trial.run.seed == 0:
         save_cost(trial.folder, encoder, task, Subset(source, split.train))
     if trial.evidence is not None:
-        trial.evidence(trial.folder, encoder, task, source, split, view, evaluation)
+        untrained = partial(_task, trial)
+        trial.evidence(trial.folder, encoder, task, source, split, view, evaluation, untrained)
     shutil.rmtree(trial.folder / "features", ignore_errors=True)
     save_rows(trial.run, trial.out, [*(row for same in kept.values() for row in same), *rows])
 
@@ -183,12 +197,18 @@ def _untrained(trial: Trial) -> tuple[Encoder, str]:
     return random_init(encoder, seed=seed), "random-init"
 
 
+def _task(trial: Trial) -> Task:
+    """Its task, untrained."""
+    task = seeded(trial.entry.build, trial.run.seed)
+    assert isinstance(task, Task)
+    return task
+
+
 def _trained(trial: Trial, source: Source) -> Task:
     # Lightning takes seconds to load, and a control that is not trained needs none.
     from ..training.pretrain import pretrain
 
-    entry, task = trial.entry, seeded(trial.entry.build, trial.run.seed)
-    assert isinstance(task, Task)
+    entry, task = trial.entry, _task(trial)
     main_encoder(task, trial.view)
     pretrain(
         task,

@@ -128,6 +128,6 @@ def _pictures(batch: Batch, likeness: Tensor) -> Callable[[], list[Picture]]:
         flows = [strip(batch["flow"][k]) for k in (i, int(likeness[i].argmax()))]
         images = [strip(batch["inputs"][i]), *flows]
         answer = "the first motion belongs to the clip"
-        return Picture(images, captions, answer, rank_text(likeness, i))
+        return Picture(images, captions, answer, rank_text(likeness, i), made=(2,))
 
     return lambda: [picture(i) for i in range(min(len(likeness), 4))]

@@ -15,7 +15,7 @@ from .parts.clip_input import ClipInput
 from .parts.flow_classes import FlowClasses
 from .parts.flow_guards import TargetGuards, grid_places
 from .parts.flow_input import crop_flow
-from .parts.flow_pictures import flow_picture
+from .parts.flow_pictures import flow_caption, flow_picture
 from .parts.hypercolumn import Hypercolumn
 from .parts.motion_cues import target_guards
 from .parts.motion_task import MotionTargetTask
@@ -124,7 +124,6 @@ def _no_strip(i: int) -> tuple[list[Tensor], list[str]]:
 
 def _pictures(batch: Batch, classes: FlowClasses, logits: Tensor) -> Callable[[], list[Picture]]:
     """Up to four frames, how they move, and what [B, K, grid, grid] say."""
-    captions = ["the frame", "its optical flow (hue: direction)", "what is expected"]
     said = classes.vectors(logits)
 
     def picture(i: int) -> Picture:
@@ -136,7 +135,9 @@ def _pictures(batch: Batch, classes: FlowClasses, logits: Tensor) -> Callable[[]
         right = logits[i].argmax(0).flatten() == batch["target"][cells]
         share = (right & asked).sum() / asked.sum().clamp_min(1)
         words = f"{100 * float(share):.0f} % of cells rightly"
-        images = [frame, flow_picture(batch["flow"][i]), flow_picture(large)]
-        return Picture(images, captions, "the motion in the middle", words)
+        flow = batch["flow"][i]
+        images = [frame, flow_picture(flow), flow_picture(large)]
+        captions = ["the frame", flow_caption(flow), "what is expected"]
+        return Picture(images, captions, "the motion in the middle", words, made=(2,))
 
     return lambda: [picture(i) for i in range(min(len(said), 4))]

@@ -60,12 +60,14 @@ class Picture:
         captions: one below each image.
         answer: what the task asks for here.
         prediction: what the model says.
+        made: numbers of the images that the model made; nothing is asked in them.
     """
 
     images: list[Tensor]
     captions: list[str]
     answer: str
     prediction: str
+    made: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

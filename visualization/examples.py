@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ def save_evidence(
     split: Split,
     view: InputSpec,
     evaluation: Mapping[str, Any],
+    untrained: Callable[[], Task] | None = None,
 ) -> None:
     """Writes RUN/evidence: pictures of test examples with predictions, neighbours, and what a
     task on picture and sound made of both.
@@ -41,19 +42,22 @@ def save_evidence(
     Args:
         task: the trained one; None where none was trained.
         evaluation: how features are extracted, with the cache they lie in.
+        untrained: builds the task as it was before training.
     """
     if task is not None:
         test = Subset(source, split.test)
-        _save_puzzles(task, test, folder / "evidence")
+        _save_puzzles(task, test, folder / "evidence", untrained)
         save_sounds(task, test, folder / "evidence")
     arguments = {k: evaluation[k] for k in ("clips", "crops", "workers", "levels", "cache")}
     features = extract(encoder, Fold(source, split), view, **arguments)
     write_json(folder / "evidence" / "neighbours.json", nearest(features, split))
 
 
-def _save_puzzles(task: Task, source: Source, folder: Path) -> None:
+def _save_puzzles(
+    task: Task, source: Source, folder: Path, untrained: Callable[[], Task] | None
+) -> None:
     try:
-        pictures = puzzles(task, source, predict=True)
+        pictures = puzzles(task, source, predict=True, untrained=untrained)
     except InputError as error:
         write_json(folder / "puzzles.json", {"note": str(error), "examples": []})
         return

@@ -5,21 +5,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..datasets.suffixes import ARCHIVES
 from ..errors import InputError
 from ..modalities.decode.analyze import Analysis, analyze
 from ..modalities.decode.reader import read
+from ..modalities.flow.colour import flow_to_rgb
 from ..modalities.media import MediaInfo, Plan
 from ..modalities.motion import UNITS
 from ..modalities.rng import generator
 from ..tasks.task import Task
 
 _FILM, _SHOWN, _DRAWS = 10, 12, 400
+_INTERVAL = 0.1  # seconds from a frame to the one to which its flow leads, as tasks have it
+_NAME = 70  # letters of a file's name that there is room for
+_SIDE = 96  # pixels, of the frames in which flow is computed, and of the key to its colours
 
 
 def draw_motion(path: str | Path, task: Task, out: Path, *, seed: int = 0) -> None:
-    """Writes a PNG: a film strip, where the film moves, and the windows that were drawn.
+    """Writes a PNG: frames above their optical flow, how much moves, and the windows drawn.
+
+    Flow is by DIS, from each frame shown to the one 0.1 s later: hue is direction, as the wheel at
+    the right has it, and saturation is length, by one measure for the whole film.
 
     The steps are what an index keeps, one value per second, and what the task chooses by; the fine
     line is the same motion from frame to frame (see `modalities.motion.Motion`). The bars count
@@ -54,16 +63,13 @@ def _draw(path: Path, found: Analysis, chosen: list[np.ndarray], task: str, out:
     from matplotlib.figure import Figure
 
     info = found.info
-    figure = Figure(figsize=(11, 6), dpi=100, layout="constrained")
+    figure = Figure(figsize=(11, 7), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
-    film, curve, windows = figure.subplots(3, 1, height_ratios=[0.7, 1.3, 1.7], sharex=True)
-    figure.suptitle(f"{path.name}: {info.duration:.1f} s, {info.fps:.3g} frames per second")
-    times, shown = _strip(path, info)
-    width = info.duration / _FILM
-    for time, frame in zip(times, shown, strict=True):
-        left = time - width / 2
-        film.imshow(frame, extent=(left + 0.03 * width, left + 0.97 * width, 0, 1), aspect="auto")
-    film.set(ylim=(0, 1), yticks=[], ylabel="film")
+    ratios = [0.7, 0.7, 1.3, 1.7]
+    film, flow, curve, windows = figure.subplots(4, 1, height_ratios=ratios, sharex=True)
+    name = path.name if len(path.name) <= _NAME else f"{path.name[: _NAME - 12]}…{path.name[-11:]}"
+    figure.suptitle(f"{name}: {info.duration:.1f} s, {info.fps:.3g} frames per second")
+    _draw_film(film, flow, *_film(path, info))
     _draw_motion(curve, found)
     counts, edges = np.histogram(np.concatenate(chosen), 60, (0, info.duration))
     windows.stairs(counts / counts.max(), edges, fill=True, color="#e4e4e4")
@@ -91,10 +97,37 @@ def _draw_motion(axes, found: Analysis) -> None:
     axes.set(ylabel=unit, ylim=(0, None))
 
 
-def _strip(path: Path, info: MediaInfo) -> tuple[np.ndarray, np.ndarray]:
-    """Middles of equal parts of the film, and the frames there: uint8 [N, H, W, 3]."""
+def _film(path: Path, info: MediaInfo) -> tuple[np.ndarray, Tensor, Tensor]:
+    """Middles of equal parts of the film, frames uint8 [N, 3, H, W] and flow [N, 2, H, W] there."""
     times = (np.arange(_FILM) + 0.5) * info.duration / _FILM
-    plan = Plan(times=tuple(times), short_side=96, past_end="repeat")
-    frames = read(path, plan, info=replace(info)).frames
-    assert frames is not None
-    return times, frames.permute(0, 2, 3, 1).numpy()
+    pairs = tuple((time, time + _INTERVAL) for time in times)
+    plan = Plan(times=tuple(times), flow=pairs, short_side=_SIDE, past_end="repeat")
+    sample = read(path, plan, info=replace(info))
+    assert sample.frames is not None
+    assert sample.flow is not None
+    return times, sample.frames, sample.flow
+
+
+def _draw_film(film, below, times: np.ndarray, frames: Tensor, flow: Tensor) -> None:
+    """Each frame above its flow, and beside them what the colours mean."""
+    longest = float(flow.norm(dim=1).max())
+    width = 2 * times[0]
+    for axes, pictures in ((film, frames), (below, flow_to_rgb(flow, longest))):
+        for time, picture in zip(times, pictures, strict=True):
+            extent = (time - 0.47 * width, time + 0.47 * width, 0, 1)
+            axes.imshow(picture.permute(1, 2, 0).numpy(), extent=extent, aspect="auto")
+        axes.set(ylim=(0, 1), yticks=[])
+    film.set(ylabel="film")
+    below.set(ylabel=f"flow in\n{_INTERVAL:g} s")
+    wheel = below.inset_axes((1.005, 0.1, 0.06, 0.8))
+    wheel.imshow(_wheel())
+    wheel.set_axis_off()
+    wheel.set_title(f"up to {100 * longest / max(flow.shape[2:]):.1f} %\nof the side", fontsize=7)
+
+
+def _wheel() -> np.ndarray:
+    """Which colour flow has that goes from the middle to a place: uint8 [S, S, 3]."""
+    line = torch.linspace(-1, 1, _SIDE)
+    towards = torch.stack(torch.meshgrid(line, line, indexing="xy"))
+    disc = towards.norm(dim=0) <= 1
+    return flow_to_rgb((towards * disc)[None], 1.0)[0].permute(1, 2, 0).numpy()

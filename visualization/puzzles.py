@@ -1,8 +1,7 @@
 """Pictures of puzzles: one PNG sheet for a person to look at, single images for the report."""
 
 import textwrap
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,13 @@ _MARKS = {True: ("✓", "#1a7f4b"), False: ("✗", "#b3261e"), None: ("", "#5555
 
 
 def puzzles(
-    task: Task, source: Source, *, count: int = 4, seed: int = 0, predict: bool = False
+    task: Task,
+    source: Source,
+    *,
+    count: int = 4,
+    seed: int = 0,
+    predict: bool = False,
+    untrained: Callable[[], Task] | None = None,
 ) -> list[Picture]:
     """The pictures that a task makes of examples spread over a source.
 
@@ -34,12 +39,25 @@ def puzzles(
         task: on any device; it is left in the mode in which it was.
         count: pictures wanted at most.
         seed: of the task's draws.
-        predict: keep what the model says; an untrained one's answers mean nothing.
+        predict: keep what the model says and makes; an untrained one's answers mean nothing.
+        untrained: builds the task as it was before training: what it made of the same examples
+            then stands beside what it makes now.
 
     Raises:
         InputError: no example can be read, or the task makes no pictures.
     """
     batch = _batch(task, fitted(source, task), max(count, 8), seed)
+    drawn = _drawn(task, batch)[:count]
+    if not drawn:
+        raise InputError(f"{type(task).__name__} makes no pictures of its batches")
+    if not predict:
+        return [_asked(picture) for picture in drawn]
+    if untrained is None or not any(picture.made for picture in drawn):
+        return drawn
+    return [_beside(*both) for both in zip(drawn, _drawn(untrained(), batch), strict=False)]
+
+
+def _drawn(task: Task, batch: Batch) -> list[Picture]:
     device = next((p.device for p in task.parameters()), torch.device("cpu"))
     training = task.training
     task.eval()
@@ -47,12 +65,29 @@ def puzzles(
         with torch.no_grad():
             moved = {key: value.to(device) for key, value in batch.items()}
             step = task(task.augment(moved))
-            drawn = step.pictures()[:count] if step.pictures else []
+            return step.pictures() if step.pictures else []
     finally:
         task.train(training)
-    if not drawn:
-        raise InputError(f"{type(task).__name__} makes no pictures of its batches")
-    return drawn if predict else [replace(p, prediction="") for p in drawn]
+
+
+def _asked(picture: Picture) -> Picture:
+    """A picture without anything that the model said or made."""
+    kept = [k for k in range(len(picture.images)) if k not in picture.made]
+    images = [picture.images[k] for k in kept]
+    return Picture(images, [picture.captions[k] for k in kept], picture.answer, "")
+
+
+def _beside(now: Picture, before: Picture) -> Picture:
+    """A picture in which each image that the model made stands after that of before training."""
+    images, captions = [], []
+    for k, (image, caption) in enumerate(zip(now.images, now.captions, strict=True)):
+        if k in now.made:
+            images.append(before.images[k])
+            captions.append(f"before training: {caption}")
+        images.append(image)
+        captions.append(f"after: {caption}" if k in now.made else caption)
+    said = f"{now.prediction}; before training {before.prediction}"
+    return Picture(images, captions, now.answer, said)
 
 
 def _batch(task: Task, source: Source, wanted: int, seed: int) -> Batch:

@@ -19,6 +19,19 @@ def flow_picture(flow: Tensor) -> Tensor:
     return flow_to_rgb(flow.detach().float().cpu()[None])[0].float() / 255
 
 
+def flow_caption(flow: Tensor) -> str:
+    """What to write below a picture of flow [2, H, W]."""
+    return f"its optical flow: hue is direction, up to {float(flow.norm(dim=0).max()):.1f} pixels"
+
+
+def busiest(flow: Tensor) -> tuple[int, int]:
+    """Row and column about which flow [2, H, W] is longest, not at the border."""
+    length = flow.norm(dim=0)[None, None].float()
+    near = 2 * (min(flow.shape[1:]) // 16) + 1
+    around = F.avg_pool2d(length, near, 1, near // 2)  # beyond the border nothing moves
+    return divmod(int(around.flatten().argmax()), flow.shape[2])
+
+
 def principal_colours(embeddings: Tensor) -> Tensor:
     """Embeddings [D, H, W] by their three principal components, as colours: [3, H, W] in [0, 1]."""
     rows = embeddings.flatten(1).T
@@ -62,16 +75,15 @@ def embedding_pictures(
         embed: [B, D, H, W] of such clips.
         agreement: of frame i, in words.
     """
-    captions = ["the frame", "its optical flow", "embeddings: colours alike are alike"]
-    captions.append("light: like the place with the dot")
+    seen = ["embeddings: colours alike are alike", "light: like the place with the dot"]
 
     def picture(i: int, embedded: Tensor) -> Picture:
-        place = int(flows[i].square().sum(0).flatten().argmax())
-        row, column = divmod(place, flows.shape[3])
+        row, column = busiest(flows[i])
         frame = strip(clips[i][:, clips.shape[2] // 2, None])
         images = [marked(frame, row, column), flow_picture(flows[i])]
         images += [principal_colours(embedded), likeness_map(embedded, row, column)]
-        return Picture(images, captions, "what moves together is alike", agreement(i))
+        captions = ["the frame", flow_caption(flows[i]), *seen]
+        return Picture(images, captions, "what moves together is alike", agreement(i), made=(2, 3))
 
     def pictures() -> list[Picture]:
         embedded = embed(clips[:4]).detach().float().cpu()

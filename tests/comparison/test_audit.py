@@ -177,7 +177,7 @@ def test_a_sound_is_not_known_from_the_picture_that_it_belongs_to():
     strange = media.roll(1)
     batch = {
         "inputs": torch.zeros(200, 1), "audio": torch.zeros(200, 1),
-        "picture": torch.cat([media, media]), "sound": torch.cat([media, strange]),
+        "picture": torch.cat([media, media]), "partner": torch.cat([media, strange]),
         "target": torch.cat([torch.ones(200), torch.zeros(200)]).long(),
         "cue": torch.cat([name, name[strange]]),
     }  # fmt: skip

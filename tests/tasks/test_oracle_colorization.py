@@ -151,6 +151,7 @@ class Stripes:
         return still(lab_to_rgb(torch.cat([light[None], ab])[None])[0])
 
 
+@pytest.mark.slow
 def test_colours_are_learned_where_shapes_tell_them_and_only_there():
     scores = {}
     for coupled in (True, False):

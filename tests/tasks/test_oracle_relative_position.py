@@ -160,7 +160,12 @@ CUES = {
 }
 
 
-@pytest.mark.parametrize("name", CUES)
+HEAVY = ("colour_dropping", "colour_projection", "standardize")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in HEAVY else ()) for n in CUES]
+)
 def test_a_world_of_one_cue_is_told_only_without_its_guard(name):
     world, told = CUES[name]
     scores = [probe_accuracy(task_of(size=28, **{name: on}), name, world) for on in (False, True)]

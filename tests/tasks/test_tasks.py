@@ -195,20 +195,22 @@ def test_a_fixed_batch_is_overfitted(cls, chosen):
     task = build(cls, chosen)
     fixed = task.augment(batch(task, 8))
     optimizer = torch.optim.Adam(task.parameters(), lr=5e-3)
-    losses, score, share = [], 0.0, task.traits.overfits_to
-    while len(losses) < 150 and (score < 1 or losses[-1] > (share or 1) * losses[0]):
+    losses, scores, share = [], [0.0], task.traits.overfits_to
+    # Where the loss need not fall, as between critic and painter, the first metric tells enough.
+    steps = 25 if share is None else 150
+    while len(losses) < steps and (scores[-1] < 1 or losses[-1] > (share or 1) * losses[0]):
         step = task(fixed)
         optimizer.zero_grad()
         step.loss.backward()
         optimizer.step()
         losses.append(float(step.loss.detach()))
-        score = float(next(iter(step.metrics.values())))
+        scores.append(float(next(iter(step.metrics.values()))))
+    assert all(math.isfinite(loss) for loss in losses)
     if share is None:
-        assert all(math.isfinite(loss) for loss in losses)
-        assert losses[-1] != losses[0], "nothing was trained"
+        assert scores[-1] > scores[1], "nothing was learned"
     else:
         assert losses[-1] <= share * losses[0]
-        assert score == 1
+        assert scores[-1] == 1
 
 
 @pytest.mark.parametrize(("cls", "chosen"), EVERY, ids=_name)

@@ -243,7 +243,7 @@ def test_the_motion_picture_shows_the_windows_of_the_moving_part(tmp_path, monke
     monkeypatch.setattr(motion_picture, "_draw", lambda *a: [drawn.append(a), real(*a)])
     task = make_task(ShuffleLearn, TinyImage(width=2), size=16, tau_min=0.2, tau_max=0.4)
     motion_picture.draw_motion(film(tmp_path / "x.mp4"), task, tmp_path / "new" / "x.png")
-    assert Image.open(tmp_path / "new" / "x.png").size == (1100, 600)
+    assert Image.open(tmp_path / "new" / "x.png").size == (1100, 700)
     _, found, chosen, name, _ = drawn[0]
     assert name == "ShuffleLearn"
     assert found.info.motion[3] > 10 * found.info.motion[0]
