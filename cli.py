@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": "rows for a pretrained encoder: linear, knn, retrieval, lowshot or finetune",
     "compare": "tasks × seeds beside random-init and supervised controls → report.html",
     "report": "a comparison's report anew, from what it has so far",
+    "apply": "what a trained run makes: colours, filled holes, solved puzzles",
     "audit": "can a pretext task be solved by a trivial cue on this data? guards on and off",
     "show": "a picture of what a task sees, asks and predicts",
     "doctor": "versions, devices, codecs, decoders, and what is wrong with them",

@@ -58,7 +58,8 @@ def generic_cues(batch: Batch, source: Source) -> Iterator[Cue]:
 
 
 def pictures(batch: Batch) -> list[Tensor] | None:
-    """What is seen of every question, float [R, …, 3, T, H, W], one for each side of a pair."""
+    """What is seen of every question, or of all that are asked of one picture: float
+    [R, …, 3, T, H, W], one for each side of a pair."""
     if "target" in batch and batch.get("inputs", torch.empty(0)).ndim >= 5:
         x = batch["inputs"]
         return [x[batch["picture"]] if "picture" in batch else x]
@@ -81,7 +82,10 @@ def _picture_probe(cue: Callable[[Tensor], Tensor]) -> Probe:
         sides = pictures(batch)
         assert sides is not None
         found = [cue(_frames(side)) for side in sides]
-        return found[0] if len(found) == 1 else torch.stack(found, 1)
+        if len(found) > 1:
+            return torch.stack(found, 1)
+        # Of one picture many things may be asked, as how each of its cells moves.
+        return found[0].repeat_interleave(len(batch["target"]) // len(found[0]), 0)
 
     return probe
 

@@ -30,7 +30,7 @@ class InputSpec:
         colour: "rgb", or "lightness": L of Lab in all three channels is what it was trained on.
 
     Raises:
-        InputError: a stretch of sound without length or rate.
+        InputError: a stretch of sound without length or rate, a picture without size or frames.
     """
 
     modality: Modality
@@ -48,6 +48,10 @@ class InputSpec:
             raise InputError(
                 "seconds and rate of a stretch of sound are above 0, got "
                 f"{self.seconds:g} s at {self.rate} Hz"
+            )
+        if self.modality in ("image", "video", "flow") and min(self.size, self.frames) < 1:
+            raise InputError(
+                f"size and frames of {self.modality} are 1 or more, got {self.size}, {self.frames}"
             )
 
     @property

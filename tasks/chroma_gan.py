@@ -113,7 +113,6 @@ class ChromaGAN(ColorizationTask):
         )
 
     def colours(self, inputs: Tensor) -> Tensor:
-        """Of lightness float [B, 3, T, S, S] the colours a, b of its middle: [B, 2, S, S]."""
         return REACH * self._painted(inputs)[0]
 
     def _painted(self, inputs: Tensor) -> tuple[Tensor, Tensor]:

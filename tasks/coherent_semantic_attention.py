@@ -99,7 +99,6 @@ class CoherentSemanticAttention(InpaintingTask):
         return self.step(losses, made, batch)
 
     def paint(self, inputs: Tensor, hole: Tensor) -> Tensor:
-        """Pictures [B, 3, S, S] in [0, 1] of those with holes, float [B, 3, T, S, S]."""
         return self._painted(inputs, hole)[1]
 
     def _painted(self, inputs: Tensor, hole: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

@@ -98,7 +98,6 @@ class Colorization(ColorizationTask):
         return self.decoder(middle_maps(self.video, inputs), self.side)
 
     def colours(self, inputs: Tensor) -> Tensor:
-        """Of lightness float [B, 3, T, S, S] the colours a, b of its middle: [B, 2, S, S]."""
         told = annealed_mean(self.logits(inputs), self.centres, self.temperature)
         return F.interpolate(told, inputs.shape[-2:], mode="bicubic", align_corners=False)
 

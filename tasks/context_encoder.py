@@ -67,7 +67,7 @@ class ContextEncoder(InpaintingTask):
         self.critic = PatchCritic(3, width=critic_width) if adversarial else None
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
-        made, real, hole = self.paint(batch["inputs"]), batch["picture"], batch["hole"]
+        made, real, hole = self._painted(batch["inputs"]), batch["picture"], batch["hole"]
         whole, ones = filled(real, made, hole), torch.ones(len(real), device=real.device)
         losses = []
         if self.critic is not None and phase in (None, "critic"):
@@ -79,8 +79,10 @@ class ContextEncoder(InpaintingTask):
                 losses.append(self.adversarial * judged(self.critic(whole), True, ones))
         return self.step(losses, made, batch)
 
-    def paint(self, inputs: Tensor) -> Tensor:
-        """Pictures [B, 3, S, S] in [0, 1] of those with holes, float [B, 3, T, S, S]."""
+    def paint(self, inputs: Tensor, hole: Tensor) -> Tensor:
+        return self._painted(inputs)
+
+    def _painted(self, inputs: Tensor) -> Tensor:
         *_, deepest = middle_maps(self.video, inputs).values()
         return self.decoder(deepest, self.video.size).sigmoid()
 

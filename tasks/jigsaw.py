@@ -164,7 +164,7 @@ class Jigsaw(Task):
 
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         x = batch["inputs"]
-        logits = self.head(self.tile(self.projection(self.video, x)).flatten(1))
+        logits = self.logits(x)
 
         def row(i: int) -> tuple[list[Tensor], list[str]]:
             first = self.orders[int(batch["target"][i])].argsort().to(x.device)
@@ -172,6 +172,10 @@ class Jigsaw(Task):
 
         names = tuple("-".join(str(k + 1) for k in order) for order in self.orders.tolist())
         return classify(logits, batch, names, row)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Scores of all orders, [B, K], of tiles float [B, 9, 3, T, S, S]."""
+        return self.head(self.tile(self.projection(self.video, inputs)).flatten(1))
 
 
 def board(tiles: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What tasks that paint share: how pictures are read, who trains when, and what is reported."""
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -60,6 +60,10 @@ class ColorizationTask(Task, ABC):
             "weight": batch["weight"],
         }
 
+    @abstractmethod
+    def colours(self, inputs: Tensor) -> Tensor:
+        """Of lightness float [B, 3, T, S, S] the colours a, b of its middle: [B, 2, S, S]."""
+
 
 class InpaintingTask(Task, ABC):
     """A task that shows pictures with a hole and asks for what was in it.
@@ -91,6 +95,14 @@ class InpaintingTask(Task, ABC):
         """Clips with a "hole" as "inputs", whole as "clip", and the "picture" in their middle."""
         x, hole = self.crop.apply(batch["frames"], batch, self.video.size), batch["hole"]
         return {"inputs": emptied(x, hole), "picture": middle(x), "clip": x, "hole": hole}
+
+    @abstractmethod
+    def paint(self, inputs: Tensor, hole: Tensor) -> Tensor:
+        """Pictures [B, 3, S, S] in [0, 1] of those with holes, float [B, 3, T, S, S].
+
+        Args:
+            hole: bool [B, S, S].
+        """
 
     def step(self, losses: list[Tensor], made: Tensor, batch: Batch) -> Step:
         """The sum of losses, with how near pictures [B, 3, S, S] come to the true ones."""

@@ -1,7 +1,6 @@
 """Measuring a file never makes it unreadable, whatever its pictures and sounds are like."""
 
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import media_factory as make
@@ -59,35 +58,8 @@ def test_motion_goes_on_where_the_size_changes():
     assert len(measure.per_second(0.36)) == 1
 
 
-def vp9_of_changing_size(path: Path) -> Path:
-    """A VP9 film of 240 frames of uneven durations, whose size changes half-way, in one stream."""
-    box = av.open(str(path), "w", options={"fflags": "+bitexact"})
-    stream = box.add_stream("libvpx-vp9", rate=30)
-    stream.width, stream.height, stream.pix_fmt = 90, 160, "yuv420p"
-    options = {"deadline": "realtime", "cpu-used": "8"}
-    ticks = np.cumsum([0, *([20, 40, 90] * 80)])
-    base = Fraction(1, 1000)
-    with box:
-        stream.codec_context.time_base = base
-        for first, (width, height) in ((0, (90, 160)), (120, (124, 70))):
-            encoder = av.CodecContext.create("libvpx-vp9", "w")
-            encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-            encoder.time_base, encoder.options = base, options
-            packets = []
-            for k in range(first, first + 120):
-                picture = make.card(k, height, width)
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-                frame = frame.reformat(format="yuv420p")
-                frame.pts, frame.time_base = int(ticks[k]), base
-                packets += encoder.encode(frame)
-            for packet in packets + encoder.encode(None):
-                packet.stream = stream
-                box.mux(packet)
-    return path
-
-
 def test_a_vp9_film_whose_size_changes_is_healthy(tmp_path):
-    path = vp9_of_changing_size(tmp_path / "changing.webm")
+    path = make.vp9_of_changing_size(tmp_path / "changing.webm")
     with Child(scan_job, Limits(60, 2048)) as child:
         row, _ = child.run(str(path), None)
     assert (row["status"], row["reason"], row["frames"]) == ("ok", None, 240)

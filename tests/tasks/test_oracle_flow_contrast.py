@@ -5,7 +5,17 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from flow_worlds import Says, drawn, film, flow_spells, frames_spell, sample_of, spelled
+from flow_worlds import (
+    Says,
+    drawn,
+    film,
+    flow_spells,
+    frames_spell,
+    sample_of,
+    signposted,
+    signs,
+    spelled,
+)
 from task_kit import build_encoder, make_task
 
 from pretexto.encoders.flow import TinyFlow
@@ -108,17 +118,16 @@ def test_co_training_takes_for_positives_what_is_near_in_the_other_stream():
 
 
 def test_each_stream_has_its_crop_and_both_one_mirror():
-    task = task_of(scale=(0.3, 0.6))
-    batch = drawn(task, spelled)
-    assert not torch.equal(batch["box"], batch["flow_box"])
+    """Of films whose colours spell how they move, and whether they are mirrored."""
+    parts = drawn(task_of(scale=(0.3, 0.6)), signposted)
+    assert not torch.equal(parts["box"], parts["flow_box"])
+    task = task_of()
+    batch = drawn(task, signposted)
     assert batch["flip"].any()
     assert not batch["flip"].all()
-    upright = {**batch, "flip": torch.zeros_like(batch["flip"])}
-    flow, plain = task.augment(batch)["flow"], task.augment(upright)["flow"]
-    for i, mirrored in enumerate(batch["flip"].flatten().tolist()):
-        sign = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1)
-        expected = plain[i].flip(-1) * sign if mirrored else plain[i]
-        torch.testing.assert_close(flow[i], expected, atol=2e-3, rtol=1e-3)
+    data = task.augment(batch)
+    told = signs(data["inputs"][:, :, 0])
+    assert float((told - data["flow"][:, :, 0]).abs().max()) < 0.05
 
 
 def test_moments_lie_inside_the_film_or_it_is_named():

@@ -2,7 +2,17 @@
 
 import pytest
 import torch
-from flow_worlds import Says, drawn, film, flow_spells, frames_spell, sample_of, spelled
+from flow_worlds import (
+    Says,
+    drawn,
+    film,
+    flow_spells,
+    frames_spell,
+    sample_of,
+    signposted,
+    signs,
+    spelled,
+)
 from task_kit import build_encoder, make_task
 
 from pretexto.encoders.flow import TinyFlow
@@ -73,6 +83,21 @@ def test_every_picture_and_every_motion_weighs_as_much_in_either_answer(negative
             kept = data["target"] == answer
             total = torch.zeros(count).index_add(0, data[side][kept], data["weight"][kept])
             assert torch.equal(total, torch.ones(count))
+
+
+def test_frames_and_flow_are_cut_and_mirrored_alike():
+    task = task_of(negatives="other_video", scale=(0.5, 1.0))
+    batch = drawn(task, signposted)
+    assert batch["flip"].any()
+    assert not batch["flip"].all()
+    data = task.augment(batch)
+    # Flow is longer in a part that is enlarged, by the width and by the height.
+    enlarged = 1 / batch["box"][:, [3, 2], None, None]
+    told = enlarged * signs(data["inputs"][:, :, 0])
+    apart = (told - data["flow"][:, :, 0]).abs().flatten(1).mean(1)
+    assert float(apart.max()) < 0.1
+    mixed = (told.roll(1, 0) - data["flow"][:, :, 0]).abs().flatten(1).mean(1)
+    assert float(mixed.min()) > 0.3
 
 
 def test_motion_that_hardly_is_one_is_in_no_pair():

@@ -1,0 +1,248 @@
+"""What a trained run can make: colours for a grey picture or film, the inside of a hole, order.
+
+    pretexto apply --encoder runs/colorization --data grey.jpg --out coloured
+    pretexto apply --encoder runs/chroma_gan --data film.mp4 --out coloured
+    pretexto apply --encoder runs/context_encoder --data photo.png --hole mask.png --out filled
+    pretexto apply --encoder runs/context_encoder --data photo.png --box 40 30 64 64 --out filled
+    pretexto apply --encoder runs/jigsaw --data photos --out solved
+
+Each medium is written to OUT under its own name, and results.jsonl says of each what was made.
+Where a medium has colours of its own, or --truth names the whole pictures, L1, PSNR and SSIM tell
+how near it comes. Without --hole and --box holes are drawn as in training.
+"""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from .options import count, data_options, given, open_data, seed
+
+if TYPE_CHECKING:
+    from ..datasets.source import Source
+    from ..tasks.task import Task
+
+Row = dict[str, Any]
+# Options of one kind of task; given for another they are refused.
+_OWN = ("hole", "box", "truth", "shuffled", "steady")
+
+
+def arguments(parser) -> None:
+    parser.add_argument("--encoder", required=True, help="run folder: its trained task is applied")
+    data_options(parser, required=True)
+    parser.add_argument("--split", help="use only this split or fold of the data")
+    parser.add_argument("--out", required=True, help="folder to write to")
+    parser.add_argument("--count", type=count, help="so many of the media; default: all")
+    parser.add_argument(
+        "--hole",
+        metavar="PATH",
+        help="inpainting: a picture that is white in the hole, or a folder of them by name",
+    )
+    parser.add_argument(
+        "--box",
+        type=int,
+        nargs=4,
+        metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"),
+        help="inpainting: the hole in pixels",
+    )
+    parser.add_argument(
+        "--truth", metavar="PATH", help="inpainting: the whole picture, or a folder of them by name"
+    )
+    parser.add_argument(
+        "--shuffled", action="store_true", help="jigsaw: the pictures are shuffled already"
+    )
+    parser.add_argument(
+        "--steady",
+        type=float,
+        metavar="SHARE",
+        help="colourisation: of the frame before in a film's colours, 0 … 1 (default 0.8)",
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="of holes and orders that are drawn")
+
+
+def run(args) -> int:
+    import torch
+
+    _check(args)
+    _keep_apart(Path(args.data), Path(args.out))
+    task = trained_task(args.encoder)
+    make = maker(task, args)
+    source = open_data(args.data, args.split, args.kind, args.unique)
+    with torch.inference_mode():
+        rows, failed = _applied(make, source, Path(args.out), args.count)
+    for line in summary(rows):
+        print(line)
+    return 1 if failed else 0
+
+
+def _check(args) -> None:
+    if args.hole and args.box:
+        raise InputError("--hole and --box: each says where the hole is; give one")
+    if args.truth and not (args.hole or args.box):
+        raise InputError(
+            "--truth: holes that are drawn have the picture itself for truth; leave it"
+        )
+    if args.steady is not None and not 0 <= args.steady <= 1:
+        raise InputError(f"--steady is a share, 0 … 1, got {args.steady:g}")
+    if args.box and (min(args.box) < 0 or min(args.box[2:]) < 1):
+        raise InputError(
+            f"--box {' '.join(map(str, args.box))}: a hole has 1 pixel or more each way"
+        )
+
+
+def _keep_apart(data: Path, out: Path) -> None:
+    """Refuses to write where the media lie, which could be written over."""
+    if out.resolve() in (data.resolve(), data.resolve().parent if data.is_file() else None):
+        raise InputError(f"--out {out}: there lie the media themselves; choose another folder")
+
+
+def trained_task(folder: str) -> "Task":
+    """The task of a run, with the weights of its last checkpoint, ready to be applied."""
+    from ..build import load_tree
+    from ..training.run_dir import load_task
+    from .compare import make_task
+
+    config = Path(folder) / "config.yaml"
+    if not config.is_file():
+        raise InputError(f"--encoder {folder}: no run there; give the folder of a pretraining run")
+    tree = load_tree(str(config))
+    if "task" not in tree:
+        raise InputError(f"{config}: names no task; give the folder of a pretraining run")
+    task = make_task(tree["task"], str(config))
+    load_task(task, folder)
+    return task.eval()
+
+
+def maker(task: "Task", args) -> Callable[["Source", int, Path], Row]:
+    """What this kind of task makes of example i of a source: a file of that name, and a row.
+
+    Raises:
+        InputError: a task that makes nothing, or an option that it does not take.
+    """
+    from ..tasks.jigsaw import Jigsaw
+    from ..tasks.parts.painting import ColorizationTask, InpaintingTask
+
+    if isinstance(task, ColorizationTask):
+        from ..visualization.colorize import colorize
+
+        return partial(colorize, task, **_own(task, args, "steady"))
+    if isinstance(task, InpaintingTask):
+        from ..visualization.inpaint import inpaint
+
+        own = _own(task, args, "hole", "box", "truth")
+        truth = partial(_picture_of, args.truth, "--truth") if "truth" in own else None
+        return partial(inpaint, task, holes=_holes(args), truth=truth, seed=args.seed)
+    if isinstance(task, Jigsaw):
+        from ..visualization.unshuffle import unshuffle
+
+        return partial(unshuffle, task, seed=args.seed, **_own(task, args, "shuffled"))
+    raise InputError(
+        f"{type(task).__name__} makes nothing that could be applied; give a run of colorization, "
+        "chroma_gan, context_encoder, coherent_semantic_attention or jigsaw"
+    )
+
+
+def _own(task: "Task", args, *taken: str) -> dict[str, Any]:
+    options = given(args, *_OWN)
+    if strange := [name for name in options if name not in taken]:
+        takes = ", ".join(f"--{name}" for name in taken)
+        raise InputError(
+            f"--{strange[0]} does not apply to {type(task).__name__}; it takes {takes}"
+        )
+    return options
+
+
+def _holes(args) -> Callable | None:
+    if args.box:
+        return partial(_box, args.box)
+    return partial(_mask, args.hole) if args.hole else None
+
+
+def _box(box: list[int], name: str, size: tuple[int, int]):
+    import torch
+
+    left, top, wide, high = box
+    if top + high > size[0] or left + wide > size[1]:
+        raise InputError(f"{name}: the box leaves its {size[1]}×{size[0]} pixels; give another")
+    hole = torch.zeros(size, dtype=torch.bool)
+    hole[top : top + high, left : left + wide] = True
+    return hole
+
+
+def _mask(path: str, name: str, size: tuple[int, int]):
+    mask = _picture_of(path, "--hole", name)
+    if tuple(mask.shape[1:]) != size:
+        raise InputError(
+            f"--hole {path}: {mask.shape[2]}×{mask.shape[1]} pixels, {name} has "
+            f"{size[1]}×{size[0]}; give a mask of the same size"
+        )
+    return mask.float().mean(0) > 127.5
+
+
+def _picture_of(path: str, option: str, name: str):
+    """uint8 [3, H, W]: the file itself, or the one of the same name, whatever its suffix."""
+    from ..modalities.decode.reader import read
+    from ..modalities.media import Plan
+
+    file = Path(path)
+    if file.is_dir():
+        beside = sorted((file / name).parent.glob(f"{Path(name).stem}.*"))
+        if not beside:
+            raise InputError(f"{option} {path}: holds nothing called {Path(name).stem}.*")
+        file = beside[0]
+    if not file.is_file():
+        raise InputError(f"{option} {path}: no such file or folder")
+    frames = read(str(file), Plan(times=(0.0,))).frames
+    assert frames is not None
+    return frames[0]
+
+
+def _applied(make, source: "Source", out: Path, most: int | None) -> tuple[list[Row], int]:
+    """Rows of what was made, each written as it comes, and how many media could not be read."""
+    import sys
+
+    from ..datasets.paths import leaves_folder
+    from ..modalities.media import MediaError
+    from ..progress import progress
+
+    out.mkdir(parents=True, exist_ok=True)
+    total, rows, failed = min(len(source), most or len(source)), [], 0
+    used: set[Path] = set()
+    with open(out / "results.jsonl", "w", encoding="utf-8") as file:
+        for i in progress(range(total), total, "applying"):
+            name = source.name(i)
+            if leaves_folder(name):
+                raise InputError(f"{name}: the name leads out of --out")
+            where = out / Path(name).with_suffix("")
+            # Of a.jpg and a.png the second is written as a.png.png.
+            where = out / name if where in used else where
+            used.add(where)
+            try:
+                row = {"name": name, **make(source, i, where)}
+            except MediaError as error:
+                print(f"FAILED {error}", file=sys.stderr)
+                failed += 1
+                continue
+            row["file"] = str((where.parent / row["file"]).relative_to(out))
+            file.write(f"{json.dumps(row, ensure_ascii=False)}\n")
+            file.flush()
+            rows.append(row)
+    return rows, failed
+
+
+def summary(rows: list[Row]) -> list[str]:
+    """The means of all rows, by the hole's share of the picture where there are holes."""
+    from ..visualization.fidelity import by_share, means
+
+    if not rows:
+        return ["nothing was made"]
+    parts = by_share(rows) if all("hole" in row for row in rows) else {"all": rows}
+    lines = []
+    for name, part in parts.items():
+        values = {key: value for key, value in means(part).items() if key != "hole"}
+        told = ", ".join(f"{key} {value:.3f}" for key, value in values.items())
+        what = f"hole {name}" if name != "all" else name
+        lines.append(f"{what} ({len(part)}): {told or 'written'}")
+    return lines
