@@ -29,7 +29,8 @@ class TextInput(Input):
             encoder's context.
     """
 
-    encoder: TextTransformer  # pyright: ignore[reportIncompatibleVariableOverride] (set once)
+    # Narrower, as it is set once.
+    encoder: TextTransformer  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, encoder: Encoder, *, length: int = 128, tokenizer: str | None = None):
         super().__init__()
