@@ -42,7 +42,7 @@ class TextInput(Input):
                 f"a span of text has 2 tokens or more and fits into the encoder's context of "
                 f"{encoder.context}, got length {length}"
             )
-        self.encoder = encoder
+        self.encoder = encoder  # pyright: ignore[reportIncompatibleVariableOverride]
         self.spec = InputSpec("text", length=length)
         self.tokenizer = tokenizer
 
