@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 _WINDOW = 11  # pixels of the side that a value of SSIM looks at
@@ -51,11 +50,10 @@ def by_share(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
 
 
 def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """The mean of every number that all rows have; whether something was right counts as 0 or 1."""
-    listed = list(rows)
-    shared = [key for key in listed[0] if all(_is_number(row.get(key)) for row in listed)]
-    return {key: float(torch.tensor([float(r[key]) for r in listed]).mean()) for key in shared}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
+    """The mean of every number, over the rows that have it; what is right or wrong is 1 or 0."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        for key, value in row.items():
+            if isinstance(value, int | float):
+                found.setdefault(key, []).append(float(value))
+    return {key: sum(values) / len(values) for key, values in found.items()}

@@ -75,6 +75,14 @@ def test_a_colourful_picture_is_its_own_truth(runs, tmp_path):
     assert row["l1"] == pytest.approx(np.abs(real / 255 - made / 255).mean(), abs=2e-3)
 
 
+def test_a_grey_picture_among_others_takes_no_measure_from_them(runs, tmp_path, capsys):
+    photo(tmp_path / "in" / "a.png")
+    Image.open(tmp_path / "in" / "a.png").convert("L").save(tmp_path / "in" / "b.png")
+    _, rows = applied(runs("colorization"), tmp_path / "in", tmp_path / "out")
+    assert ["psnr" in row for row in rows] == [True, False]
+    assert f"all (2): l1 {rows[0]['l1']:.3f}, psnr {rows[0]['psnr']:.3f}" in capsys.readouterr().out
+
+
 def test_the_measures_are_those_of_scikit_image():
     rng = np.random.default_rng(0)
     real = rng.random((3, 24, 20)).astype(np.float32)
