@@ -138,6 +138,6 @@ def _pictures(batch: Batch, classes: FlowClasses, logits: Tensor) -> Callable[[]
         flow = batch["flow"][i]
         images = [frame, flow_picture(flow), flow_picture(large)]
         captions = ["the frame", flow_caption(flow), "what is expected"]
-        return Picture(images, captions, "the motion in the middle", words, made=(2,))
+        return Picture(images, captions, "the motion beside the frame", words, made=(2,))
 
     return lambda: [picture(i) for i in range(min(len(said), 4))]
