@@ -1,8 +1,10 @@
 """Transcode an index into packs: JPEG frames and sound that load without a video decoder.
+With --tokenizer, pack text as tokens.
 
     pretexto pack my_videos.parquet --out my_videos_packed
     pretexto pack my_videos.parquet --out my_videos_packed --flow dis --interval 0.08
     pretexto pack --verify my_videos_packed
+    pretexto pack corpus.txt --tokenizer bpe:8192 --documents blank --out corpus_packed
 
 Interrupted, the same command goes on after the last finished shard.
 """
@@ -11,7 +13,9 @@ import os
 
 
 def arguments(parser) -> None:
-    parser.add_argument("index", nargs="?", help="Parquet file made by `pretexto index`")
+    parser.add_argument(
+        "index", nargs="?", help="made by `pretexto index`; or text, with --tokenizer"
+    )
     parser.add_argument("--out", help="folder to write")
     parser.add_argument("--verify", metavar="DIR", help="only check every byte of a pack")
     parser.add_argument(
@@ -48,6 +52,24 @@ def arguments(parser) -> None:
     parser.add_argument(
         "--memory-limit", type=int, default=4096, help="megabytes per file (default 4096)"
     )
+    _text_arguments(parser)
+
+
+def _text_arguments(parser) -> None:
+    parser.add_argument(
+        "--tokenizer",
+        help="pack text, as tokens of: bytes, bpe:SIZE or wordpiece:SIZE (trained on it), or of a "
+        "tokenizer.json",
+    )
+    parser.add_argument(
+        "--documents",
+        choices=("line", "blank", "file"),
+        help="one a line (default), between blank lines, or one a file",
+    )
+    for name in ("text", "label", "split"):
+        parser.add_argument(
+            f"--{name}-column", metavar="NAME", help=f"of a table of text (default {name})"
+        )
 
 
 def run(args) -> int:
@@ -55,6 +77,11 @@ def run(args) -> int:
 
     if args.verify:
         return _verify(args.verify)
+    if args.tokenizer:
+        return _pack_text(args)
+    for name in ("documents", "text_column", "label_column", "split_column"):
+        if getattr(args, name):
+            raise InputError(f"--{name.replace('_', '-')} is for text: give --tokenizer too")
     if not (args.index and args.out):
         raise InputError("pack needs INDEX and --out DIR, or --verify DIR")
     fps = _checked(args)
@@ -95,6 +122,31 @@ def run(args) -> int:
     return 0
 
 
+def _pack_text(args) -> int:
+    from functools import partial
+
+    from ..datasets.text.documents import Columns, read_documents
+    from ..datasets.text.write import pack_text, tokenizer_for
+    from ..errors import InputError
+    from ..progress import progress
+
+    if not (args.index and args.out):
+        raise InputError("pack --tokenizer needs the text and --out DIR")
+    if not args.shard_size > 0:
+        raise InputError("--shard-size must be more than 0")
+    named = {name: getattr(args, f"{name}_column") for name in ("text", "label", "split")}
+    columns = Columns(**{name: value for name, value in named.items() if value})
+    read = partial(read_documents, args.index, args.documents or "line", columns)
+    tokenizer = tokenizer_for(args.tokenizer, read)
+    pieces = progress(read(), 0, "packing")
+    made = pack_text(pieces, args.out, tokenizer, shard_bytes=args.shard_size * 2**20)
+    print(
+        f"text: {args.out}: {made.documents} documents, {made.tokens} tokens of "
+        f"{made.vocabulary}, {made.bytes_per_token:.2f} bytes each"
+    )
+    return 0
+
+
 def _checked(args) -> float | None:
     """The frame rate wanted, None for all; refuses what makes no sense."""
     from ..errors import InputError
@@ -121,8 +173,15 @@ def _verify(folder: str) -> int:
     from pathlib import Path
 
     from ..datasets.packs.format import verify
+    from ..datasets.text.format import MANIFEST as TEXT
+    from ..datasets.text.format import verify as verify_text
     from ..progress import progress
 
+    if (Path(folder) / TEXT).is_file():
+        wrong = verify_text(Path(folder))
+        print("\n".join(f"{folder}/{name}: {fault}" for name, fault in wrong.items()))
+        print(f"{folder}: {len(wrong) or 'no'} damaged files")
+        return 1 if wrong else 0
     faults = 0
     count = 0
     for name, fault in progress(verify(Path(folder)), 0, "verifying"):

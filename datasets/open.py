@@ -16,8 +16,10 @@ from .packs.storage import is_url
 from .public.by_name import is_published, open_published
 from .source import Source, Subset
 from .synthetic.source import Synthetic
+from .text.format import MANIFEST as TEXT
 
 SYNTHETIC = {"synthetic": "all", "synthetic:train": "train", "synthetic:test": "test"}
+SYNTHETIC_TEXT = {"synthetic:text": "train", "synthetic:text-test": "test"}
 
 
 def open_source(
@@ -33,11 +35,11 @@ def open_source(
     """The source that a specification names.
 
     Args:
-        spec: "synthetic", "synthetic:train", "synthetic:test", or a path: a folder of media, an
-            index (.parquet), a list (.csv, .tsv, .txt, .jsonl), also as LIST:FOLDER, an archive
-            that is read in place (.zip, .tar), a folder of packs, also as a URL such as
-            s3://bucket/packs; or a published data set, see `open_published`. A folder that is
-            itself called so is written "./synthetic".
+        spec: "synthetic", "synthetic:train", "synthetic:test", "synthetic:text", or a path: a
+            folder of media, an index (.parquet), a list (.csv, .tsv, .txt, .jsonl), also as
+            LIST:FOLDER, an archive that is read in place (.zip, .tar), a folder of packs, also as
+            a URL such as s3://bucket/packs, or of packed text; or a published data set, see
+            `open_published`. A folder that is itself called so is written "./synthetic".
         split: take only the examples of this split or fold.
         kind: of a folder, a list or an index: which media to take, where there are several kinds.
         table: of a folder; see `Folder`.
@@ -58,6 +60,11 @@ def _open(spec: str, options: dict[str, Any]) -> Source:
     if spec in SYNTHETIC:
         _check(spec, options, "the synthetic world")
         return Synthetic(SYNTHETIC[spec])  # pyright: ignore[reportArgumentType]
+    if spec in SYNTHETIC_TEXT:
+        _check(spec, options, "the synthetic world")
+        from .synthetic.text import synthetic_text
+
+        return synthetic_text(SYNTHETIC_TEXT[spec])  # pyright: ignore[reportArgumentType]
     if is_published(spec):
         _check(spec, options, "a published data set", "isolated")
         return open_published(spec, **options)
@@ -67,6 +74,11 @@ def _open(spec: str, options: dict[str, Any]) -> Source:
         from .packs.source import Packs
 
         return Packs(spec if is_url(spec) else path)
+    if (path / TEXT).is_file():
+        _check(spec, options, "packed text")
+        from .text.source import Tokens
+
+        return Tokens(path)
     if is_list(spec):
         _check(spec, options, "a list", "kind", "fold", "isolated")
         return open_list(spec, **options)
@@ -99,7 +111,7 @@ def _index(path: Path, options: dict[str, Any]) -> Source:
 
 
 def _unknown(spec: str, path: Path) -> str:
-    close = difflib.get_close_matches(spec, SYNTHETIC, 1)
+    close = difflib.get_close_matches(spec, [*SYNTHETIC, *SYNTHETIC_TEXT], 1)
     if close:
         return f"{spec}: no such source; did you mean {close[0]}?"
     return f"{spec}: no such folder or file{nearest(path)} (or take {', '.join(SYNTHETIC)})"

@@ -72,6 +72,10 @@ class Source(ABC):
     def read(self, i: int, plan: Plan) -> Sample:
         """What the plan asks of example i. Raises MediaError; never returns another example."""
 
+    def for_length(self, length: int) -> "Source":
+        """The source as it suits tasks on spans of so many tokens; most are what they are."""
+        return self
+
     def label(self, i: int) -> int:
         """Number of the class, -1 if unlabelled or of several classes (see `label_set`)."""
         return -1

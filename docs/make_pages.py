@@ -119,6 +119,8 @@ def shortcuts(name: str) -> str:
     if not (SHIPPED / f"{name}.yaml").is_file():
         return "None: labels are no pretext."
     task = recipe(name)
+    if not (task.guards or task.audits):
+        return "None that a switch takes away."
     rows = [
         f"| {_cell(g.cue)} | `--task.guards.{g.name}` | {_shown(g.enabled)} |" for g in task.guards
     ]
@@ -136,7 +138,9 @@ def draw(name: str) -> None:
 
     torch.manual_seed(0)
     path = TASKS / f"{name}.png"
-    first, *others = puzzles(recipe(name), open_data("synthetic:train"), count=4)
+    task = recipe(name)
+    world = "synthetic:text" if "text" in task.specs else "synthetic:train"
+    first, *others = puzzles(task, open_data(world), count=4)
     second = next((p for p in others if p.answer != first.answer), others[0])
     draw_pictures([first, second], path)
     picture = Image.open(path).convert("RGB")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .store import check_storable as check_storable
     from .store import load_encoder as load_encoder
     from .store import save_encoder as save_encoder
+    from .text import TextTransformer as TextTransformer
     from .video import TinyVideo as TinyVideo
     from .video import TorchvisionVideo as TorchvisionVideo
     from .video_resnet import X3D as X3D
@@ -45,6 +46,7 @@ _HOMES = {
     "image": ("L3Image", "TimmImage", "TinyImage", "TorchvisionImage"),
     "inflation": ("InflatedVideo", "inflate"),
     "store": ("check_storable", "load_encoder", "save_encoder"),
+    "text": ("TextTransformer",),
     "video": ("TinyVideo", "TorchvisionVideo"),
     "video_resnet": ("SlowOnly", "X3D"),
     "video_transformer": ("VideoTransformer",),
@@ -64,6 +66,7 @@ __all__ = [
     "NetworkInNetwork",
     "SlowOnly",
     "SpectrogramCNN",
+    "TextTransformer",
     "TimmAudio",
     "TimmImage",
     "TinyAudio",

@@ -25,6 +25,25 @@ _VITS = ("vit_tiny", "vit_small", "vit_base")
 _OVER_TIME = ("r3d_18", "r2plus1d_18", "mc3_18", "s3d", "swin3d_t", "mvit_v2_s")
 
 
+_BASE = {"width": 768, "depth": 12, "heads": 12, "positions": "learned", "dropout": 0.1}
+_GPT2 = {
+    **_BASE,
+    **{"vocabulary": 50257, "context": 1024, "norm": "pre", "activation": "gelu_tanh"},
+    "causal": True,
+}
+_BERT = {
+    **_BASE,
+    **{"vocabulary": 30522, "context": 512, "norm": "post", "activation": "gelu"},
+    **{"segments": 2, "eps": 1e-12, "causal": False},
+}
+# Of WikiText-103, whose words are the vocabulary.
+_TRANSFORMER_XL = {
+    **{"vocabulary": 267735, "context": 150, "width": 410, "depth": 16, "heads": 10},
+    **{"hidden": 2100, "norm": "post", "positions": "relative", "activation": "relu"},
+    **{"dropout": 0.1, "causal": True},
+}
+
+
 def _named(module: str, kind: str, names: tuple[str, ...]) -> dict[str, Entry]:
     return {name: (module, kind, {"name": name}) for name in names}
 
@@ -71,6 +90,12 @@ NAMES: dict[str, dict[str, Entry]] = {
             f"{name}_3d": ("flow", "FlowVideo", {"name": name})
             for name in ("tiny", *_RESNETS, *_VITS)
         },
+    },
+    "text": {
+        "tiny": ("text", "TextTransformer", {}),
+        "gpt2": ("text", "TextTransformer", _GPT2),
+        "bert_base": ("text", "TextTransformer", _BERT),
+        "transformer_xl": ("text", "TextTransformer", _TRANSFORMER_XL),
     },
 }
 

@@ -21,8 +21,9 @@ class Level:
         channels: C of its map [B, C, …].
         stride: steps of the input from one position of the map to the next, for each axis of the
             map: (rows, columns) of pictures and flow, (frames, rows, columns) of clips, (rows,
-            frames) of a sound's spectrogram. The map's size is the input's divided by it, rounded
-            up or down; inputs too small for a network may have been filled up before.
+            frames) of a sound's spectrogram, (tokens,) of text. The map's size is the input's
+            divided by it, rounded up or down; inputs too small for a network may have been filled
+            up before.
     """
 
     channels: int
@@ -40,6 +41,7 @@ class Encoder(nn.Module, ABC):
         flow: float [B, 2, T, H, W], pixels from each frame to the next, (x, y), in one of two ways:
             2D networks take `fields` of them stacked as channels, or with one field [B, 2, H, W],
             and of clips each field alone, then the mean; networks over time take clips.
+        text: tokens, int64 [B, T]; -1 where there is none, behind a text.
 
     Attributes:
         modality: what it looks at.

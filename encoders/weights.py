@@ -1,6 +1,6 @@
 """Starting an encoder from a local .safetensors file: its own, or one in a published layout."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -13,7 +13,12 @@ from .blocks import one_line
 from .encoder import Encoder
 
 
-def start_from(encoder: Encoder, path: str | None, drop: Iterable[str] = ()) -> None:
+def start_from(
+    encoder: Encoder,
+    path: str | None,
+    drop: Iterable[str] = (),
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+) -> None:
     """Loads weights into a new encoder, and lets its card need neither them nor a download.
 
     What it started from is kept in `starts_from` alone: its arguments rebuild its architecture.
@@ -26,12 +31,14 @@ def start_from(encoder: Encoder, path: str | None, drop: Iterable[str] = ()) -> 
         encoder: at the end of its construction.
         path: of the file; None: nothing is loaded.
         drop: beginnings of published keys that an encoder has no use for, as its classifier's.
+        convert: gives the encoder's own keys for those of another publisher.
 
     Raises:
         InputError: no such file, or one whose keys or shapes are not the encoder's.
     """
     if path is not None:
-        load_state(encoder, _read(path), path, tuple(drop))
+        found = _read(path)
+        load_state(encoder, convert(found) if convert else found, path, tuple(drop))
     encoder.starts_from = path or ("published" if encoder.arguments.get("pretrained") else None)
     for name, value in (("pretrained", False), ("weights", None)):
         if name in encoder.arguments:

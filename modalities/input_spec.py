@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .lab import lightness
-from .media import AudioSpan, MediaInfo, Plan, Sample
+from .media import AudioSpan, MediaError, MediaInfo, Plan, Sample
 
 Modality = Literal["image", "video", "audio", "flow", "text"]
 
@@ -26,6 +26,7 @@ class InputSpec:
         seconds: length of a stretch of sound.
         rate: Hz of the sound.
         flow_method: how flow is computed; None: as a pack has it, else by the default.
+        length: tokens of a span of text.
         colour: "rgb", or "lightness": L of Lab in all three channels is what it was trained on.
 
     Raises:
@@ -40,6 +41,7 @@ class InputSpec:
     rate: int = 0
     flow_method: str | None = None
     colour: Literal["rgb", "lightness"] = "rgb"
+    length: int | None = None
 
     def __post_init__(self):
         if self.modality == "audio" and not (self.seconds > 0 and self.rate > 0):
@@ -66,7 +68,12 @@ class InputSpec:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def starts(self, info: MediaInfo, count: int) -> tuple[float, ...]:
-        """`count` start times in seconds, evenly spread over the medium (the middle for one)."""
+        """`count` start times in seconds, evenly spread over the medium (the middle for one).
+
+        Of text, positions of tokens, from the first one on.
+        """
+        if self.modality == "text":
+            return _positions(info, self.length or 0, count)
         room = max(info.duration - self.span - 1e-3, 0.0)
         if count == 1:
             return (room / 2,)
@@ -76,6 +83,8 @@ class InputSpec:
         """Reads this input from `start` seconds on; short media are held at their end."""
         if self.modality == "audio":
             return Plan(audio=(AudioSpan(start, self.seconds, self.rate),), past_end="repeat")
+        if self.modality == "text":
+            return Plan(tokens=((int(start), int(start) + (self.length or 0)),), past_end="repeat")
         side = short_side or self.size
         if self.modality == "flow":
             at = [start + self.frame_interval * k for k in range(self.frames + 1)]
@@ -85,13 +94,24 @@ class InputSpec:
         return Plan(times=times, short_side=side, past_end="repeat")
 
 
+def _positions(info: MediaInfo, length: int, count: int) -> tuple[float, ...]:
+    """Where `count` spans of so many tokens start, evenly spread over an example's text."""
+    if info.text is None:
+        raise MediaError(info.path, "plan", "it holds no text")
+    room = max(info.text.last - info.text.first - length, 0)
+    return tuple(float(info.text.first + room * k // max(count - 1, 1)) for k in range(count))
+
+
 def encoder_input(spec: InputSpec, sample: Sample) -> Tensor:
     """The tensor an encoder of this spec takes, without its batch axis, frames as they are.
 
     Returns:
         uint8 [3, H, W] for images of one frame, uint8 [3, T, H, W] for other pictures, float32
-        [2, T, H, W] for flow, float32 [1, N] mono for sound.
+        [2, T, H, W] for flow, float32 [1, N] mono for sound, int64 [T] for text.
     """
+    if spec.modality == "text":
+        assert sample.tokens is not None
+        return sample.tokens
     if spec.modality == "audio":
         assert sample.audio is not None
         return sample.audio.mean(0, keepdim=True)

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .text import TextInfo
 
-Kind = Literal["video", "audio", "image"]
+Kind = Literal["video", "audio", "image", "text"]
 PastEnd = Literal["error", "repeat", "wrap"]
 
 
@@ -41,7 +42,7 @@ class MediaInfo:
 
     Attributes:
         path: the file, as messages should name it.
-        kind: "video" (with or without sound), "audio" or "image".
+        kind: "video" (with or without sound), "audio", "image" or "text".
         duration: seconds from the first frame's start to the last frame's end; of the sound
             where there is no video; 0 for images.
         fps: mean frames per second, 0 without video.
@@ -56,6 +57,7 @@ class MediaInfo:
         audio_duration: seconds of sound.
         motion: mean speed of the picture's points in each second, in hundredths of its longer side
             per second, or by differences of grey (see `motion.Motion`); empty if unmeasured.
+        text: which tokens there are; None without text.
     """
 
     path: str
@@ -72,6 +74,7 @@ class MediaInfo:
     audio_start: float = 0.0
     audio_duration: float = 0.0
     motion: tuple[float, ...] = ()
+    text: TextInfo | None = None
 
     @property
     def has_audio(self) -> bool:
@@ -114,8 +117,11 @@ class Plan:
         flow_method: how it is computed, see `flow.method.check_method`; None: as it is stored where
             it is, else "dis".
         short_side: pixels to which the shorter side of each frame is resized, None: as it is.
+        tokens: spans of text, each from its first token's position in the medium to the position
+            behind its last one.
         past_end: what a time outside [0, duration) means: "error" raises MediaError; "repeat"
-            holds the first or last frame and continues sound with silence; "wrap" starts again.
+            holds the first or last frame and continues sound with silence and text with nothing
+            (-1); "wrap" starts again.
         note: what the task's `example` has to know of this plan; it comes back in the Sample.
     """
 
@@ -124,6 +130,7 @@ class Plan:
     flow: tuple[tuple[float, float], ...] = ()
     flow_method: str | None = None
     short_side: int | None = None
+    tokens: tuple[tuple[int, int], ...] = ()
     past_end: PastEnd = "error"
     note: Any = None
 
@@ -136,6 +143,8 @@ class Plan:
             raise ValueError(f"a plan's times must be finite: {self.times}, {self.flow}")
         if self.short_side is not None and self.short_side < 1:
             raise ValueError(f"short_side must be at least 1 pixel: {self.short_side}")
+        if any(stop < start for start, stop in self.tokens):
+            raise ValueError(f"a span of tokens ends before it starts: {self.tokens}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +158,8 @@ class Sample:
         audio_rate: Hz.
         flow: float32 [P, 2, H, W], pixels between the two frames of each pair at the frames' size,
             (x, y).
+        tokens: int64 [N], the plan's spans one after another; -1 where there is no token.
+        word_starts: bool [N], whether a token is the first one of a word.
         note: the plan's.
 
     Raises:
@@ -160,6 +171,8 @@ class Sample:
     audio: Tensor | None = None
     audio_rate: int = 0
     flow: Tensor | None = None
+    tokens: Tensor | None = None
+    word_starts: Tensor | None = None
     note: Any = None
 
     def __post_init__(self):
@@ -180,6 +193,8 @@ class Sample:
             )
         if self.flow is not None and (self.flow.ndim != 4 or self.flow.shape[1] != 2):
             raise ValueError(f"flow must be [P, 2, H, W], got {_describe(self.flow)}")
+        if self.tokens is not None and (self.tokens.dtype != torch.int64 or self.tokens.ndim != 1):
+            raise ValueError(f"tokens must be int64 [N], got {_describe(self.tokens)}")
 
 
 def _describe(x: Tensor) -> str:

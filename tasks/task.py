@@ -135,6 +135,7 @@ class Traits:
         within_process: whether some of the puzzle is made of the batch of one process alone, so
             that two processes with half a batch each do not train as one does.
         classes: how many classes of labels it learns from; 0: it looks at no label.
+        draws: whether its examples differ from one epoch to the next.
     """
 
     overfits_to: float | None = 0.3
@@ -142,6 +143,7 @@ class Traits:
     not_pictures: tuple[str, ...] = ()
     within_process: bool = False
     classes: int = 0
+    draws: bool = True
 
 
 class Task(nn.Module, ABC):
@@ -164,6 +166,8 @@ class Task(nn.Module, ABC):
         guards: the shortcut counter-measures, on or off.
         audits: shortcuts without a counter-measure, to be looked for in the data.
         traits: what it does otherwise than most.
+        consecutive: each row of a batch is to go on in the next one: the examples of a source are
+            delivered in lanes, see `Schedule.lanes`.
         arguments: what it was constructed with, in plain values, so that a resumed run can tell
             whether it is the same task.
     """
@@ -172,6 +176,7 @@ class Task(nn.Module, ABC):
     guards: tuple[Guard, ...] = ()
     audits: tuple[Audit, ...] = ()
     traits: Traits = Traits()
+    consecutive: bool = False
     arguments: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any):
@@ -236,6 +241,16 @@ class Task(nn.Module, ABC):
         What changes here, parameters and buffers, must change alike in all processes of a run:
         only gradients and the statistics of batch norms are evened out between them.
         """
+
+    def carried(self) -> Batch:
+        """What it keeps of the last batch for the next, each [B, …] with a row for each lane.
+
+        Only for tasks that are `consecutive`: it stands in the checkpoint, of all processes.
+        """
+        return {}
+
+    def carry(self, kept: Batch) -> None:
+        """Goes on from what `carried` gave of this process's lanes."""
 
 
 def described(value: Any) -> Any:

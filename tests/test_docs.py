@@ -88,13 +88,16 @@ def test_a_pages_tables_follow_from_the_code(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_is_said_in_words(name):
     rows = list(MAKE.options(name))
-    assert len(rows) >= 8
+    assert len(rows) >= 5
     assert [key for key, _, text in rows if not text] == []
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "supervised"])
 def test_the_shortcuts_named_are_those_of_the_task(name):
     task, said = MAKE.recipe(name), section(page(name), "Shortcuts")
+    if "text" in task.specs:
+        assert "None that a switch takes away" in said
+        return
     assert task.guards
     assert re.findall(r"\| `--task\.guards\.(\w+)` \|", said) == [g.name for g in task.guards]
     assert said.count("| none: ") == len(task.audits)

@@ -148,6 +148,12 @@ def make_loader(
     )
 
 
+def fitted(source: Source, task: Task) -> Source:
+    """The source with its text cut as the task reads it."""
+    length = max((spec.length or 0 for spec in task.specs.values()), default=0)
+    return source.for_length(length) if length else source
+
+
 def labelled(source: Source) -> NDArray[np.int64]:
     """The classes of all examples, int64 [N]. Raises InputError if none has one."""
     labels = source.labels()

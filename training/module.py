@@ -177,6 +177,7 @@ class Pretraining(L.LightningModule):
             "means": self._totals(),
             "left_out": self.stream.left_out,
             "unreadable": len(self.stream.unreadable),
+            "carried": self._carried(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -186,6 +187,21 @@ class Pretraining(L.LightningModule):
         # The checkpoint has the sums over all processes: one of them takes them on.
         if self.global_rank == 0:
             self.running.load(held["means"])
+        self._carry(held.get("carried", {}))
+
+    def _carried(self) -> Batch:
+        """What the task keeps of its lanes, of all processes one behind the other, on the host."""
+        own = {name: value.cpu() for name, value in self.task.carried().items()}
+        parts = self.stream.processes.gather(own)
+        if not all(parts):
+            return {}
+        return {name: torch.cat([part[name] for part in parts]) for name in own}
+
+    def _carry(self, kept: Batch) -> None:
+        """Gives the task its part of that back, whatever number of processes shares the lanes."""
+        size, rank = self.trainer.world_size, self.global_rank
+        own = {name: value.chunk(size)[rank] for name, value in kept.items()}
+        self.task.carry({name: value.to(self.device) for name, value in own.items()})
 
     def means(self) -> dict[str, float]:
         """Means over all steps since the last call and over all processes, "loss" first."""

@@ -21,7 +21,7 @@ from ..tasks.task import Task
 from .args import TrainerArgs, lightning_arguments, precision_of, total_steps
 from .batches import Stream, Unreadable, known_unreadable
 from .checkpoint import Checkpoints, FromFirst
-from .data import Examples, labelled, make_loader
+from .data import Examples, fitted, labelled, make_loader
 from .distributed import Processes, first_process, meet
 from .kernels import channels_last, fast_kernels, half_weights
 from .loggers import MetricsFile, Rows, make_loggers, refuse_missing
@@ -87,6 +87,7 @@ def pretrain(
         labelled(source)
     for encoder in task.encoders.values():
         check_storable(encoder)
+    source = fitted(source, task)
     meet("nccl" if lightning_arguments(trainer, False)["accelerator"] != "cpu" else "gloo")
     folder, display = RunFolder(out), Display(trainer.workers_per_device)
     call = _Call(folder, task, source, trainer, optimizer, seed, config, display, keep_at)
@@ -271,6 +272,7 @@ class _Call:
             balance=labelled(source) if self.trainer.balanced else None,
             shards=shards and shards.numbers,
             window=window_within(shards and shards.room),
+            lanes=self.task.consecutive,
         )
         module.total = total_steps(self.trainer, schedule.per_epoch)
         schedule = replace(schedule, total=module.total)

@@ -60,6 +60,8 @@ class Schedule:
         shards: int [examples], of the shard of each, where an epoch is to read each shard once and
             each rank its own; None: the order is uniform.
         window: how many shards are mixed, see `shard_order`.
+        lanes: whether each row of a batch goes on in the next: the examples in their order are cut
+            into as many lanes as a step has rows, and each step reads the next one of each lane.
     """
 
     examples: int
@@ -73,6 +75,7 @@ class Schedule:
     balance: NDArray[np.integer] | None = field(default=None, compare=False)
     shards: NDArray[np.integer] | None = field(default=None, compare=False)
     window: int = WINDOW
+    lanes: bool = False
 
     def __post_init__(self):
         if self.examples < 2:
@@ -84,6 +87,12 @@ class Schedule:
             )
         if self.share < 1:
             raise InputError(f"{self.examples} examples are too few for {self.ranks} devices")
+        if self.lanes and (self.accumulate > 1 or self.balance is not None):
+            wrong = "accumulate" if self.accumulate > 1 else "balanced"
+            raise InputError(
+                f"trainer.{wrong} does not go with this task, whose rows go on in the next "
+                "batch; leave it out"
+            )
 
     @property
     def share(self) -> int:
@@ -135,10 +144,12 @@ class Schedule:
         rng = draw.generator(self.seed, epoch, self.examples)
         order = draw.permutation(rng, self.examples).numpy()
         drawn = np.stack([np.arange(self.examples), np.zeros(self.examples, np.int64)], 1)
+        if self.lanes:
+            order = lane_order(self.share * self.ranks, self.per_epoch)
         if self.balance is not None:
             drawn = balanced(self.balance, order, draw.uniform(rng))
         used = self.per_epoch * self.ranks * self.share
-        if self.shards is None:
+        if self.shards is None or self.lanes:
             mine = order[:used].reshape(-1, self.ranks, self.share)[:, self.rank].ravel()
             return drawn[mine]
         shards = self.shards[drawn[:, 0]]
@@ -157,6 +168,15 @@ class Schedule:
             batch = step * self.batches + place % self.share // self.batch
             used = (step >= 0) & (step < self.total - self.start)
             yield from visits(shards[self.part(epoch)[used, 0]], batch[used])
+
+
+def lane_order(lanes: int, steps: int) -> NDArray[np.int64]:
+    """Numbers of examples step by step, of each lane the next one: int64 [steps · lanes].
+
+    lane 0:  0, 1, 2, …         Lane l has the numbers from l · steps on.
+    lane 1:  steps, steps + 1, …
+    """
+    return np.arange(lanes * steps).reshape(lanes, steps).T.ravel()
 
 
 def balanced(

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..datasets.source import Source
 from ..errors import InputError
 from ..tasks.task import Batch, Picture, Task
-from ..training.data import Examples, Lost, collate
+from ..training.data import Examples, Lost, collate, fitted
 from ..training.sampler import Request
 
 # Inches at 100 dots each: a sheet is read on a screen.
@@ -46,7 +46,7 @@ def puzzles(
     Raises:
         InputError: no example can be read, or the task makes no pictures.
     """
-    batch = _batch(task, source, max(count, 8), seed)
+    batch = _batch(task, fitted(source, task), max(count, 8), seed)
     drawn = _drawn(task, batch)[:count]
     if not drawn:
         raise InputError(f"{type(task).__name__} makes no pictures of its batches")

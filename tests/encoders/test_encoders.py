@@ -134,8 +134,8 @@ def test_half_precision_is_close_and_trains(encoder: Encoder):
 
 @torch.no_grad()
 def test_channels_last_gives_the_same_vectors(encoder: Encoder):
-    if encoder.modality == "audio":
-        pytest.skip("a waveform has no channels to move")
+    if encoder.modality in ("audio", "text"):
+        pytest.skip("a waveform and a text have no channels to move")
     x = inputs(encoder)
     layout = torch.channels_last_3d if axes(encoder) == "video" else torch.channels_last
     expected = encoder.eval()(x)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import pretexto.encoders
 from pretexto.encoders.encoder import Encoder
+from pretexto.encoders.text import TextTransformer
 
 Case = tuple[type[Encoder], dict[str, object]]
 
@@ -52,6 +53,19 @@ ARGUMENTS: dict[str, list[dict[str, object]]] = {
         {"name": "test_efficientnet"},
         {"name": "test_convnext"},
     ],
+    "TextTransformer": [
+        {"width": 16, "depth": 2, "heads": 2, "context": 12},
+        {"width": 16, "depth": 2, "heads": 2, "context": 12, "causal": True, "norm": "post"},
+        {
+            "width": 16,
+            "depth": 2,
+            "heads": 2,
+            "context": 12,
+            "positions": "learned",
+            "segments": 2,
+            "norm": "post",
+        },
+    ],
     "TorchvisionImage": [{}, {"small_input": True}],
     "TorchvisionVideo": [{"name": "r2plus1d_18"}, {"name": "s3d"}, {"name": "swin3d_t"}],
     "VideoTransformer": [{**_VIT, "patch": 8}],
@@ -68,9 +82,8 @@ def form(encoder: Encoder) -> str:
     """How messages name what it takes."""
     if encoder.modality == "flow":
         return "[B, 2, H, W]" if encoder.fields == 1 else "[B, 2, T, H, W]"
-    return {"image": "[B, 3, H, W]", "video": "[B, 3, T, H, W]", "audio": "[B, 1, N]"}[
-        encoder.modality
-    ]
+    forms = {"image": "[B, 3, H, W]", "video": "[B, 3, T, H, W]", "audio": "[B, 1, N]"}
+    return {**forms, "text": "[B, T]"}[encoder.modality]
 
 
 def axes(encoder: Encoder) -> str:
@@ -104,6 +117,9 @@ def inputs(
     rng = torch.Generator().manual_seed(seed)
     if encoder.modality == "audio":
         return torch.rand(batch, 1, *(size or (encoder.rate // 4,)), generator=rng) * 2 - 1
+    if isinstance(encoder, TextTransformer):
+        (length,) = size or (encoder.context,)
+        return torch.randint(encoder.vocabulary, (batch, length), generator=rng)
     channels, *usual = SHAPES[axes(encoder)]
     if encoder.modality == "flow":
         channels, usual = 2, [*[encoder.fields] * (encoder.fields > 1), *(size or usual)]

@@ -22,10 +22,12 @@ from pretexto.encoders.encoder import Encoder
 from pretexto.errors import InputError
 from pretexto.modalities.media import MediaInfo, Plan, Sample
 from pretexto.modalities.rng import generator
+from pretexto.modalities.text import TextInfo, Vocabulary
 from pretexto.tasks.parts.audio_input import AudioInput
 from pretexto.tasks.parts.clip_input import ClipInput
 from pretexto.tasks.parts.flow_input import FlowInput
 from pretexto.tasks.parts.input import Input
+from pretexto.tasks.parts.text_input import TextInput
 from pretexto.tasks.parts.transforms import Colour
 from pretexto.tasks.task import Batch, Task
 
@@ -48,6 +50,7 @@ CHEAP: dict[str, dict[str, Any]] = {
     "AlexNet": {"width": 4},
     "NetworkInNetwork": {"width": 8},
     "SpectrogramCNN": {"width": 4},
+    "TextTransformer": {"width": 16, "depth": 2, "heads": 2, "context": 16, "vocabulary": 40},
 }
 # Values for what a task wants besides inputs, where it has such options.
 OPTIONS: dict[str, Any] = {"classes": 4}
@@ -66,7 +69,8 @@ def concrete(package: ModuleType, base: type) -> list[type]:
 
 TASKS: list[type[Task]] = concrete(pretexto.tasks, Task)
 ENCODERS: list[type[Encoder]] = concrete(pretexto.encoders, Encoder)
-TINY = [e for e in ENCODERS if e.__name__.startswith("Tiny")]
+# The transformer of text is tiny by its sizes.
+TINY = [e for e in ENCODERS if e.__name__.startswith(("Tiny", "TextTransformer"))]
 
 
 def build_encoder(cls: type[Encoder]) -> Encoder:
@@ -85,7 +89,7 @@ def wanted(cls: type[Task]) -> dict[str, list[type[Input]]]:
     return found
 
 
-KINDS = (ClipInput, AudioInput, FlowInput)
+KINDS = (ClipInput, AudioInput, FlowInput, TextInput)
 
 
 def build_input(encoder: Encoder, kinds: Iterable[type[Input]] = KINDS) -> Input:
@@ -94,6 +98,7 @@ def build_input(encoder: Encoder, kinds: Iterable[type[Input]] = KINDS) -> Input
         ClipInput: {"size": 32, "frames": 4},
         AudioInput: {"seconds": 1.0},
         FlowInput: {"size": 32},
+        TextInput: {"length": 16},
     }
     refused: InputError | None = None
     for kind in kinds:
@@ -122,7 +127,9 @@ def make_task(cls: type[Task], *encoders: Encoder, **options: Any) -> Task:
     given: dict[str, Any] = {}
     taken: set[str] = set()
     for (name, kinds), encoder in zip(wanted(cls).items(), encoders, strict=True):
-        kind = {"audio": AudioInput, "flow": FlowInput}.get(encoder.modality, ClipInput)
+        kind = {"audio": AudioInput, "flow": FlowInput, "text": TextInput}.get(
+            encoder.modality, ClipInput
+        )
         assert kind in kinds
         fields = inspect.signature(kind).parameters.keys() & options.keys()
         given[name] = kind(encoder, **{field: options[field] for field in fields})
@@ -167,13 +174,17 @@ def _first_fit(cls: type[Task], place: str, places: list[str]) -> type[Encoder] 
     return None
 
 
+WORDS = Vocabulary(40, end=0, cls=1, sep=2, mask=3)
+
+
 def info(i: int = 0, **changes: Any) -> MediaInfo:
-    """Medium i: eight seconds of video with sound, of one of several shapes."""
+    """Medium i: eight seconds of video with sound, of one of several shapes, and a text."""
     height, width = ((48, 64), (64, 48), (40, 40), (37, 91))[i % 4]
     fields: dict[str, Any] = {
         "path": f"{i}.mp4", "kind": "video", "duration": 8.0, "fps": 25.0, "frames": 200,
         "height": height, "width": width, "audio_rate": 16000, "audio_channels": 1,
         "audio_duration": 8.0, "motion": (0.0, 1.0, 2.0, 0.0, 0.0, 3.0, 1.0, 0.0),
+        "text": TextInfo(16 * i, 16 * i + 16, 400, WORDS, 3.5),
     }  # fmt: skip
     return MediaInfo(**(fields | changes))
 
@@ -188,6 +199,11 @@ def media(i: int, plan: Plan) -> Sample:
         seen |= {"frames": frames, "times": times}
     if plan.flow:
         seen |= {"flow": _flow(i, plan)}
+    if plan.tokens:
+        at = torch.cat([torch.arange(*span) for span in plan.tokens]) % 400
+        # In words of two tokens; each one tells which is the next.
+        tokens = 4 + 5 * at % 36
+        seen |= {"tokens": tokens, "word_starts": at % 2 == 0}
     if not plan.audio:
         return Sample(**seen)
     t = audio_times(plan)

@@ -15,10 +15,12 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from pretexto.encoders.encoder import Encoder, Level
+from pretexto.encoders.text import TextTransformer
 from pretexto.tasks.parts.audio_input import AudioInput
 from pretexto.tasks.parts.clip_input import ClipInput
 from pretexto.tasks.parts.flow_input import FlowInput
 from pretexto.tasks.parts.losses import info_nce, nt_xent
+from pretexto.tasks.parts.text_input import TextInput
 from pretexto.tasks.task import Task
 from pretexto.training.batch_norm import synchronised
 
@@ -76,6 +78,8 @@ def cases() -> dict[str, Callable[[], Task]]:
     from pretexto.tasks.flow_contrast import FlowContrast
     from pretexto.tasks.flow_correspondence import FlowCorrespondence
     from pretexto.tasks.flow_similarity import FlowSimilarity
+    from pretexto.tasks.masked_language import MaskedLanguage
+    from pretexto.tasks.segment_recurrence import SegmentRecurrence
     from pretexto.tasks.synchrony import Synchrony
 
     made = {cls.__name__: partial(small, cls) for cls in TASKS}
@@ -90,6 +94,9 @@ def cases() -> dict[str, Callable[[], Task]]:
         (FlowCorrespondence, {"negatives": "other_video"}),
         (FlowSimilarity, {"position": True, "learn_sigma": True}),
         (FlowSimilarity, {"loss": "alignment"}),
+        (MaskedLanguage, {"selection": "bernoulli", "whole_word": True}),
+        (MaskedLanguage, {"next_sentence": True}),
+        (SegmentRecurrence, {"cutoffs": (10, 20)}),
     ]
     for cls, options in others:
         words = ", ".join(f"{name}={value}" for name, value in options.items())
@@ -141,12 +148,17 @@ class Sounds(Encoder):
         return {"only": self.layer(x).relu()[:, :, None]}
 
 
+def reader() -> TextTransformer:
+    """A transformer of text that has no statistics to share."""
+    return TextTransformer(vocabulary=40, context=16, width=8, depth=2, heads=2)
+
+
 def small(cls: type[Task], **options: Any) -> Task:
     """A task around encoders of one layer, in float64."""
     from task_kit import OPTIONS, make_task, wanted
 
     torch.manual_seed(0)
-    made = {ClipInput: Sights, FlowInput: Motions, AudioInput: Sounds}
+    made = {ClipInput: Sights, FlowInput: Motions, AudioInput: Sounds, TextInput: reader}
     encoders = [
         next(make() for kind, make in made.items() if kind in kinds)
         for kinds in wanted(cls).values()
@@ -155,6 +167,8 @@ def small(cls: type[Task], **options: Any) -> Task:
     options |= {name: value for name, value in OPTIONS.items() if name in names}
     if Sights in map(type, encoders):
         options |= {"size": 32, "frames": 4}
+    if TextTransformer in map(type, encoders):
+        options |= {"length": 16}
     return make_task(cls, *encoders, **options).double()
 
 

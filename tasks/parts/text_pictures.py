@@ -1,0 +1,37 @@
+"""Text as a picture, its tokens on coloured ground."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_COLUMNS, _LETTER, _LINE = 44, 7, 14  # letters of a line; pixels of a letter and of a line
+# Of tokens that are not asked, right, wrong, hidden.
+_GROUNDS = ("#ffffff", "#bfe5c7", "#f3c0bb", "#cfd8ea")
+
+
+def text_picture(words: Sequence[str], shades: Sequence[int]) -> Tensor:
+    """Words one behind another in lines: float [3, H, W] in [0, 1].
+
+    Args:
+        words: of each token, with the spaces that belong to it.
+        shades: of each the number of its ground: 0 plain, 1 right, 2 wrong, 3 hidden.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    letters = [
+        ("⏎" if letter == "\n" else letter, shade)
+        for word, shade in zip(words, shades, strict=True)
+        for letter in word
+    ]
+    lines = -(-max(len(letters), 1) // _COLUMNS)
+    picture = Image.new("RGB", (_COLUMNS * _LETTER + 8, lines * _LINE + 8), "white")
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
+    for place, (letter, shade) in enumerate(letters):
+        x, y = 4 + place % _COLUMNS * _LETTER, 4 + place // _COLUMNS * _LINE
+        if shade:
+            draw.rectangle((x, y, x + _LETTER - 1, y + _LINE - 1), fill=_GROUNDS[shade])
+        draw.text((x, y), letter, fill="black", font=font)
+    pixels = torch.from_numpy(np.array(picture))
+    return pixels.permute(2, 0, 1).float() / 255

@@ -1,0 +1,81 @@
+"""Rows that go on from batch to batch: their order, and their memory across a resume."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from text_kit import packed, text_input
+
+from pretexto.datasets.text.source import Tokens
+from pretexto.encoders.store import load_encoder
+from pretexto.errors import InputError, Interrupted
+from pretexto.tasks.segment_recurrence import SegmentRecurrence
+from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
+from pretexto.training.sampler import Schedule
+
+
+def numbers(**options) -> np.ndarray:
+    """Numbers of the examples, [steps, lanes of one rank]."""
+    schedule = Schedule(**{"examples": 23, "batch_size": 4, "total": 10, "lanes": True, **options})
+    return np.array([[request.index for request in batch] for batch in schedule])
+
+
+def test_each_lane_reads_one_example_behind_the_other():
+    found = numbers()
+    assert found[:5].T.tolist() == [list(range(5 * lane, 5 * lane + 5)) for lane in range(4)]
+    assert (found[5:] == found[:5]).all(), "each epoch begins anew"
+
+
+def test_processes_share_the_lanes():
+    both = [numbers(rank=rank, ranks=2) for rank in range(2)]
+    assert (np.concatenate(both, 1) == numbers()).all()
+    assert (numbers(start=3) == numbers()[3:]).all()
+
+
+@pytest.mark.parametrize("option", [{"accumulate": 2}, {"balance": np.zeros(23, int)}])
+def test_what_would_tear_lanes_is_refused(option):
+    with pytest.raises(InputError, match="trainer.(accumulate|balanced) does not go with"):
+        numbers(**option)
+
+
+class Stopped(Tokens):
+    """Sends this process SIGTERM at its n-th read."""
+
+    reads, at = 0, 10**9
+
+    def read(self, i, plan):
+        Stopped.reads += 1
+        if Stopped.reads == Stopped.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().read(i, plan)
+
+
+def task() -> SegmentRecurrence:
+    return SegmentRecurrence(text_input(16, dropout=0.1), memory=24)
+
+
+def run(source, out):
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    trainer = TrainerArgs(steps=10, batch_size=4, workers=0, checkpoint_every=4, logger="csv")
+    pretrain(task(), source, out, trainer=trainer, optimizer=OptimizerArgs(lr=0.01))
+    return load_encoder(out).state_dict()
+
+
+def test_a_run_interrupted_in_mid_epoch_goes_on_with_its_memory(tmp_path, monkeypatch):
+    path = packed(tmp_path).path
+    whole = run(Tokens(path), tmp_path / "whole")
+    Stopped.reads, Stopped.at = 0, 22
+    with pytest.raises(Interrupted):
+        run(Stopped(path), tmp_path / "torn")
+    again = run(Tokens(path), tmp_path / "torn")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    # Without what the checkpoint keeps of the lanes it would be another run.
+    Stopped.reads = 0
+    with pytest.raises(Interrupted):
+        run(Stopped(path), tmp_path / "other")
+    monkeypatch.setattr(SegmentRecurrence, "carry", lambda self, kept: None)
+    lost = run(Tokens(path), tmp_path / "other")
+    assert not all(torch.equal(whole[name], lost[name]) for name in whole)
