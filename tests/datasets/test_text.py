@@ -169,7 +169,7 @@ def test_word_starts(tmp_path):
     found = [letters[k] for k in range(18) if sample.word_starts[k]]
     assert "".join(found) == "T c i't\nr."
     pieces = train_tokenizer("wordpiece", SENTENCES, 120)
-    by_piece = packed(tmp_path / "b", ["The tablecup"], pieces)
+    by_piece = packed(tmp_path / "b", ["The thee"], pieces)
     n = len(by_piece.corpus())
     starts = by_piece.read(0, Plan(tokens=((0, n),))).word_starts
     assert int(starts.sum()) == 3, "two words and the end"
