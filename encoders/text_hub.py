@@ -3,16 +3,14 @@
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    from .text import TextTransformer
+from .encoder import Encoder
 
 State = dict[str, Tensor]
 
@@ -96,7 +94,7 @@ def _renamed(state: State, names: dict[str, str]) -> State:
     return made
 
 
-def to_hugging_face(encoder: "TextTransformer") -> tuple[State, dict[str, Any]]:
+def to_hugging_face(encoder: Encoder) -> tuple[State, dict[str, Any]]:
     """Weights and config.json of an encoder as transformers' GPT2Model or BertModel has them.
 
     BertModel's pooler, which the encoder lacks, is left out.
@@ -118,20 +116,21 @@ def to_hugging_face(encoder: "TextTransformer") -> tuple[State, dict[str, Any]]:
     return made, _bert_config(encoder)
 
 
-def layout(encoder: "TextTransformer") -> str:
+def layout(encoder: Encoder) -> str:
     """ "gpt2" or "bert": whose layout the encoder has. Raises InputError for neither's."""
     has = encoder.arguments
-    if has["positions"] == "learned" and has["norm"] == "pre" and encoder.segments is None:
-        return "gpt2"
-    if has["positions"] == "learned" and has["norm"] == "post" and encoder.segments is not None:
-        return "bert"
+    match has.get("positions"), has.get("norm"), bool(has.get("segments")):
+        case "learned", "pre", False:
+            return "gpt2"
+        case "learned", "post", True:
+            return "bert"
     raise InputError(
-        "this encoder of text has the layout of neither GPT-2 (positions: learned, norm: pre) nor "
+        "this encoder has the layout of neither GPT-2 (positions: learned, norm: pre) nor "
         "BERT (positions: learned, norm: post, segments: 2)"
     )
 
 
-def _gpt2_config(encoder: "TextTransformer") -> dict[str, Any]:
+def _gpt2_config(encoder: Encoder) -> dict[str, Any]:
     has = encoder.arguments
     return {
         "model_type": "gpt2",
@@ -148,7 +147,7 @@ def _gpt2_config(encoder: "TextTransformer") -> dict[str, Any]:
     }
 
 
-def _bert_config(encoder: "TextTransformer") -> dict[str, Any]:
+def _bert_config(encoder: Encoder) -> dict[str, Any]:
     has = encoder.arguments
     return {
         "model_type": "bert",
@@ -170,7 +169,7 @@ def _bert_config(encoder: "TextTransformer") -> dict[str, Any]:
 _THEIRS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu"}
 
 
-def save_hugging_face(encoder: "TextTransformer", folder: str | Path) -> None:
+def save_hugging_face(encoder: Encoder, folder: str | Path) -> None:
     """Writes model.safetensors and config.json, which transformers' AutoModel loads.
 
     Raises:
