@@ -64,7 +64,8 @@ def test_every_command_leaves_copies_out_by_option_or_config(command, index, tmp
 
 
 def test_evaluation_too(index, tmp_path, opened, monkeypatch):
-    monkeypatch.setattr(store, "read_card", lambda *_: {"spec": {"modality": "image"}})
+    spec = {"modality": "image", "size": 8, "frames": 1}
+    monkeypatch.setattr(store, "read_card", lambda *_: {"spec": spec})
     words = ["evaluate", "knn", "--encoder", tmp_path / "run", "--data", index, "--unique"]
     assert cli.main([*map(str, words)]) == 2
     assert opened[0]["unique"] is True

@@ -556,7 +556,10 @@ def test_killed_at_thirty_random_moments_it_ends_with_the_same_table(tmp_path):
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_interrupted_it_keeps_a_checkpoint_and_goes_on_from_there(tmp_path, capsys, number, code):
     out, flag = tmp_path / "out", tmp_path / "flag"
     running = started(out, tmp_path, flag)

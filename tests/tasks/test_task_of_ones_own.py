@@ -57,7 +57,9 @@ def test_it_is_pretrained_and_shown(config, tmp_path):
 
 def test_it_is_audited(config, tmp_path, capsys):
     out = tmp_path / "audit.jsonl"
-    assert run("audit", "--config", config, "--examples", 60, "--out", out) == 0
+    words = ["audit", "--config", config, "--examples", 60, "--out", out, "--strict"]
+    # What tells the answer here no network sees.
+    assert run(*words) == 0
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert {row["name"] for row in rows} >= {"single frame", "borders", "timestamps", "codec"}
     (times,) = [row for row in rows if row["name"] == "timestamps"]
@@ -65,8 +67,6 @@ def test_it_is_audited(config, tmp_path, capsys):
     assert times["verdict"] == "tells the answer"
     assert times["low"] > times["chance"] == 0.25
     assert "timestamps" in capsys.readouterr().out
-    # No network sees it.
-    assert run("audit", "--config", config, "--examples", 60, "--strict") == 0
 
 
 def test_it_is_compared(config, tmp_path):
