@@ -116,6 +116,7 @@ def test_one_command_from_a_folder_to_a_probe_row_in_spite_of_a_bad_file(tmp_pat
     assert all(row["unreadable"] == 1 for row in rows)
 
 
+@pytest.mark.slow  # test_task_of_ones_own.py makes one too
 def test_a_comparison_ends_in_a_report(videos, tmp_path, capsys):
     words = ["compare", "--config", "four_tasks", "--data", videos, "--out", tmp_path / "c"]
     words += ["--tasks", "rotation,simclr", "--seeds", "1", "--jobs", "1", *TINY]

@@ -463,6 +463,7 @@ def test_an_executor_gets_job_files_that_hold_all_they_need(tmp_path):
     assert len(found.failed) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_devices_train_together_and_end_with_the_report(tmp_path):
     trainer = fakes.TrainerArgs(steps=3, batch_size=6, workers=0, log_every=1,

@@ -36,7 +36,12 @@ def _name(value: Any) -> str:
 
 
 SMALL = [(task, chosen) for task in TASKS for chosen in fitting(task, TINY)]
-EVERY = [(task, chosen) for task in TASKS for chosen in fitting(task, ENCODERS)]
+# Of all pairs a third at once, in which each task and each encoder stands; the rest is slow.
+EVERY = [
+    pytest.param(task, chosen, marks=pytest.mark.slow if k and (t + k) % 3 else ())
+    for t, task in enumerate(TASKS)
+    for k, chosen in enumerate(fitting(task, ENCODERS))
+]
 each_task = pytest.mark.parametrize("cls", TASKS, ids=_name)
 each_small = pytest.mark.parametrize(("cls", "chosen"), SMALL, ids=_name)
 pytestmark = pytest.mark.usefixtures("one_seed")

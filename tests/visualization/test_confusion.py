@@ -83,8 +83,7 @@ def folder(tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1200, "dark")])
 def test_numbers_can_be_read_on_their_ground(browser, folder, width, scheme):
     for page in opened(browser, folder, width=width, scheme=scheme):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
