@@ -110,8 +110,14 @@ def audit(
         seed: of the draws.
 
     Raises:
-        InputError: media of which none can serve, or of fewer than five sources.
+        InputError: a task on text, of which nothing here tells; media of which none can serve, or
+            of fewer than five sources.
     """
+    if any(spec.modality == "text" for spec in task.specs.values()):
+        raise InputError(
+            f"{type(task).__name__}: an audit looks for cues in pictures, motion and sound, and "
+            "has none for text; compare with counted models instead (docs/tasks)"
+        )
     own = draw(task, source, examples, seed)
     groups = group_numbers(source)
     for guard in task.guards:

@@ -295,3 +295,9 @@ def test_a_comparison_audits_each_of_its_tasks_with_guards_on_and_off(tmp_path, 
     assert off == {**on, "exposure": False}
     (row,) = map(json.loads, (tmp_path / "audit.jsonl").read_text().splitlines())
     assert (row["task"], row["name"], row["low"]) == ("mine", "exposure", 0.4)
+
+
+def test_text_is_refused_in_one_line(capsys):
+    words = ["audit", "--config", "causal_language", "--data", "synthetic:text"]
+    assert cli.main([*words, "--examples", "20"]) == 2
+    assert "CausalLanguage: an audit looks for cues in pictures" in capsys.readouterr().err
