@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .text import Vocabulary
-from .word_cache import WordCache, split_of
+from .word_cache import WordCache, byte_lengths, flattened, may_cut
 
 if TYPE_CHECKING:
     import tokenizers
@@ -64,17 +64,21 @@ class Tokenizer:
         digest = hashlib.sha256(text.encode()).hexdigest()
         self.vocabulary = Vocabulary(size, sha256=digest, **ids)
         self._bytes = self._byte_table()
-        split = split_of(text)
-        self._words = split and WordCache(self._merged, split)
+        self._words = WordCache(self._merged) if may_cut(text) else None
 
     def encode(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """Tokens of each text, int64 [N], without any special ones."""
+        tokens, counts = self.encode_together(texts)
+        return np.split(tokens, counts.cumsum()[:-1]) if len(counts) else []
+
+    def encode_together(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Tokens of all texts, int64 [N], and how many of them are each one's, int64 [T]."""
         if self._bytes is not None:
-            table = self._bytes
-            return [table[np.frombuffer(t.encode(), np.uint8)] for t in texts]
+            data = np.frombuffer("".join(texts).encode(), np.uint8)
+            return self._bytes[data], byte_lengths(texts)
         if self._words is not None:
             return self._words(texts)
-        return [np.array(ids, np.int64) for ids in self._merged(texts)]
+        return flattened(self._merged(texts))
 
     def _merged(self, texts: Sequence[str]) -> list[list[int]]:
         found = self._net.encode_batch_fast(list(texts), add_special_tokens=False)

@@ -9,37 +9,100 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST = 2_000_000  # words that are remembered
-_BEFORE_WORD = re.compile(r"(?<=\S)(?= \S)")
+_OTHER_SPACE = re.compile(r"[^\S\x00-\x7f]")
 
+Flat = tuple[NDArray[np.int64], NDArray[np.int64]]
 Encode = Callable[[Sequence[str]], list[list[int]]]
-Split = Callable[[str], list[str]]
 
 
 class WordCache:
-    """Encodes texts part by part, each distinct part once.
+    """Encodes texts word by word, each distinct one once.
 
     Args:
-        encode: gives the tokens of each of several texts.
-        split: cuts a text into parts whose tokens, one after another, are those of the text.
+        encode: gives the tokens of each of several texts; those of a text's words, one after
+            another, must be those of the text (`may_cut`).
     """
 
-    def __init__(self, encode: Encode, split: Split):
-        self.encode, self.split = encode, split
-        self._known: dict[str, list[int]] = {}
+    def __init__(self, encode: Encode):
+        self.encode = encode
+        self._clear()
 
-    def __call__(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
-        """Tokens of each text, int64 [N]."""
-        parts = [self.split(text) for text in texts]
-        if len(self._known) > _MOST:
-            self._known.clear()
-        new = list(set(chain.from_iterable(parts)) - self._known.keys())
-        self._known.update(zip(new, self.encode(new), strict=True))
-        find = self._known.__getitem__
-        return [np.fromiter(chain.from_iterable(map(find, part)), np.int64) for part in parts]
+    def _clear(self) -> None:
+        self._numbers: dict[str, int] = {}
+        # Of all known words in the order of their numbers: the tokens, and how many are each one's.
+        self._tokens = self._counts = np.zeros(0, np.int64)
+
+    def __call__(self, texts: Sequence[str]) -> Flat:
+        """Tokens of all texts, int64 [N], and how many of them are each one's, int64 [T]."""
+        if len(self._numbers) > _MOST:
+            self._clear()
+        words, place, per_text = _words(texts)
+        self._learn([word for word in words if word not in self._numbers])
+        numbers = np.fromiter(map(self._numbers.__getitem__, words), np.int64, len(words))
+        tokens, counts = self._gathered(numbers[place])
+        stops = np.append(0, counts.cumsum())[per_text.cumsum()]
+        return tokens, np.diff(stops, prepend=0)
+
+    def _learn(self, new: list[str]) -> None:
+        if new:
+            self._numbers.update(zip(new, range(len(self._numbers), 1 << 62), strict=False))
+            tokens, counts = flattened(self.encode(new))
+            self._tokens = np.append(self._tokens, tokens)
+            self._counts = np.append(self._counts, counts)
+
+    def _gathered(self, numbers: NDArray[np.int64]) -> Flat:
+        """Tokens of known words, one behind the other."""
+        starts = self._counts.cumsum() - self._counts
+        counts = self._counts[numbers]
+        # Of each token where it lies in the table: its word's beginning there and its place in it.
+        shift = starts[numbers] - (counts.cumsum() - counts)
+        return self._tokens[np.arange(counts.sum()) + shift.repeat(counts)], counts
 
 
-def split_of(tokenizer: str) -> Split | None:
-    """How texts may be cut for the tokenizer of a tokenizer.json; None: not at all.
+def _words(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct words of texts, which of them stand there one after another, and how many of
+    these are each text's. A word carries the space before it."""
+    import pyarrow as pa
+
+    text = "".join(texts)
+    data, lengths = text.encode(), byte_lengths(texts)
+    begins = _words_begin(text, data)
+    begins[(lengths.cumsum() - lengths)[lengths > 0]] = True
+    starts = np.flatnonzero(begins)
+    stops = np.append(starts, len(data)).astype(np.int32)
+    buffers = [None, pa.py_buffer(stops), pa.py_buffer(data)]
+    found = pa.Array.from_buffers(pa.utf8(), len(starts), buffers).dictionary_encode()
+    place = found.indices.to_numpy().astype(np.int64)
+    before = np.searchsorted(starts, lengths.cumsum())
+    return found.dictionary.to_pylist(), place, np.diff(before, prepend=0)
+
+
+def _words_begin(text: str, data: bytes) -> NDArray[np.bool_]:
+    """At which bytes a single space stands between two letters that are none."""
+    raw = np.frombuffer(data, np.uint8)
+    solid = raw > 32
+    if not text.isascii() and _OTHER_SPACE.search(text):
+        # Spaces of several bytes: nothing is cut beside one of several.
+        solid &= raw < 128
+    begins = np.zeros(len(raw), bool)
+    begins[1:-1] = solid[:-2] & (raw[1:-1] == 32) & solid[2:]
+    return begins
+
+
+def byte_lengths(texts: Sequence[str]) -> NDArray[np.int64]:
+    """Bytes of UTF-8 of each text, int64 [T]."""
+    each = (len(text) if text.isascii() else len(text.encode()) for text in texts)
+    return np.fromiter(each, np.int64, len(texts))
+
+
+def flattened(lists: Sequence[Sequence[int]]) -> Flat:
+    """Numbers of all lists, int64 [N], and how many of them are each one's, int64 [L]."""
+    counts = np.fromiter(map(len, lists), np.int64, len(lists))
+    return np.fromiter(chain.from_iterable(lists), np.int64, counts.sum()), counts
+
+
+def may_cut(tokenizer: str) -> bool:
+    """Whether the tokenizer of a tokenizer.json treats the words of a text one by one.
 
     Byte-level vocabularies as GPT-2's begin a new word at each space between two letters, BERT's
     end one at each white space.
@@ -47,19 +110,6 @@ def split_of(tokenizer: str) -> Split | None:
     parts = json.loads(tokenizer)
     before = parts.get("pre_tokenizer") or {}
     if parts.get("normalizer") is None and before.get("type") == "ByteLevel":
-        plain = before.get("use_regex", True) and not before.get("add_prefix_space")
-        return _at_spaces if plain else None
-    if (parts.get("normalizer") or {}).get("type") == "BertNormalizer":
-        return str.split if before.get("type") == "BertPreTokenizer" else None
-    return None
-
-
-def _at_spaces(text: str) -> list[str]:
-    if not text:
-        return []
-    if "  " in text or not text.isascii():
-        return _BEFORE_WORD.split(text)
-    if " \n" in text or text[0] == " " or text[-1] == " ":
-        return _BEFORE_WORD.split(text)
-    first, *others = text.split(" ")
-    return [first, *[" " + word for word in others]]
+        return bool(before.get("use_regex", True) and not before.get("add_prefix_space"))
+    bert = (parts.get("normalizer") or {}).get("type") == "BertNormalizer"
+    return bert and before.get("type") == "BertPreTokenizer"

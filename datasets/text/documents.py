@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from ...errors import InputError
 
@@ -16,8 +16,7 @@ _SPLITS = ("train", "val", "test")
 _TABLES = (".jsonl", ".csv", ".tsv", ".parquet")
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """Some text of a document.
 
     Attributes:
@@ -97,7 +96,7 @@ def _folder(root: Path, documents: Documents) -> Iterator[Piece]:
 
 def _plain(path: Path, documents: Documents) -> Iterator[Piece]:
     if documents == "line":
-        return (Piece(line) for _, line in lines(path) if line.strip())
+        return (Piece(line) for _, block in _blocks(path) for line in block if line.strip())
     return _paragraphs(path, whole=documents == "file")
 
 
@@ -128,29 +127,54 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         InputError: a file that cannot be read, is not UTF-8, or has a line of more than 32 MiB.
     """
-    number = 0
+    for number, block in _blocks(path):
+        yield from enumerate(block, number)
+
+
+def _blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The same lines, about a MiB of them together, behind the number of the first."""
+    number = 1
     try:
         with path.open("rb") as file:
-            while raw := file.readline(MOST_BYTES + 1):
-                number += 1
-                yield number, _decoded(path, number, raw)
+            while raw := file.read(_PIECE):
+                # The line that was begun is read to its end, unless that is too far.
+                raw += file.readline(MOST_BYTES + 1)
+                block = _decoded(path, number, raw)
+                yield number, block
+                number += len(block)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _decoded(path: Path, number: int, raw: bytes) -> str:
-    if len(raw) > MOST_BYTES:
+def _decoded(path: Path, first: int, raw: bytes) -> list[str]:
+    ended = raw.endswith(b"\n")
+    if len(raw) - ended - raw.rfind(b"\n", 0, len(raw) - ended) > MOST_BYTES:
+        number = first + raw.count(b"\n", 0, len(raw) - ended)
         raise InputError(
             f"{path}: line {number} is longer than {MOST_BYTES >> 20} MiB; cut it into lines"
         )
+    encoding = "utf-8-sig" if first == 1 else "utf-8"
     try:
-        text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
+        block = raw.decode(encoding).split("\n")
+    except UnicodeDecodeError:
+        number, byte, at = _undecodable(raw)
         raise InputError(
-            f"{path}: line {number} is not UTF-8 (byte {raw[error.start]:#04x} at {error.start}); "
+            f"{path}: line {first + number} is not UTF-8 (byte {byte:#04x} at {at}); "
             "convert the file, for example with iconv"
         ) from None
-    return text.rstrip("\r\n")
+    if ended:
+        block.pop()
+    return [line.rstrip("\r") for line in block] if b"\r" in raw else block
+
+
+def _undecodable(raw: bytes) -> tuple[int, int, int]:
+    """The line from 0 on in which text is not UTF-8, the first such byte, its place there."""
+    for number, line in enumerate(raw.split(b"\n")):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return number, line[error.start], error.start
+    raise AssertionError("each line decodes, and all of them do not")
 
 
 def _of_rows(path: Path, rows: Iterable[dict[str, Any]], columns: Columns) -> Iterator[Piece]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...modalities.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from ...modalities.word_cache import byte_lengths
 from ..cache import write_text
 from .documents import Piece
 from .format import INDEX, MANIFEST, TOKENIZER, Shard, TextManifest
@@ -98,12 +99,12 @@ def _write(
     size, end = 0, tokenizer.vocabulary.end
     with shards, table:
         for batch in _batches(pieces):
-            for piece, tokens in zip(batch, tokenizer.encode([p.text for p in batch]), strict=True):
-                size += len(piece.text.encode())
-                ended = piece.last and end >= 0
-                shards.add(np.append(tokens, end) if ended else tokens)
-                if piece.last:
-                    table.add(shards.tokens, piece)
+            texts = [piece.text for piece in batch]
+            last = np.array([piece.last for piece in batch])
+            tokens, stops = _with_ends(*tokenizer.encode_together(texts), last, end)
+            table.add(shards.tokens + stops[last], [piece for piece in batch if piece.last])
+            shards.add(tokens)
+            size += int(byte_lengths(texts).sum())
     manifest = TextManifest(
         dtype=dtype.name,
         vocabulary=tokenizer.vocabulary.size,
@@ -117,6 +118,27 @@ def _write(
     )
     manifest.write(folder)
     return manifest
+
+
+def _with_ends(
+    tokens: NDArray[np.int64], counts: NDArray[np.int64], last: NDArray[np.bool_], end: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Tokens with the end token behind each piece that is a document's last, and where pieces stop.
+
+    Args:
+        tokens: [N] of all pieces.
+        counts: [P] of each piece.
+        last: [P] whether a document ends with it.
+        end: the end token; negative: none is put there.
+    """
+    if end < 0:
+        return tokens, counts.cumsum()
+    stops = (counts + last).cumsum()
+    ended = np.zeros(len(tokens) + int(last.sum()), bool)
+    ended[stops[last] - 1] = True
+    out = np.full(len(ended), end, np.int64)
+    out[~ended] = tokens
+    return out, stops
 
 
 def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
@@ -188,27 +210,34 @@ class _Table:
         columns = [("stop", pa.int64()), ("label", pa.int32()), ("split", pa.int32())]
         self._schema = pa.schema(columns)
         self._writer = pq.ParquetWriter(self.path, self._schema)
-        self._rows: list[tuple[int, int, int]] = []
+        self._rows: list[pa.Table] = []
         return self
 
     def __exit__(self, *_) -> None:
         self._flush()
         self._writer.close()
 
-    def add(self, stop: int, piece: Piece) -> None:
-        """Notes the end of a document."""
-        label = self.classes.setdefault(piece.label, len(self.classes)) if piece.label else -1
-        split = self.splits.setdefault(piece.split, len(self.splits)) if piece.split else -1
-        self._rows.append((stop, label, split))
-        self.count += 1
-        if len(self._rows) == _ROWS:
+    def add(self, stops: NDArray[np.int64], pieces: list[Piece]) -> None:
+        """Notes where documents end, int64 [D], and the last piece of each."""
+        import pyarrow as pa
+
+        labels, splits = (
+            [names.setdefault(name, len(names)) if name else -1 for name in named]
+            for names, named in (
+                (self.classes, [piece.label for piece in pieces]),
+                (self.splits, [piece.split for piece in pieces]),
+            )
+        )
+        columns = zip((stops, labels, splits), self._schema, strict=True)
+        rows = pa.table([pa.array(c, f.type) for c, f in columns], schema=self._schema)
+        self._rows.append(rows)
+        self.count += len(pieces)
+        if sum(map(len, self._rows)) >= _ROWS:
             self._flush()
 
     def _flush(self) -> None:
         import pyarrow as pa
 
         if self._rows:
-            columns = zip(*self._rows, strict=True)
-            arrays = [pa.array(c, f.type) for c, f in zip(columns, self._schema, strict=True)]
-            self._writer.write_table(pa.table(arrays, schema=self._schema))
+            self._writer.write_table(pa.concat_tables(self._rows), row_group_size=_ROWS)
             self._rows = []

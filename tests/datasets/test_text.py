@@ -121,6 +121,7 @@ def test_a_pack_gives_back_what_was_put_in(spec, tmp_path):
 
 def test_tokens_of_repeated_words_are_those_of_the_whole_text():
     words = ["a", " ", "  ", "\n", "\t", "é", "你", " x", "'s", "1", ".", "\u00a0", "[SEP]", "The"]
+    words += [" é", "\u2003", "\u0301", "\x1c", "ﬁ", "\x00", "İ", ""]
     rng = np.random.default_rng(0)
     texts = ["".join(rng.choice(words, 20)) for _ in range(400)]
     for kind, size in (("bpe", 300), ("wordpiece", 120)):
