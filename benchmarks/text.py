@@ -3,8 +3,9 @@
     python benchmarks/text.py shakespeare.txt --steps 1000
 
 The last tenth of the file is held out. Counted on the rest: single bytes, and an interpolated
-Kneser-Ney model of five. Trained on it, a byte a token: causal language modelling, and segment
-recurrence without and with memory, the same steps of the same network each.
+Kneser-Ney model of five. Trained on it, a byte a token: causal and masked language modelling, and
+segment recurrence with memory, so many steps each; segment recurrence without memory gets as many
+more steps as its step is cheaper, by counted floating-point operations.
 """
 
 import argparse
@@ -15,7 +16,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from parts.results import about_run, write_result
+from torch.utils.flop_counter import FlopCounterMode
 
 from pretexto.datasets.text.documents import Piece
 from pretexto.datasets.text.source import Tokens
@@ -23,8 +26,10 @@ from pretexto.datasets.text.write import pack_text
 from pretexto.encoders.text import TextTransformer
 from pretexto.modalities.tokenizer import byte_tokenizer
 from pretexto.tasks.causal_language import CausalLanguage
+from pretexto.tasks.masked_language import MaskedLanguage
 from pretexto.tasks.parts.text_input import TextInput
 from pretexto.tasks.segment_recurrence import SegmentRecurrence
+from pretexto.tasks.task import Task
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
 
 _DISCOUNT = 0.75
@@ -93,17 +98,46 @@ def held_out_bits(task: CausalLanguage | SegmentRecurrence, held: Tokens) -> flo
             losses, _, memory = task.score(x, target, memory)
         else:
             logits = task.logits(task.text.encoder.states(x)[-1])
-            losses = torch.nn.functional.cross_entropy(logits[0], target[0], reduction="none")
+            losses = F.cross_entropy(logits[0], target[0], reduction="none")
         nats += float(losses.sum())
     return nats / math.log(2) / held.manifest.bytes
 
 
-def trained(task, source: Tokens, steps: int, folder: Path) -> float:
-    """Trains; gives the seconds that it took."""
-    began = time.perf_counter()
+@torch.no_grad()
+def hidden_bits(task: MaskedLanguage, held: Tokens) -> float:
+    """Bits per byte that is hidden; the same ones for every network."""
+    task.eval()
+    nats, asked = 0.0, 0
+    for i in range(len(held)):
+        rng = torch.Generator().manual_seed(i)
+        example = task.example(held.read(i, task.plan(held.info(i), rng)), rng)
+        tokens, target = example["tokens"][None], example["target"]
+        logits = task.logits(task.text.encoder.states(tokens)[-1][0])
+        nats += float(F.cross_entropy(logits, target, ignore_index=-1, reduction="sum"))
+        asked += int((target >= 0).sum())
+    return nats / math.log(2) / asked
+
+
+def operations(task: SegmentRecurrence) -> float:
+    """Floating-point operations of the forward pass of a segment whose memory is full.
+
+    Those of a backward pass are twice as many, with memory as without.
+    """
+    tokens = torch.zeros(1, task.text.length, dtype=torch.int64)
+    memory = None
+    for _ in range(1 + -(-task.memory // task.text.length)):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            *_, memory = task.score(tokens, tokens, memory)
+    return counter.get_total_flops()
+
+
+def trained(task: Task, source: Tokens, steps: int, folder: Path) -> float:
+    """Trains; gives the seconds of processor time that it took."""
+    began = time.process_time()
     args = TrainerArgs(steps=steps, batch_size=32, workers=0, clip=1.0, logger="csv")
-    pretrain(task, source, folder, trainer=args, optimizer=OptimizerArgs(lr=0.002))
-    return time.perf_counter() - began
+    optimizer = OptimizerArgs(lr=0.002, weight_decay=0.01)
+    pretrain(task, source, folder, trainer=args, optimizer=optimizer)
+    return time.process_time() - began
 
 
 def main() -> None:
@@ -117,22 +151,32 @@ def main() -> None:
     parts = {"train": text[:cut], "held": text[cut:]}
     train, held = (part.encode() for part in parts.values())
     counted = KneserNey(train, 5).bits(held)
-    rows = {"single bytes": unigram_bits(train, held), "Kneser-Ney of 5": counted}
+    rows = {
+        "single bytes": {"bits": unigram_bits(train, held)},
+        "Kneser-Ney of 5": {"bits": counted},
+    }
     print(rows, flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part, content in parts.items():
             pack_text([Piece(content)], folder / part, byte_tokenizer())
         sources = {part: Tokens(folder / part) for part in parts}
+        remembers = SegmentRecurrence(reader(64), memory=128)
+        forgets = SegmentRecurrence(reader(64), memory=0)
+        cheaper = operations(remembers) / operations(forgets)
         tasks = {
-            "causal": CausalLanguage(reader(128, positions="learned")),
-            "recurrent, memory 0": SegmentRecurrence(reader(64), memory=0),
-            "recurrent, memory 128": SegmentRecurrence(reader(64), memory=128),
+            "causal": (CausalLanguage(reader(128, positions="learned")), 1.0),
+            "recurrent, memory 128": (remembers, 1.0),
+            "recurrent, memory 0": (forgets, cheaper),
+            "masked": (MaskedLanguage(reader(128, positions="learned")), 1.0),
         }
-        for what, task in tasks.items():
-            seconds = trained(task, sources["train"], args.steps, folder / what)
-            rows[what] = held_out_bits(task, sources["held"])
-            print(f"{what}: {rows[what]:.3f} bits per byte, {seconds:.0f} s", flush=True)
+        for what, (task, more) in tasks.items():
+            steps = round(args.steps * more)
+            seconds = trained(task, sources["train"], steps, folder / what)
+            bits = hidden_bits if isinstance(task, MaskedLanguage) else held_out_bits
+            row = {"bits": bits(task, sources["held"]), "steps": steps, "cpu_s": seconds}
+            print(f"{what}: {row}", flush=True)
+            rows[what] = row
     if args.out:
         write_result(args.out, {**about_run(), "bits_per_byte": rows})
 
