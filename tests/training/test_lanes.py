@@ -6,12 +6,14 @@ import signal
 import numpy as np
 import pytest
 import torch
-from text_kit import packed, text_input
+from launched import train, train_in_two
+from text_kit import SENTENCES, packed, text_input
 
 from pretexto.datasets.text.source import Tokens
 from pretexto.encoders.store import load_encoder
 from pretexto.errors import InputError, Interrupted
 from pretexto.tasks.segment_recurrence import SegmentRecurrence
+from pretexto.tasks.task import START
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
 from pretexto.training.sampler import Schedule
 
@@ -79,3 +81,41 @@ def test_a_run_interrupted_in_mid_epoch_goes_on_with_its_memory(tmp_path, monkey
     monkeypatch.setattr(SegmentRecurrence, "carry", lambda self, kept: None)
     lost = run(Tokens(path), tmp_path / "other")
     assert not all(torch.equal(whole[name], lost[name]) for name in whole)
+
+
+def plain() -> SegmentRecurrence:
+    return SegmentRecurrence(text_input(16), memory=24)
+
+
+class SignalledAt(SegmentRecurrence):
+    """The second of two processes gets a signal in its fourth step."""
+
+    def after_step(self, phase=None, progress=START):
+        super().after_step(phase, progress)
+        if os.environ.get("LOCAL_RANK") == "1" and progress.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def signalled() -> SegmentRecurrence:
+    return SignalledAt(text_input(16), memory=24)
+
+
+def test_two_processes_remember_what_one_does_and_go_on_with_it(tmp_path, monkeypatch):
+    source = packed(tmp_path, SENTENCES * 4)
+    options = {"steps": 40, "batch_size": 4}
+    alone = load_encoder(train(plain, tmp_path / "alone", source, devices=1, **options))
+    train_in_two(plain, tmp_path / "two", source, **options)
+    two = load_encoder(tmp_path / "two")
+    for p, q in zip(alone.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
+    for name in ("cut", "lost"):
+        train_in_two(signalled, tmp_path / name, source, codes=(1, 0), **options)
+    held = torch.load(tmp_path / "cut/checkpoints/last.ckpt", weights_only=True)["pretexto"]
+    assert 4 <= held["done"] <= 15, "in the middle of the epoch"
+    train_in_two(signalled, tmp_path / "cut", source, allow_changes=True, **options)
+    monkeypatch.setattr(SegmentRecurrence, "carry", lambda self, kept: None)
+    train_in_two(signalled, tmp_path / "lost", source, allow_changes=True, **options)
+    files = [tmp_path / name / "encoder.safetensors" for name in ("two", "cut", "lost")]
+    whole, cut, lost = (file.read_bytes() for file in files)
+    assert cut == whole
+    assert lost != whole, "without its lanes it would be another run"
