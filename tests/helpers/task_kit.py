@@ -5,7 +5,6 @@ import functools
 import importlib
 import inspect
 import math
-import pickle
 import pkgutil
 from collections.abc import Iterable, Iterator
 from dataclasses import fields as fields_of
@@ -91,8 +90,8 @@ def _built(cls: type[Encoder]) -> tuple[Encoder, Tensor]:
 
 
 @functools.cache
-def _weightless(cls: type[Encoder]) -> bytes:
-    return pickle.dumps(build_encoder(cls).to("meta"))
+def _weightless(cls: type[Encoder]) -> Encoder:
+    return build_encoder(cls).to("meta")
 
 
 def wanted(cls: type[Task]) -> dict[str, list[type[Input]]]:
@@ -177,10 +176,21 @@ def fitting(cls: type[Task], pool: list[type[Encoder]]) -> Iterator[dict[str, ty
 
 @functools.cache
 def _accepts(cls: type[Task], **combination: type[Encoder]) -> bool:
+    if not all(_suits(tuple(kinds), combination[place]) for place, kinds in wanted(cls).items()):
+        return False
     # Without weights: whether they fit is a matter of shapes.
-    encoders = {place: pickle.loads(_weightless(e)) for place, e in combination.items()}
+    encoders = {place: copy.deepcopy(_weightless(e)) for place, e in combination.items()}
     try:
         build_task(cls, encoders)
+    except InputError:
+        return False
+    return True
+
+
+@functools.cache
+def _suits(kinds: tuple[type[Input], ...], encoder: type[Encoder]) -> bool:
+    try:
+        build_input(_weightless(encoder), kinds)
     except InputError:
         return False
     return True
