@@ -8,10 +8,12 @@ metrics.csv        one row per `log_every` steps;  tensorboard/ …  the same, f
 unreadable.jsonl   files that could not be read
 checkpoints/       last.ckpt and the one before
 encoder.safetensors, encoder.json
+tokenizer.json     of a run on text: what its tokens mean
 steps/STEP/        the same as they were after a step, where that was asked for
 .lock              held by the one process that writes here
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -35,6 +37,7 @@ from .. import __version__
 from ..datasets.cache import write_text
 from ..datasets.example_list import LeftOut, read_listing, write_listing
 from ..datasets.source import Source
+from ..datasets.text.format import TOKENIZER
 from ..errors import InputError, some
 from ..tasks.task import Task
 from .args import TrainerArgs, lightning_arguments, precision_of, processes_of
@@ -277,6 +280,9 @@ class RunFolder:
                 `unreadable` files.
         """
         fingerprint = write_listing(source, self.path, left_out)
+        if (tokenizer := source.tokenizer()) is not None:
+            write_text(self.path / TOKENIZER, tokenizer)
+            found = {**found, "tokenizer": hashlib.sha256(tokenizer.encode()).hexdigest()}
         write_text(self.path / "config.yaml", yaml.safe_dump(config or record, sort_keys=False))
         self.write_state(
             {
