@@ -11,8 +11,9 @@
 A text is printed, and with --out written to results.jsonl there.
 
 Each medium is written to OUT under its own name, and results.jsonl says of each what was made.
-Where a medium has colours of its own, or --truth names the whole pictures, L1, PSNR and SSIM tell
-how near it comes. Without --hole and --box holes are drawn as in training.
+Where a medium has colours of its own, or --truth names the whole pictures, L1, PSNR and SSIM (and
+LPIPS, with --lpips alexnet.safetensors) tell how near it comes. Without --hole and --box holes are
+drawn as in training.
 """
 
 import json
@@ -27,11 +28,12 @@ from .options import count, data_options, given, open_data, seed
 if TYPE_CHECKING:
     from ..datasets.source import Source
     from ..tasks.task import Task
+    from ..visualization.lpips import Lpips
 
 Row = dict[str, Any]
 # Options of one kind of task; given for another they are refused.
 _DRAWS = ("tokens", "temperature", "top_k", "top_p")
-_OWN = ("hole", "box", "truth", "shuffled", "steady", "prompt", *_DRAWS)
+_OWN = ("hole", "box", "truth", "shuffled", "steady", "lpips", "prompt", *_DRAWS)
 _MEDIA = ("split", "kind", "unique", "count")
 
 
@@ -64,6 +66,12 @@ def arguments(parser) -> None:
         type=float,
         metavar="SHARE",
         help="colourisation: of the frame before in a film's colours, 0 … 1 (default 0.8)",
+    )
+    parser.add_argument(
+        "--lpips",
+        metavar="FILE",
+        help="colourisation, inpainting: tell LPIPS too (of 31 pixels or more), by torchvision's "
+        "AlexNet in .safetensors",
     )
     _text_arguments(parser)
     parser.add_argument("--seed", type=seed, default=0, help="of all that is drawn")
@@ -156,13 +164,15 @@ def maker(task: "Task", args) -> Callable[["Source", int, Path], Row]:
     if isinstance(task, ColorizationTask):
         from ..visualization.colorize import colorize
 
-        return partial(colorize, task, **_own(task, args, "steady"))
+        own = _own(task, args, "steady", "lpips")
+        return partial(colorize, task, **own | {"lpips": _lpips(args)})
     if isinstance(task, InpaintingTask):
         from ..visualization.inpaint import inpaint
 
-        own = _own(task, args, "hole", "box", "truth")
+        own = _own(task, args, "hole", "box", "truth", "lpips")
         truth = partial(_picture_of, args.truth, "--truth") if "truth" in own else None
-        return partial(inpaint, task, holes=_holes(args), truth=truth, seed=args.seed)
+        more = {"truth": truth, "lpips": _lpips(args), "seed": args.seed}
+        return partial(inpaint, task, holes=_holes(args), **more)
     if isinstance(task, Jigsaw):
         from ..visualization.unshuffle import unshuffle
 
@@ -171,6 +181,12 @@ def maker(task: "Task", args) -> Callable[["Source", int, Path], Row]:
         f"{type(task).__name__} makes nothing that could be applied; give a run of colorization, "
         "chroma_gan, context_encoder, coherent_semantic_attention or jigsaw"
     )
+
+
+def _lpips(args) -> "Lpips | None":
+    from ..visualization.lpips import Lpips
+
+    return Lpips(args.lpips) if args.lpips else None
 
 
 def _apply_to_text(task: "Task", args) -> int:

@@ -37,7 +37,7 @@ def start_from(
         InputError: no such file, or one whose keys or shapes are not the encoder's.
     """
     if path is not None:
-        found = _read(path)
+        found = read_weights(path)
         load_state(encoder, convert(found) if convert else found, path, tuple(drop))
     encoder.starts_from = path or ("published" if encoder.arguments.get("pretrained") else None)
     for name, value in (("pretrained", False), ("weights", None)):
@@ -74,7 +74,12 @@ def load_state(
     encoder.load_state_dict({**own, **fitted})
 
 
-def _read(path: str) -> dict[str, Tensor]:
+def read_weights(path: str) -> dict[str, Tensor]:
+    """The tensors of a local .safetensors file by name.
+
+    Raises:
+        InputError: no such file, or not one.
+    """
     if not (Path(path).is_file() and path.endswith(".safetensors")):
         raise InputError(f"{path}: weights must be a local .safetensors file")
     try:

@@ -1,6 +1,7 @@
 """Grey pictures and films in the colours that a trained run gives them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..modalities.media import AudioSpan, MediaInfo, Plan
 from ..tasks.parts.painting import ColorizationTask
 from .fidelity import fidelity, means
 from .film import FilmWriter
+from .lpips import Lpips
 from .puzzles import save_image
 
 _TOGETHER = 8  # frames of a film that are in memory at once
@@ -26,7 +28,13 @@ _SAME_LIGHT = 0.05  # of lightness 0 … 1: what differs by more is not the same
 
 
 def colorize(
-    task: ColorizationTask, source: Source, i: int, out: Path, *, steady: float = 0.8
+    task: ColorizationTask,
+    source: Source,
+    i: int,
+    out: Path,
+    *,
+    steady: float = 0.8,
+    lpips: Lpips | None = None,
 ) -> dict[str, Any]:
     """Colours one picture or film; its lightness stays as it is.
 
@@ -40,6 +48,7 @@ def colorize(
         i: number of the medium.
         out: where it is written, without a suffix.
         steady: share of the frame before in a film's colours, 0 … 1.
+        lpips: a measure more.
 
     Returns:
         The file's name and, where the medium has colours, how near they are; for a film also
@@ -53,12 +62,13 @@ def colorize(
         path, real = out.with_name(f"{out.name}.png"), as_float(frames)
         made = in_colours(real, task.colours(_seen(task, frames)))
         save_image(made[0], path, height=1)
-        near = fidelity(made[0], real[0]) if _colourful(real) else {}
+        near = fidelity(made[0], real[0], lpips=lpips) if _colourful(real) else {}
         return {"file": path.name, **near}
     path = out.with_name(f"{out.name}.mp4")
     size = info.height, info.width
     with FilmWriter(path, size, info.fps, info.audio_rate) as film:
-        return {"file": path.name, **_colorize_film(task, source, i, info, film, steady)}
+        near = partial(fidelity, lpips=lpips)
+        return {"file": path.name, **_colorize_film(task, source, i, info, film, steady, near)}
 
 
 def in_colours(pictures: Tensor, ab: Tensor) -> Tensor:
@@ -118,7 +128,13 @@ def _mean_change(now: Tensor, before: Tensor, where: Tensor) -> float:
 
 
 def _colorize_film(
-    task: ColorizationTask, source: Source, i: int, info: MediaInfo, film: FilmWriter, share: float
+    task: ColorizationTask,
+    source: Source,
+    i: int,
+    info: MediaInfo,
+    film: FilmWriter,
+    share: float,
+    near: Callable[[Tensor, Tensor], dict[str, float]],
 ) -> dict[str, Any]:
     rows, steadied = [], Steadied(share)
     for frames, seen in _chunks(task, source, i, info, film):
@@ -128,7 +144,7 @@ def _colorize_film(
         whole = in_colours(real, torch.cat(ab))
         film.frames(whole.mul(255).round().byte())
         if _colourful(real):
-            rows += [fidelity(x, y) for x, y in zip(whole, real, strict=True)]
+            rows += [near(x, y) for x, y in zip(whole, real, strict=True)]
     changes = torch.tensor(steadied.flicker or [(0.0, 0.0, 0.0)]).mean(0).tolist()
     flicker = dict(zip(("flicker_alone", "flicker", "flicker_true"), changes, strict=True))
     return {**means(rows), **flicker} if rows else {k: flicker[k] for k in list(flicker)[:2]}

@@ -17,6 +17,7 @@ from ..modalities.rng import generator
 from ..tasks.parts.masks import emptied, filled
 from ..tasks.parts.painting import InpaintingTask
 from .fidelity import fidelity
+from .lpips import Lpips
 from .puzzles import save_image
 
 # Of a name and a size (height, width) the hole, bool [H, W].
@@ -31,6 +32,7 @@ def inpaint(
     *,
     holes: Holes | None = None,
     truth: Callable[[str], Tensor] | None = None,
+    lpips: Lpips | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Fills the hole of one picture; what lies beside it stays as it is to the last bit.
@@ -43,6 +45,7 @@ def inpaint(
         holes: where they are; None: where the task draws one, in the square in the middle.
         truth: gives of a name the picture as it was, uint8 [3, H, W]; of holes that are drawn the
             picture itself is the truth.
+        lpips: a measure more.
         seed: of what is drawn.
 
     Returns:
@@ -75,7 +78,7 @@ def inpaint(
             f"{name}: the truth has {_pixels(real)} pixels, the picture {_pixels(picture)}; give "
             "the same picture without the hole"
         )
-    return row | fidelity(made, as_float(real), hole)
+    return row | fidelity(made, as_float(real), hole, lpips)
 
 
 def _pixels(picture: Tensor) -> str:

@@ -1,21 +1,27 @@
 """`pretexto apply`: what trained runs make of media, and how mistakes are told."""
 
 import json
+import sys
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import torch
+import torchvision
 from applied_runs import photo, pixels_of, run_of
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pretexto import cli
 from pretexto.commands.apply import trained_task
+from pretexto.errors import InputError
 from pretexto.modalities.lab import rgb_to_lab
 from pretexto.visualization.fidelity import fidelity
 from pretexto.visualization.film import FilmWriter
 from pretexto.visualization.inpaint import drawn_hole, fill_hole, window
+from pretexto.visualization.lpips import Lpips
 from pretexto.visualization.unshuffle import tiles_of
 
 
@@ -100,6 +106,57 @@ def test_the_measures_are_those_of_scikit_image():
     inside = real[:, hole], made[:, hole]
     assert found["psnr_hole"] == pytest.approx(peak_signal_noise_ratio(*inside), abs=1e-3)
     assert found["l1_hole"] == pytest.approx(np.abs(inside[0] - inside[1]).mean(), abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def alexnet(tmp_path_factory):
+    """A file of what AlexNet sees with, drawn at random."""
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("weights") / "alexnet.safetensors"
+    state = torchvision.models.alexnet().features.state_dict()
+    save_file({f"features.{key}": value for key, value in state.items()}, file)
+    return file
+
+
+def test_lpips_is_the_weighed_distance_of_unit_features(alexnet):
+    made, real = torch.rand(2, 3, 40, 44, generator=torch.Generator().manual_seed(0))
+    lpips, net = Lpips(str(alexnet)), torchvision.models.alexnet()
+    net.load_state_dict(load_file(alexnet), strict=False)
+    file = Path(sys.modules["torchmetrics.functional.image"].__path__[0]) / "lpips_models/alex.pth"
+    lines = torch.load(file, map_location="cpu", weights_only=True)
+    # The published scaling, to inputs in [-1, 1].
+    shift, scale = (torch.tensor(x).view(3, 1, 1) for x in
+                    ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)))  # fmt: skip
+    x = (torch.stack([made, real]) * 2 - 1 - shift) / scale
+    expected, depth = 0.0, 0
+    for layer in net.features[:12]:
+        x = layer(x)
+        if isinstance(layer, torch.nn.ReLU):
+            unit = torch.nn.functional.normalize(x.detach(), dim=1)
+            far = (unit[0] - unit[1]).square() * lines[f"lin{depth}.model.1.weight"][0]
+            expected += float(far.sum(0).mean())
+            depth += 1
+    assert depth == 5
+    assert lpips(made, real) == pytest.approx(expected, rel=1e-4)
+    assert lpips(real, real) == 0
+    assert fidelity(made, real, lpips=lpips)["lpips"] == lpips(made, real)
+    assert "lpips" not in fidelity(made[:, :30], real[:, :30], lpips=lpips)
+
+
+def test_lpips_needs_the_weights_of_alexnet(tmp_path):
+    with pytest.raises(InputError, match=r"none.safetensors: weights must be a local"):
+        Lpips(str(tmp_path / "none.safetensors"))
+    save_file({"features.0.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match=r"not the weights of torchvision's AlexNet"):
+        Lpips(str(tmp_path / "other.safetensors"))
+
+
+def test_pictures_are_told_by_lpips(runs, alexnet, tmp_path):
+    photo(tmp_path / "in" / "a.png", 40, 35)
+    for name in ("colorization", "context_encoder"):
+        out = tmp_path / name
+        _, (row,) = applied(runs(name), tmp_path / "in", out, "--lpips", alexnet)
+        assert row["lpips"] > 0
 
 
 @pytest.mark.parametrize("name", ["context_encoder", "coherent_semantic_attention"])
