@@ -39,6 +39,7 @@ from ..datasets.example_list import LeftOut, read_listing, write_listing
 from ..datasets.source import Source
 from ..datasets.text.format import TOKENIZER
 from ..errors import InputError, some
+from ..modalities.tokenizer import Tokenizer, load_tokenizer
 from ..tasks.task import Task
 from .args import TrainerArgs, lightning_arguments, precision_of, processes_of
 from .defaults import Setting, completed
@@ -312,6 +313,24 @@ class RunFolder:
 def snapshot(folder: Path, step: int) -> Path:
     """Where a run keeps its encoders as they were after a step."""
     return folder / "steps" / str(step)
+
+
+def run_tokenizer(folder: str | Path) -> Tokenizer:
+    """The tokenizer of the text that a run was trained on.
+
+    Raises:
+        InputError: none there, or another one than then.
+    """
+    path = Path(folder) / TOKENIZER
+    if not path.is_file():
+        raise InputError(
+            f"{folder}: no {TOKENIZER} here; copy that of the packed text that it was trained on"
+        )
+    tokenizer, state = load_tokenizer(path), RunFolder(folder).state()
+    known = state["data"].get("tokenizer") if state else None
+    if known not in (None, tokenizer.vocabulary.sha256):
+        raise InputError(f"{path}: not the tokenizer that the run was trained with; copy that one")
+    return tokenizer
 
 
 def load_task(task: Task, folder: str | Path) -> None:
