@@ -5,6 +5,10 @@
     pretexto apply --encoder runs/context_encoder --data photo.png --hole mask.png --out filled
     pretexto apply --encoder runs/context_encoder --data photo.png --box 40 30 64 64 --out filled
     pretexto apply --encoder runs/jigsaw --data photos --out solved
+    pretexto apply --encoder runs/causal_language --prompt "To be" --tokens 200 --temperature 0.8
+    pretexto apply --encoder runs/masked_language --prompt "To be or not to [MASK]"
+
+A text is printed, and with --out written to results.jsonl there.
 
 Each medium is written to OUT under its own name, and results.jsonl says of each what was made.
 Where a medium has colours of its own, or --truth names the whole pictures, L1, PSNR and SSIM tell
@@ -26,14 +30,16 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 # Options of one kind of task; given for another they are refused.
-_OWN = ("hole", "box", "truth", "shuffled", "steady")
+_DRAWS = ("tokens", "temperature", "top_k", "top_p")
+_OWN = ("hole", "box", "truth", "shuffled", "steady", "prompt", *_DRAWS)
+_MEDIA = ("split", "kind", "unique", "count")
 
 
 def arguments(parser) -> None:
     parser.add_argument("--encoder", required=True, help="run folder: its trained task is applied")
-    data_options(parser, required=True)
+    data_options(parser)
     parser.add_argument("--split", help="use only this split or fold of the data")
-    parser.add_argument("--out", required=True, help="folder to write to")
+    parser.add_argument("--out", help="folder to write to")
     parser.add_argument("--count", type=count, help="so many of the media; default: all")
     parser.add_argument(
         "--hole",
@@ -59,16 +65,39 @@ def arguments(parser) -> None:
         metavar="SHARE",
         help="colourisation: of the frame before in a film's colours, 0 … 1 (default 0.8)",
     )
-    parser.add_argument("--seed", type=seed, default=0, help="of holes and orders that are drawn")
+    _text_arguments(parser)
+    parser.add_argument("--seed", type=seed, default=0, help="of all that is drawn")
+
+
+def _text_arguments(parser) -> None:
+    parser.add_argument(
+        "--prompt",
+        metavar="TEXT",
+        help="text: what is continued, or filled where [MASK] stands; or --data FILE of text",
+    )
+    parser.add_argument("--tokens", type=count, help="text: how many more (default 100 at most)")
+    parser.add_argument(
+        "--temperature", type=float, help="text: of the draws; 0: the likeliest (default)"
+    )
+    parser.add_argument(
+        "--top-k", type=count, help="text: draw from so many; of masks: candidates (default 5)"
+    )
+    parser.add_argument("--top-p", type=float, help="text: draw from this share of probability")
 
 
 def run(args) -> int:
     import torch
 
     _check(args)
-    _keep_apart(Path(args.data), Path(args.out))
+    if args.data and args.out:
+        _keep_apart(Path(args.data), Path(args.out))
     task = trained_task(args.encoder)
+    if "text" in task.specs:
+        return _apply_to_text(task, args)
     make = maker(task, args)
+    for name, what in (("data", "the pictures or films"), ("out", "the folder to write to")):
+        if not getattr(args, name):
+            raise InputError(f"--{name}: {type(task).__name__} needs {what}")
     source = open_data(args.data, args.split, args.kind, args.unique)
     with torch.inference_mode():
         rows, failed = _applied(make, source, Path(args.out), args.count)
@@ -144,13 +173,77 @@ def maker(task: "Task", args) -> Callable[["Source", int, Path], Row]:
     )
 
 
+def _apply_to_text(task: "Task", args) -> int:
+    """Prints what a run on text makes of the prompt, and keeps it in OUT."""
+    from ..datasets.cache import write_text
+    from ..modalities.rng import generator
+    from ..tasks.causal_language import CausalLanguage
+    from ..tasks.masked_language import MaskedLanguage
+    from ..tasks.segment_recurrence import SegmentRecurrence
+    from ..training.run_dir import run_tokenizer
+    from ..visualization.complete import complete, fill_masks
+
+    if strange := list(given(args, *_MEDIA)):
+        raise InputError(
+            f"--{strange[0]} does not apply to text; give --prompt TEXT, or --data FILE"
+        )
+    if isinstance(task, MaskedLanguage):
+        own = _own(task, args, "prompt", "top_k")
+        words, prompt = run_tokenizer(args.encoder), _prompt(args)
+        row = fill_masks(task, words, prompt, most=own.get("top_k", 5))
+    elif isinstance(task, CausalLanguage | SegmentRecurrence):
+        own = _own(task, args, "prompt", *_DRAWS)
+        words, prompt = run_tokenizer(args.encoder), _prompt(args)
+        draws = {name: value for name, value in own.items() if name in _DRAWS}
+        row = complete(task, words, prompt, rng=generator(args.seed, 0, 0), **draws)
+    else:
+        raise InputError(f"{type(task).__name__} makes no text; give a run of a language task")
+    for line in _text_lines(row):
+        print(line)
+    if args.out:
+        Path(args.out).mkdir(parents=True, exist_ok=True)
+        write_text(Path(args.out) / "results.jsonl", json.dumps(row, ensure_ascii=False) + "\n")
+    return 0
+
+
+def _text_lines(row: Row) -> list[str]:
+    if "masks" not in row:
+        n = row["left_out"]
+        note = f"left out: the first {n} tokens of the prompt, for which the context has no room"
+        return [*([note] if n else []), row["prompt"] + row["text"]]
+    found = [
+        f"mask {k}: " + ", ".join(f"{c['token']!r} {100 * c['probability']:.1f} %" for c in mask)
+        for k, mask in enumerate(row["masks"], 1)
+    ]
+    return [row["text"], *found]
+
+
+def _prompt(args) -> str:
+    """What --prompt says, or the file that --data names."""
+    if args.prompt is not None and args.data:
+        raise InputError("--prompt and --data: each is the text; give one")
+    if args.prompt is not None:
+        return args.prompt
+    if not args.data:
+        raise InputError("--prompt: a run on text needs one, or --data with a file of text")
+    try:
+        return Path(args.data).read_text(encoding="utf-8").rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise InputError(
+            f"--data {args.data}: no text ({why}), but the run is one on text; give --prompt TEXT "
+            "or a file of text"
+        ) from None
+
+
 def _own(task: "Task", args, *taken: str) -> dict[str, Any]:
     options = given(args, *_OWN)
     if strange := [name for name in options if name not in taken]:
-        takes = ", ".join(f"--{name}" for name in taken)
-        raise InputError(
-            f"--{strange[0]} does not apply to {type(task).__name__}; it takes {takes}"
+        takes, name = (
+            ", ".join(f"--{name.replace('_', '-')}" for name in names)
+            for names in (taken, strange[:1])
         )
+        raise InputError(f"{name} does not apply to {type(task).__name__}; it takes {takes}")
     return options
 
 

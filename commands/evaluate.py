@@ -39,6 +39,7 @@ def arguments(parser) -> None:
         "--frame-interval", type=float, help="seconds between frames; default likewise"
     )
     parser.add_argument("--seconds", type=float, help="length of a segment of sound; likewise")
+    parser.add_argument("--length", type=count, help="tokens of a span of text; likewise")
     parser.add_argument("--levels", action="store_true", help="also probe every layer")
     parser.add_argument("--epochs", type=int, default=30, help="of finetune (default 30)")
     parser.add_argument(
@@ -69,7 +70,7 @@ def run(args) -> int:
         batch_size=args.batch_size,
         flip=not args.no_flip,
     )
-    changes = ("size", "frames", "frame_interval", "seconds")
+    changes = ("size", "frames", "frame_interval", "seconds", "length")
     spec = {k: v for k in changes if (v := getattr(args, k)) is not None}
     card = read_card(Path(args.encoder), args.modality)
     replace(InputSpec(**card["spec"]), **spec)  # refused before any data is looked at

@@ -14,7 +14,7 @@ from ..datasets.source import Source
 from ..encoders.encoder import Encoder
 from ..modalities.media import MediaError
 from ..tasks.task import Batch, Task
-from ..training.data import Examples
+from ..training.data import Examples, fitted
 from .rows import read_json
 
 _EXAMPLES, _TRIES = 2, 32
@@ -84,6 +84,7 @@ def training_flops(task: Task, source: Source) -> float:
 
 def _batch(task: Task, source: Source) -> Batch:
     """The first examples of the source that the task can use."""
+    source = fitted(source, task)
     examples, made = Examples(source, task, 0), []
     for i in range(min(len(source), _TRIES)):
         try:

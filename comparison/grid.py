@@ -16,6 +16,7 @@ from ..modalities.input_spec import InputSpec
 from ..tasks.parts.audio_input import AudioInput
 from ..tasks.parts.clip_input import ClipInput
 from ..tasks.parts.flow_input import FlowInput
+from ..tasks.parts.text_input import TextInput
 from ..tasks.supervised import Supervised
 from ..tasks.task import Task
 from ..training.args import TrainerArgs
@@ -143,10 +144,9 @@ def with_controls(
         # No argument of an entry's own: a control has the comparison's budget.
         same, origin, ending = {"encoder": kind}, origins[kind], endings[kind]
         random, before = RANDOM + ending, (START if origin else RANDOM) + ending
-        if view.modality != "text":
-            control = partial(_control, build, view, classes, make)
-            name = SUPERVISED + ending
-            found[name] = Entry(control, "supervised", config=same, reference=before)
+        control = partial(_control, build, view, classes, make)
+        name = SUPERVISED + ending
+        found[name] = Entry(control, "supervised", config=same, reference=before)
         if origin:
             start = same | {"starts_from": origin}
             found[before] = Entry(build, "start", config=start, reference=random)
@@ -197,6 +197,8 @@ def _control(
 def _supervised(encoder: Encoder, classes: int, *, view: InputSpec) -> Task:
     if view.modality == "audio":
         return Supervised(AudioInput(encoder, seconds=view.seconds), classes)
+    if view.modality == "text":
+        return Supervised(TextInput(encoder, length=view.length or 0), classes)
     clip = {"size": view.size, "frame_interval": view.frame_interval}
     if view.modality == "flow":
         flow = FlowInput(encoder, fields=view.frames, method=view.flow_method, **clip)

@@ -21,7 +21,8 @@ from .synthetic.source import Synthetic
 from .text.format import MANIFEST as TEXT
 
 SYNTHETIC = {"synthetic": "all", "synthetic:train": "train", "synthetic:test": "test"}
-SYNTHETIC_TEXT = {"synthetic:text": "train", "synthetic:text-test": "test"}
+SYNTHETIC_TEXT = {"synthetic:text": "train", "synthetic:text-test": "test",
+                  "synthetic:text-labelled": "labelled"}  # fmt: skip
 
 
 def open_source(

@@ -76,6 +76,15 @@ class Source(ABC):
         """The source as it suits tasks on spans of so many tokens; most are what they are."""
         return self
 
+    def joined(self, length: int, rows: NDArray[np.int64] | None = None) -> "Source":
+        """The texts of these examples (None: of all) one behind another, in blocks of so many
+        tokens, for tasks whose spans follow one another; most are what they are."""
+        return self.for_length(length) if rows is None else Subset(self, rows)
+
+    def tokenizer(self) -> str | None:
+        """The tokenizer.json that its text is packed with; None where there is no text."""
+        return None
+
     def label(self, i: int) -> int:
         """Number of the class, -1 if unlabelled or of several classes (see `label_set`)."""
         return -1
@@ -218,6 +227,12 @@ class Subset(Source):
 
     def facts(self, rows: NDArray[np.int64] | None = None) -> Iterator[Facts] | None:
         return self.source.facts(self.indices if rows is None else self.indices[rows])
+
+    def joined(self, length: int, rows: NDArray[np.int64] | None = None) -> Source:
+        return self.source.joined(length, self.indices if rows is None else self.indices[rows])
+
+    def tokenizer(self) -> str | None:
+        return self.source.tokenizer()
 
 
 @dataclass(frozen=True, slots=True)

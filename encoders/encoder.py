@@ -108,10 +108,17 @@ class Encoder(nn.Module, ABC):
         """
         return {k: p for k, p in self.named_parameters() if not k.startswith(self.beyond_maps)}
 
+    def average(self, m: Tensor, x: Tensor) -> Tensor:
+        """A map [B, C, …] of inputs x averaged over all its positions that show something, [B, C].
+
+        All do but those behind the end of a text.
+        """
+        return m.flatten(2).mean(2) if m.ndim > 2 else m
+
     def embed(self, x: Tensor) -> Tensor:
-        """The deepest map averaged over all its positions, [B, D]."""
+        """The deepest map averaged over its positions, see `average`, [B, D]."""
         *_, deepest = self.maps(x).values()
-        return deepest.flatten(2).mean(2)
+        return self.average(deepest, x)
 
     @property
     def per_frame(self) -> bool:

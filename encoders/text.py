@@ -205,11 +205,10 @@ class TextTransformer(Encoder):
         states = self.states(x)
         return dict(zip(self.levels, (s.transpose(1, 2) for s in states), strict=True))
 
-    def embed(self, x: Tensor) -> Tensor:
-        """The last states averaged over all tokens that there are, [B, D]."""
-        there = (x >= 0).unsqueeze(2)
-        last = self.states(x)[-1].masked_fill(~there, 0)
-        return last.sum(1) / there.sum(1).clamp_min(1)
+    def average(self, m: Tensor, x: Tensor) -> Tensor:
+        """States [B, C, T] averaged over the tokens that there are, [B, C]."""
+        there = (x >= 0).unsqueeze(1)
+        return m.masked_fill(~there, 0).sum(2) / there.sum(2).clamp_min(1)
 
     def new_cache(self) -> list[KeyValues]:
         """An empty cache for `states`.

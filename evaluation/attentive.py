@@ -55,9 +55,10 @@ class AttentiveProbe(nn.Module):
 
     def pool(self, tokens: Tensor) -> Tensor:
         """What the query gathers, [B, C]."""
-        z = (tokens.float() - self.mean) / self.scale
-        query = self.query.expand(len(z), -1, -1)
-        return self.attention(query, z, z, need_weights=False)[0][:, 0]
+        z = ((tokens.float() - self.mean) / self.scale).nan_to_num()
+        query, nothing = self.query.expand(len(z), -1, -1), tokens[:, :, 0].isnan()
+        found, _ = self.attention(query, z, z, key_padding_mask=nothing, need_weights=False)
+        return found[:, 0]
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.head(self.pool(tokens))
@@ -71,7 +72,7 @@ def attentive(
     Every clip and crop of an example is learnt from; its probabilities are averaged over them.
 
     Args:
-        tokens: [V, P, C], clip after clip.
+        tokens: [V, P, C], clip after clip; NaN where there is none.
         y: labels int64 [N] on the same device.
         split: numbers of examples.
         counts: int64 [N], how many of the V belong to each example.
@@ -140,11 +141,11 @@ class _Probing:
 
 
 def _moments(tokens: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each channel over all positions of these rows."""
+    """Mean and deviation of each channel over all tokens that there are in these rows."""
     chunks = rows.split(CHUNK)
-    count = len(rows) * tokens.shape[1]
-    mean = torch.stack([tokens[c].double().sum((0, 1)) for c in chunks]).sum(0) / count
-    squares = [(tokens[c].double() - mean).square().sum((0, 1)) for c in chunks]
+    count = torch.stack([(~tokens[c, :, 0].isnan()).sum() for c in chunks]).sum()
+    mean = torch.stack([tokens[c].double().nansum((0, 1)) for c in chunks]).sum(0) / count
+    squares = [(tokens[c].double() - mean).square().nansum((0, 1)) for c in chunks]
     scale = (torch.stack(squares).sum(0) / count).sqrt()
     # A channel that is constant up to rounding carries nothing; dividing would blow up the noise.
     scale = torch.where(scale > 1e-6 * (mean.abs() + 1e-12), scale, torch.ones_like(scale))

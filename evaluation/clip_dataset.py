@@ -17,7 +17,8 @@ from .distributed import neighbours
 
 
 def clip_starts(spec: InputSpec, info: MediaInfo, clips: int) -> tuple[float, ...]:
-    """Where the clips of one medium start, in seconds; equal ones (short media) only once."""
+    """Where the clips of one medium start, in seconds (of text at which token); equal ones (short
+    media) only once."""
     if info.kind == "image":
         return (0.0,)
     starts = spec.starts(info, clips)
@@ -42,8 +43,10 @@ def plan_clips(spec: InputSpec, info: MediaInfo, starts: tuple[float, ...]) -> P
     if spec.modality == "flow" and not info.has_video:
         raise MediaError(info.path, "plan", "no video, and the encoder sees only optical flow")
     plans = [spec.plan(start) for start in starts]
-    times, pairs = (tuple(t for p in plans for t in getattr(p, k)) for k in ("times", "flow"))
-    return replace(plans[0], times=times, flow=pairs)
+    wanted = {
+        k: tuple(t for p in plans for t in getattr(p, k)) for k in ("times", "flow", "tokens")
+    }
+    return replace(plans[0], **wanted)
 
 
 def crop_clips(spec: InputSpec, sample: Sample, starts: tuple[float, ...], crops: int) -> Tensor:
@@ -54,6 +57,8 @@ def crop_clips(spec: InputSpec, sample: Sample, starts: tuple[float, ...], crops
     """
     if spec.modality == "audio":
         return torch.stack([_segment(spec, sample, s - starts[0]) for s in starts])
+    if spec.modality == "text":
+        return encoder_input(spec, sample).unflatten(0, (len(starts), -1))
     whole = [encoder_input(spec, part) for part in _parts(sample, len(starts))]
     return torch.stack([crop for clip in whole for crop in crop_squares(clip, spec.size, crops)])
 

@@ -16,10 +16,12 @@ from ..progress import progress
 from .clip_dataset import ClipSet, loader
 from .distributed import gather, gather_rows, own_part, rank
 from .feature_cache import TOKENS, cache_file, load_features, save_features, stored
+from .text_fit import check_text
 
 EMBEDDING = "embedding"
 HELD = 2**28  # bytes of results that a device holds before they are brought to the host
 VALUES = 2**26  # input values of one pass on a GPU: 445 pictures of 224 pixels
+WIDTH = 768  # numbers that a token of text is taken to be
 MOST_TOKENS = 2**33  # bytes of tokens that are kept in memory
 
 
@@ -36,7 +38,8 @@ class Features:
         indices: int64 [N], the examples' numbers in the source, ascending.
         unreadable: (name, reason) of each example that was dropped.
         unreadable_indices: their numbers in the source, in the same order.
-        tokens: bfloat16 [V, P, C], the deepest map at each of its P positions; None if not asked.
+        tokens: bfloat16 [V, P, C], the deepest map at each of its P positions, no numbers (NaN)
+            behind the end of a text; None if not asked.
     """
 
     vectors: dict[str, Tensor]
@@ -83,7 +86,7 @@ def extract(
     On CUDA the encoder computes in bfloat16 where that is safe (autocast).
 
     Args:
-        clips: evenly spaced clips (segments of sound) per medium; images have one.
+        clips: evenly spaced clips (segments of sound, spans of text) per medium; images have one.
         crops: 1 (centre) or 3 (along the longer side) squares per clip.
         batch_size: encoder inputs per pass; None: 32 on a CPU, what a GPU holds with ease there.
         workers: processes that read files; 0 reads in this one.
@@ -100,6 +103,8 @@ def extract(
             or tokens fill the memory.
     """
     check_fit(encoder, spec, clips, crops)
+    if spec.modality == "text":
+        check_text(encoder, spec, source)
     clip_set, place = ClipSet(source, spec, clips, crops), device_of(device)
     file = cache and cache_file(cache, encoder, clip_set, precision(place))
     there, has_tokens = stored(file) if file else ([], False)
@@ -129,7 +134,8 @@ def default_batch(spec: InputSpec, device: torch.device) -> int:
     if device.type != "cuda":
         return 32
     pixels = 3 * max(spec.frames, 1) * spec.size**2
-    return max(1, min(1024, VALUES // (pixels or round(spec.seconds * spec.rate))))
+    values = pixels or round(spec.seconds * spec.rate) or WIDTH * (spec.length or 0)
+    return max(1, min(1024, VALUES // values))
 
 
 def precision(device: torch.device) -> str:
@@ -144,8 +150,6 @@ def autocast(device: torch.device) -> torch.autocast:
 
 def check_fit(encoder: Encoder, spec: InputSpec, clips: int, crops: int) -> None:
     """Raises InputError, in words for the user, if these cannot go together."""
-    if spec.modality == "text":
-        raise InputError("encoders of text cannot be evaluated yet: use image, video, audio, flow")
     if encoder.modality != spec.modality:
         raise InputError(
             f"the encoder is for {encoder.modality}, the input asked for is {spec.modality}: give "
@@ -164,8 +168,9 @@ def check_clips(spec: InputSpec, clips: int, crops: int) -> None:
         raise InputError(f"clips is {clips}: at least one clip per medium is needed")
     if crops not in (1, 3):
         raise InputError(f"crops is {crops}: take 1 (centre) or 3 (along the longer side)")
-    if crops > 1 and spec.modality == "audio":
-        raise InputError("sound has no crops: leave crops at 1")
+    if crops > 1 and spec.modality in ("audio", "text"):
+        what = "sound" if spec.modality == "audio" else "text"
+        raise InputError(f"{what} has no crops: leave crops at 1")
 
 
 def device_of(name: str) -> torch.device:
@@ -334,7 +339,7 @@ def describe(encoder: Encoder, x: Tensor, levels: bool, tokens: bool) -> dict[st
         return {EMBEDDING: encoder(x).float()}
     maps, count = _maps(encoder, x)
     out: dict[str, Tensor] = {}
-    pooled = {k: _pooled(m, count) for k, m in maps.items()}
+    pooled = {k: _pooled(encoder.average(m, x), count) for k, m in maps.items()}
     # The embedding may be the deepest map's average: neither a second pass nor the row twice.
     last = list(pooled)[-1]
     own = pooled.pop(last) if _embeds_by_default(encoder) else encoder(x)
@@ -342,7 +347,7 @@ def describe(encoder: Encoder, x: Tensor, levels: bool, tokens: bool) -> dict[st
         out = {k: p.float() for k, p in pooled.items()}
     out[EMBEDDING] = own.float()
     if tokens:
-        out[TOKENS] = _tokens(maps[last], count).bfloat16()
+        out[TOKENS] = _tokens(maps[last], x, count).bfloat16()
     return out
 
 
@@ -358,14 +363,15 @@ def _maps(encoder: Encoder, x: Tensor) -> tuple[dict[str, Tensor], int]:
     return encoder.maps(x.transpose(1, 2).flatten(0, 1) if per_frame else x), count
 
 
-def _pooled(m: Tensor, count: int) -> Tensor:
-    """A map averaged over its positions, and over `count` frames that went in alone: [V, C]."""
-    mean = m.flatten(2).mean(2) if m.ndim > 2 else m
+def _pooled(mean: Tensor, count: int) -> Tensor:
+    """Averages over positions, averaged over `count` frames that went in alone too: [V, C]."""
     return mean.unflatten(0, (-1, count)).mean(1)
 
 
-def _tokens(m: Tensor, count: int) -> Tensor:
+def _tokens(m: Tensor, x: Tensor, count: int) -> Tensor:
     """A map at each of its positions, frame after frame where those went in alone: [V, P, C]."""
+    if x.dtype == torch.int64:
+        m = m.masked_fill((x < 0).unsqueeze(1), torch.nan)
     return m.reshape(*m.shape[:2], -1).transpose(1, 2).unflatten(0, (-1, count)).flatten(1, 2)
 
 

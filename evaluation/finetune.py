@@ -76,11 +76,11 @@ class Tuning:
         """The stamp: like stamps are comparable, unlike ones are not."""
         flip = "mirrored" if self.flip else "not mirrored"
         seen = f"crops of {self.scale[0]:g} … {self.scale[1]:g} of the area, {flip}"
-        heard = f"gain {1 - GAIN:g} … {1 + GAIN:g}"
+        changes = {"audio": f"gain {1 - GAIN:g} … {1 + GAIN:g}", "text": "unchanged"}
         return (
             f"all weights, AdamW {grid_text(self.rates)}, decay {self.weight_decay:g}, warm-up and "
             f"cosine, {self.epochs} epochs of train+val, batch {self.batch_size}, random clips, "
-            f"{heard if modality == 'audio' else seen}, scores averaged"
+            f"{changes.get(modality, seen)}, scores averaged"
         )
 
 

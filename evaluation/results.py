@@ -196,11 +196,13 @@ class Setting:
 
 
 def _view(spec: InputSpec) -> dict[str, Any]:
-    """A spec as a stamp has it: without the colours, which belong to the encoder.
+    """A spec as a stamp has it: without colours, which belong to the encoder, and without the
+    tokenizer, which belongs to the data.
 
-    One that knows lightness alone is compared with others on the same pictures.
+    An encoder that knows lightness alone is compared with others on the same pictures.
     """
-    return {name: value for name, value in spec.plain().items() if name != "colour"}
+    own = ("colour", "tokenizer")
+    return {name: value for name, value in spec.plain().items() if name not in own}
 
 
 def circumstances(

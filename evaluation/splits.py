@@ -14,6 +14,7 @@ from ..datasets.example_list import NAME as LISTING
 from ..datasets.example_list import read_listing
 from ..datasets.fingerprint import Columns
 from ..datasets.source import Source, Subset
+from ..datasets.text.source import BLOCK
 from ..errors import InputError
 
 FOLDS = 5
@@ -59,7 +60,7 @@ def splits(source: Source, seed: int = 0) -> list[Split]:
     if not labelled:
         raise InputError(
             "none of the examples has a label: put each class into a sub-folder of its own, or "
-            "give a table with a class column"
+            "give a table with a class column (pack text anew)"
         )
     by_name: dict[str, list[int]] = {}
     for i in labelled:
@@ -230,7 +231,8 @@ def _group_of(source: Source, label: int) -> str:
 
 
 def pretraining_names(run: Path | None) -> frozenset[str] | None:
-    """Names in RUN/data.parquet; None if there is no such file.
+    """Names in RUN/data.parquet; None if there is no such file, or if it names blocks of a text,
+    which do not tell what documents they are of.
 
     Examples with a "left_out" reason were not trained on and are not among them.
 
@@ -240,7 +242,8 @@ def pretraining_names(run: Path | None) -> frozenset[str] | None:
     if run is None or not (Path(run) / LISTING).is_file():
         return None
     rows = read_listing(Path(run), "name", "left_out")
-    return frozenset(name for name, left_out in rows if left_out is None)
+    names = frozenset(name for name, left_out in rows if left_out is None)
+    return None if any(name.startswith(BLOCK) for name in names) else names
 
 
 class Fold(Source):
@@ -274,3 +277,6 @@ class Fold(Source):
 
     def columns(self, rows: NDArray[np.int64] | None = None) -> Iterator[Columns]:
         return self.source.columns(rows)
+
+    def tokenizer(self) -> str | None:
+        return self.source.tokenizer()

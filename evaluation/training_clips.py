@@ -13,8 +13,8 @@ from ..datasets.packs.fetch_ahead import Visit, make_loader, visits
 from ..datasets.packs.order import shard_order, window_within
 from ..datasets.source import Shards, Source
 from ..modalities.input_spec import InputSpec, as_float, encoder_input
-from ..modalities.media import MediaError
-from ..modalities.rng import Generator, generator, permutation, uniform
+from ..modalities.media import MediaError, MediaInfo
+from ..modalities.rng import Generator, generator, integer, permutation, uniform
 from ..modalities.transforms.image import (
     apply_crop,
     apply_crop_to_flow,
@@ -34,9 +34,9 @@ class TrainingClips(Dataset):
     """A random clip of an example and how it is to be changed: (epoch, i) gives a dict of tensors.
 
     "input" is uint8 [3, (T,) H, W] or flow float32 [2, T, H, W], as large as the medium's
-    proportions make it, with "box" and "flip" for it; or float32 [1, N] with its "gain". "label" is
-    int64 []. What cannot be read gives the reason instead. What is drawn depends on seed, epoch and
-    i alone.
+    proportions make it, with "box" and "flip" for it; or float32 [1, N] with its "gain"; or tokens,
+    int64 [T]. "label" is int64 []. What cannot be read gives the reason instead. What is drawn
+    depends on seed, epoch and i alone.
 
     Args:
         scale: least and greatest share of the area that a crop keeps.
@@ -54,17 +54,26 @@ class TrainingClips(Dataset):
         rng = generator(self.seed, epoch, i)
         try:
             info = self.source.info(i)
-            room = 0.0 if info.kind == "image" else max(info.duration - self.spec.span - 1e-3, 0.0)
             # A margin about the picture, so that crops are rarely enlarged.
             side = round(self.spec.size * 8 / 7)
-            plan = self.spec.plan(uniform(rng, 0, room), side)
+            plan = self.spec.plan(self._start(info, rng), side)
             x = encoder_input(self.spec, self.source.read(i, plan))
         except MediaError as error:
             return str(error)
         label = torch.tensor(self.source.label(i))
         return {"input": x, "label": label, **self._changes(rng)}
 
+    def _start(self, info: MediaInfo, rng: Generator) -> float:
+        """Seconds, or of text the token, at which the clip starts."""
+        if self.spec.modality == "text":
+            first, last = self.spec.starts(info, 2)
+            return first + integer(rng, int(last - first) + 1)
+        room = 0.0 if info.kind == "image" else max(info.duration - self.spec.span - 1e-3, 0.0)
+        return uniform(rng, 0, room)
+
     def _changes(self, rng: Generator) -> Drawn:
+        if self.spec.modality == "text":
+            return {}
         if self.spec.modality == "audio":
             return {"gain": draw_gain(rng, GAIN)}
         box = draw_crop(rng, scale=self.scale)
@@ -103,9 +112,11 @@ def augment(batch: Drawn, size: int) -> Tensor:
     """The encoder's input with the changes drawn for it, on the batch's device.
 
     Returns:
-        float32 [B, 3, (T,) size, size] in [0, 1], flow [B, 2, T, size, size], or [B, 1, N] in
-        [-1, 1].
+        float32 [B, 3, (T,) size, size] in [0, 1], flow [B, 2, T, size, size], [B, 1, N] in
+        [-1, 1], or tokens int64 [B, T].
     """
+    if batch["input"].dtype == torch.int64:
+        return batch["input"]
     if "gain" in batch:
         return apply_gain(batch["input"], batch["gain"])
     x, drawn = batch["input"], (batch["box"], batch["flip"], size)

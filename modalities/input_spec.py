@@ -27,6 +27,7 @@ class InputSpec:
         rate: Hz of the sound.
         flow_method: how flow is computed; None: as a pack has it, else by the default.
         length: tokens of a span of text.
+        tokenizer: SHA-256 of the tokenizer that made them; None: any of the same size.
         colour: "rgb", or "lightness": L of Lab in all three channels is what it was trained on.
 
     Raises:
@@ -42,6 +43,7 @@ class InputSpec:
     flow_method: str | None = None
     colour: Literal["rgb", "lightness"] = "rgb"
     length: int | None = None
+    tokenizer: str | None = None
 
     def __post_init__(self):
         if self.modality == "audio" and not (self.seconds > 0 and self.rate > 0):
@@ -53,6 +55,8 @@ class InputSpec:
             raise InputError(
                 f"size and frames of {self.modality} are 1 or more, got {self.size}, {self.frames}"
             )
+        if self.modality == "text" and not (self.length or 0) > 0:
+            raise InputError(f"length of a span of text is 1 token or more, got {self.length}")
 
     @property
     def span(self) -> float:
@@ -96,7 +100,7 @@ class InputSpec:
 
 def _positions(info: MediaInfo, length: int, count: int) -> tuple[float, ...]:
     """Where `count` spans of so many tokens start, evenly spread over an example's text."""
-    if info.text is None:
+    if info.text is None or info.text.first == info.text.last:
         raise MediaError(info.path, "plan", "it holds no text")
     room = max(info.text.last - info.text.first - length, 0)
     return tuple(float(info.text.first + room * k // max(count - 1, 1)) for k in range(count))

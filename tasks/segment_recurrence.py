@@ -92,10 +92,16 @@ class SegmentRecurrence(Task):
         kept = encoder.remember(memory, states, self.memory) if self.memory else None
         return losses.view_as(target), guess.view_as(target), kept
 
+    def logits(self, states: Tensor) -> Tensor:
+        """Scores [..., V] of the token behind each state [..., C]; logarithms with cutoffs."""
+        if self.softmax is not None:
+            return self.softmax.log_prob(states.flatten(0, -2)).unflatten(0, states.shape[:-1])
+        return F.linear(states, self.text.encoder.embeddings.weight)
+
     def _losses(self, states: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         target = target.clamp_min(0)
         if self.softmax is None:
-            logits = F.linear(states, self.text.encoder.embeddings.weight)
+            logits = self.logits(states)
             return F.cross_entropy(logits, target, reduction="none"), logits.detach().argmax(1)
         with torch.no_grad():
             guess = self.softmax.predict(states)

@@ -1,6 +1,7 @@
 """What is declared is used, and what is imported is declared."""
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -43,19 +44,32 @@ def imported(files: list[Path]) -> set[str]:
 
 ROOMS = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"]
 LIBRARY = [*ROOT.glob("*.py"), *(path for room in ROOMS for path in room.rglob("*.py"))]
-MODULES = packages_distributions()
-TEXT = "\n".join(path.read_text() for path in LIBRARY)
-USED = imported(LIBRARY) - _HERE
 EXTRAS = [group for group in PROJECT["optional-dependencies"] if group != "dev"]
 
 
+@functools.cache
+def used() -> set[str]:
+    """What the library imports of others."""
+    return imported(LIBRARY) - _HERE
+
+
+@functools.cache
+def text() -> str:
+    """All of the library's code."""
+    return "\n".join(path.read_text() for path in LIBRARY)
+
+
+# It reads the metadata of all that is installed.
+modules_to_distributions = functools.cache(packages_distributions)
+
+
 def distributions(module: str) -> set[str]:
-    return {name_of(name) for name in MODULES.get(module, [module])}
+    return {name_of(name) for name in modules_to_distributions().get(module, [module])}
 
 
 def test_what_the_library_imports_is_declared():
     known = declared(*EXTRAS)
-    missing = {m for m in USED if not distributions(m) & known}
+    missing = {m for m in used() if not distributions(m) & known}
     assert not missing
 
 
@@ -70,12 +84,12 @@ def test_what_tests_and_benchmarks_import_is_declared():
 @pytest.mark.parametrize("name", sorted(declared(*EXTRAS)))
 def test_what_is_declared_is_used(name):
     if name in _THROUGH_OTHERS:
-        assert _THROUGH_OTHERS[name] in TEXT
+        assert _THROUGH_OTHERS[name] in text()
         return
-    modules = {m for m, found in MODULES.items() if name in map(name_of, found)}
+    modules = {m for m, found in modules_to_distributions().items() if name in map(name_of, found)}
     modules |= {name.replace("-", "_")}
-    quoted = re.search(rf"[\"']({'|'.join(map(re.escape, sorted(modules)))})[\"'.]", TEXT)
-    assert modules & USED or quoted
+    quoted = re.search(rf"[\"']({'|'.join(map(re.escape, sorted(modules)))})[\"'.]", text())
+    assert modules & used() or quoted
 
 
 def test_what_is_declared_is_pinned():

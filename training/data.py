@@ -151,7 +151,9 @@ def make_loader(
 def fitted(source: Source, task: Task) -> Source:
     """The source with its text cut as the task reads it."""
     length = max((spec.length or 0 for spec in task.specs.values()), default=0)
-    return source.for_length(length) if length else source
+    if not length:
+        return source
+    return source.joined(length) if task.consecutive else source.for_length(length)
 
 
 def labelled(source: Source) -> NDArray[np.int64]:

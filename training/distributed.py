@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from ..errors import InputError
 
@@ -28,6 +26,10 @@ def meet(backend: str) -> None:
 
     Processes that Lightning starts itself meet later: it starts them within the training.
     """
+    # It takes seconds to load, and who compares or reports asks above alone.
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
     for kind in (TorchElasticEnvironment, SLURMEnvironment):
         if kind.detect() and not dist.is_initialized():
             launched = kind()

@@ -8,10 +8,12 @@ metrics.csv        one row per `log_every` steps;  tensorboard/ …  the same, f
 unreadable.jsonl   files that could not be read
 checkpoints/       last.ckpt and the one before
 encoder.safetensors, encoder.json
+tokenizer.json     of a run on text: what its tokens mean
 steps/STEP/        the same as they were after a step, where that was asked for
 .lock              held by the one process that writes here
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -35,7 +37,9 @@ from .. import __version__
 from ..datasets.cache import write_text
 from ..datasets.example_list import LeftOut, read_listing, write_listing
 from ..datasets.source import Source
+from ..datasets.text.format import TOKENIZER
 from ..errors import InputError, some
+from ..modalities.tokenizer import Tokenizer, load_tokenizer
 from ..tasks.task import Task
 from .args import TrainerArgs, lightning_arguments, precision_of, processes_of
 from .defaults import Setting, completed
@@ -277,6 +281,9 @@ class RunFolder:
                 `unreadable` files.
         """
         fingerprint = write_listing(source, self.path, left_out)
+        if (tokenizer := source.tokenizer()) is not None:
+            write_text(self.path / TOKENIZER, tokenizer)
+            found = {**found, "tokenizer": hashlib.sha256(tokenizer.encode()).hexdigest()}
         write_text(self.path / "config.yaml", yaml.safe_dump(config or record, sort_keys=False))
         self.write_state(
             {
@@ -306,6 +313,24 @@ class RunFolder:
 def snapshot(folder: Path, step: int) -> Path:
     """Where a run keeps its encoders as they were after a step."""
     return folder / "steps" / str(step)
+
+
+def run_tokenizer(folder: str | Path) -> Tokenizer:
+    """The tokenizer of the text that a run was trained on.
+
+    Raises:
+        InputError: none there, or another one than then.
+    """
+    path = Path(folder) / TOKENIZER
+    if not path.is_file():
+        raise InputError(
+            f"{folder}: no {TOKENIZER} here; copy that of the packed text that it was trained on"
+        )
+    tokenizer, state = load_tokenizer(path), RunFolder(folder).state()
+    known = state["data"].get("tokenizer") if state else None
+    if known not in (None, tokenizer.vocabulary.sha256):
+        raise InputError(f"{path}: not the tokenizer that the run was trained with; copy that one")
+    return tokenizer
 
 
 def load_task(task: Task, folder: str | Path) -> None:

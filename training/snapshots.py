@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def export(folder: RunFolder, task: Task, module: Pretraining, row: Row) -> None
         "pretext_metric": {metric: row.get(metric)},
         "steps": module.total,
     }
-    _save(folder.path, task, card)
+    _save(folder.path, task, card, state)
     ended = {"finished": True, "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "last": plain(row)}
     folder.write_state({**state, **ended})
 
@@ -40,10 +41,13 @@ def _card(state: dict[str, Any], task: Task, module: Pretraining) -> dict[str, A
     }
 
 
-def _save(folder: Path, task: Task, card: dict[str, Any]) -> None:
+def _save(folder: Path, task: Task, card: dict[str, Any], state: dict[str, Any]) -> None:
+    tokenizer = state["data"].get("tokenizer")
     for number, (name, encoder) in enumerate(task.encoders.items()):
         stem = "encoder" if number == 0 else f"encoder-{name}"
-        save_encoder(folder, encoder, task.specs[name], plain(card), name=stem)
+        spec = task.specs[name]
+        spec = replace(spec, tokenizer=tokenizer) if spec.modality == "text" else spec
+        save_encoder(folder, encoder, spec, plain(card), name=stem)
 
 
 class Snapshots(Callback):
@@ -72,4 +76,4 @@ class Snapshots(Callback):
         assert state is not None
         for step in due:
             card = _card(state, pl_module.task, pl_module) | {"steps": step}
-            _save(snapshot(self.folder.path, step), pl_module.task, card)
+            _save(snapshot(self.folder.path, step), pl_module.task, card, state)

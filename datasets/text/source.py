@@ -1,6 +1,8 @@
 """Packed text as a source: blocks of a corpus, or its documents."""
 
 import copy
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +15,9 @@ from ...errors import InputError
 from ...modalities.media import MediaError, MediaInfo, Plan, Sample
 from ...modalities.text import NOTHING, TextInfo
 from ..source import Source, texts
-from .format import INDEX, TextManifest, read_manifest, read_tokenizer
+from .format import INDEX, TOKENIZER, TextManifest, read_manifest, read_tokenizer
 
+BLOCK, DOCUMENT = "tokens-", "document-"  # how names of examples begin
 Unit = Literal["auto", "block", "document"]
 
 
@@ -47,6 +50,8 @@ class Tokens(Source):
         self._chosen = block is not None
         self.block = block or 512
         self._parts = np.cumsum([0, *(shard.tokens for shard in self.manifest.shards)])
+        self._text = _Pieces(np.array([0]), np.array([self.manifest.tokens]))
+        self._id = _digest("".join(shard.sha256 for shard in self.manifest.shards).encode())
         self._mapped: dict[int, NDArray] = {}
 
     def __getstate__(self) -> dict:
@@ -61,23 +66,39 @@ class Tokens(Source):
         other.block, other._mapped = length, {}
         return other
 
+    def joined(self, length: int, rows: NDArray[np.int64] | None = None) -> Source:
+        if self._documents is None:
+            return super().joined(length, rows)
+        other = copy.copy(self)
+        other.block, other._mapped, other._documents, other.classes = length, {}, None, ()
+        if rows is not None:
+            stops = self._documents.stops
+            starts = np.concatenate([[0], stops[:-1]])
+            other._text = _Pieces(starts[rows], stops[rows])
+            other._id = _digest(self._id.encode(), other._text.starts.tobytes())
+        return other
+
+    def tokenizer(self) -> str | None:
+        return (self.path / TOKENIZER).read_text(encoding="utf-8")
+
     def __len__(self) -> int:
         if self._documents is not None:
             return len(self._documents.stops)
         # A block is followed by one more token at least, which its last one predicts.
-        return max((self.manifest.tokens - 1) // self.block, min(self.manifest.tokens, 1))
+        return max((self._text.total - 1) // self.block, min(self._text.total, 1))
 
     def name(self, i: int) -> str:
+        """Other tokens have other names: of a document there is nothing but its number."""
         if self._documents is not None:
-            return f"document-{i}"
-        return f"tokens-{i * self.block}"
+            return f"{DOCUMENT}{i}-{self._id}"
+        return f"{BLOCK}{i * self.block}-{self._id}"
 
     def info(self, i: int) -> MediaInfo:
         if self._documents is not None:
             start, stop = self._documents.bounds(i)
             first, last, total = 0, stop - start, stop - start
         else:
-            first, total = i * self.block, self.manifest.tokens
+            first, total = i * self.block, self._text.total
             last = min(first + self.block, total)
         about = TextInfo(first, last, total, self.vocabulary, self.manifest.bytes_per_token)
         return MediaInfo(self.name(i), "text", text=about)
@@ -85,7 +106,7 @@ class Tokens(Source):
     def read(self, i: int, plan: Plan) -> Sample:
         if plan.times or plan.audio or plan.flow:
             raise MediaError(self.name(i), "plan", "text has no pictures, no sound and no flow")
-        start, stop = self._documents.bounds(i) if self._documents else (0, self.manifest.tokens)
+        start, stop = self._documents.bounds(i) if self._documents else (0, self._text.total)
         spans = [self._span(i, start, stop, span, plan) for span in plan.tokens]
         if not spans:
             return Sample(note=plan.note)
@@ -114,6 +135,13 @@ class Tokens(Source):
         return found
 
     def _at(self, first: int, last: int) -> NDArray[np.int64]:
+        """Tokens between two positions of the text."""
+        if self._documents is not None:
+            return self._stored(first, last)
+        found = [self._stored(*part) for part in self._text.between(first, last)]
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
+    def _stored(self, first: int, last: int) -> NDArray[np.int64]:
         """Tokens of the corpus between two positions, out of as many files as they lie in."""
         found = []
         number = int(np.searchsorted(self._parts, first, "right")) - 1
@@ -160,7 +188,33 @@ class Tokens(Source):
 
     def corpus(self) -> Tensor:
         """All tokens one behind another, int64 [N]: for a corpus that fits into memory."""
-        return torch.from_numpy(self._at(0, self.manifest.tokens))
+        return torch.from_numpy(self._stored(0, self.manifest.tokens))
+
+
+class _Pieces:
+    """Pieces of the corpus that are read as one text.
+
+    Args:
+        starts, stops: int64 [N], positions in the corpus, of pieces in their order.
+    """
+
+    def __init__(self, starts: NDArray[np.int64], stops: NDArray[np.int64]):
+        self.starts = starts
+        self._ends = np.cumsum(stops - starts)
+        self.total = int(self._ends[-1]) if len(self._ends) else 0
+
+    def between(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Where in the corpus the text lies between two of its own positions."""
+        k = int(np.searchsorted(self._ends, first, "right"))
+        while first < last:
+            end = int(self._ends[k])
+            moved = int(self.starts[k]) - (int(self._ends[k - 1]) if k else 0)
+            yield first + moved, min(last, end) + moved
+            first, k = min(last, end), k + 1
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:8]
 
 
 class _Documents:

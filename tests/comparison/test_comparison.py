@@ -418,15 +418,28 @@ def test_a_trial_has_its_own_device(monkeypatch):
         devices_of(args(steps=1, devices="0,2"))
 
 
-@pytest.mark.timeout(900)
-def test_every_trial_is_a_process_that_sees_its_device(tmp_path, monkeypatch):
-    monkeypatch.setattr("pretexto.comparison.executor._gpus", lambda: ["no-gpu"])
+@pytest.fixture(scope="module")
+def in_processes(tmp_path_factory):
+    """A comparison whose trials are processes, one of which kills itself: its folder, its entries,
+    its outcome, and what each process saw of devices."""
+    folder = tmp_path_factory.mktemp("processes")
+    entries = {
+        # The first, since of its encoder are the controls.
+        "turned": Entry(partial(fakes.devices, str(folder))),
+        "killed": Entry(partial(fakes.Stopped, str(folder / "flag"), signal.SIGKILL)),
+    }
     trainer = fakes.TrainerArgs(steps=1, batch_size=6, workers=0, log_every=1)
-    entries = {"turned": Entry(partial(fakes.devices, str(tmp_path)))}
-    fakes.films(
-        tmp_path / "o", entries, seeds=1, protocols=("knn",), trainer=trainer, executor=None
-    )
-    seen = {int(path.name): path.read_text() for path in tmp_path.glob("[0-9]*")}
+    changes = {"seeds": 1, "protocols": ("knn",), "trainer": trainer, "jobs": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pretexto.comparison.executor._gpus", lambda: ["no-gpu"])
+        first = fakes.films(folder / "o", entries, executor=None, **changes)
+    seen = {int(path.name): path.read_text() for path in folder.glob("[0-9]*")}
+    return partial(fakes.films, folder / "o", entries, **changes), first, seen
+
+
+@pytest.mark.timeout(900)
+def test_every_trial_is_a_process_that_sees_its_device(in_processes):
+    _, _, seen = in_processes
     # The parent has built each entry once; the task and its two controls were three processes.
     own = seen.pop(os.getpid())
     assert "no-gpu" not in own
@@ -435,15 +448,12 @@ def test_every_trial_is_a_process_that_sees_its_device(tmp_path, monkeypatch):
 
 
 @pytest.mark.timeout(900)
-def test_one_killed_trial_is_named_and_spares_the_rest(tmp_path):
-    entries = {"killed": Entry(partial(fakes.Stopped, str(tmp_path / "flag"), signal.SIGKILL)),
-               "turned": Entry(fakes.turned)}  # fmt: skip
-    changes = {"seeds": 1, "protocols": ("knn",), "executor": None, "jobs": 1}
-    first = fakes.films(tmp_path / "o", entries, **changes)
+def test_one_killed_trial_is_named_and_spares_the_rest(in_processes):
+    again, first, _ = in_processes
     ((run, reason),) = first.failed.items()
     assert (run.entry, "signal 9" in reason) == ("killed", True)
     assert {r["entry"] for r in first.rows if r["status"] == "done"} >= {"turned", "supervised"}
-    assert not fakes.films(tmp_path / "o", entries, **changes).failed
+    assert not again().failed
 
 
 def test_an_executor_gets_job_files_that_hold_all_they_need(tmp_path):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from encoder_kit import CASES, axes, case_name, fresh, inputs
+from encoder_kit import CASES, axes, case_name, fresh, inputs, patch
 from torch import nn
 
 from pretexto.encoders.audio import TinyAudio
@@ -20,7 +20,7 @@ SIZES = {
     "audio": ((8000,), (16123,), (6000,)),
     "text": ((12,), (7,), (1,)),
 }
-TOKENS = [c for c in CASES if fresh(c).patch]
+TOKENS = [c for c in CASES if patch(c)]
 
 
 @pytest.fixture(params=CASES, ids=case_name)

@@ -16,7 +16,6 @@ from pretexto.comparison.executor import Begun, Ended
 from pretexto.comparison.trial import run_job
 from pretexto.encoders.weights import start_from
 from pretexto.modalities.media import Plan
-from pretexto.reporting.html import write_report
 from pretexto.tasks.task import START, Step
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
@@ -127,6 +126,9 @@ def films(out, entries=None, *, source=None, **changes):
         source: opens the media.
         changes: other arguments of `compare`; `executor=None` for trials in processes.
     """
+    # It takes seconds to load, and processes that do trials import this module too.
+    from pretexto.reporting.html import write_report
+
     arguments = {
         "view": VIEW,
         "trainer": TRAINER,

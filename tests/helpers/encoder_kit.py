@@ -102,6 +102,11 @@ def fresh(case: Case) -> Encoder:
     return copy.deepcopy(_built(CASES.index(case)))
 
 
+def patch(case: Case) -> tuple[int, ...]:
+    """The size of its tokens; empty where it has none."""
+    return _built(CASES.index(case)).patch
+
+
 @functools.cache
 def _built(index: int) -> Encoder:
     kind, options = CASES[index]

@@ -1,5 +1,7 @@
 """Finds every task and encoder, builds them small, and makes batches of in-memory media."""
 
+import copy
+import functools
 import importlib
 import inspect
 import math
@@ -74,8 +76,22 @@ TINY = [e for e in ENCODERS if e.__name__.startswith(("Tiny", "TextTransformer")
 
 
 def build_encoder(cls: type[Encoder]) -> Encoder:
+    """A small encoder of seed 0; leaves torch's generator as building it does."""
+    built, state = _built(cls)
+    torch.set_rng_state(state)
+    return copy.deepcopy(built)
+
+
+@functools.cache
+def _built(cls: type[Encoder]) -> tuple[Encoder, Tensor]:
+    """An encoder that nobody changes: large ones take ten times longer to build than to copy."""
     torch.manual_seed(0)
-    return cls(**CHEAP.get(cls.__name__, {}))
+    return cls(**CHEAP.get(cls.__name__, {})), torch.get_rng_state()
+
+
+@functools.cache
+def _weightless(cls: type[Encoder]) -> Encoder:
+    return build_encoder(cls).to("meta")
 
 
 def wanted(cls: type[Task]) -> dict[str, list[type[Input]]]:
@@ -115,7 +131,8 @@ def build_task(cls: type[Task], encoders: dict[str, Encoder], **options: Any) ->
     arguments = {k: v for k, v in OPTIONS.items() if k in names} | options
     for name, kinds in wanted(cls).items():
         arguments.setdefault(name, build_input(encoders[name], kinds))
-    torch.manual_seed(0)
+    # Of the processor alone: torch.manual_seed formats the stack for devices that are not there.
+    torch.default_generator.manual_seed(0)
     return cls(**arguments)
 
 
@@ -148,28 +165,43 @@ def make_task(cls: type[Task], *encoders: Encoder, **options: Any) -> Task:
 
 def fitting(cls: type[Task], pool: list[type[Encoder]]) -> Iterator[dict[str, type[Encoder]]]:
     """Combinations of encoders that the task accepts: each of the pool in each place once."""
-    places = list(wanted(cls))
+    places = tuple(wanted(cls))
     tiny = {place: fit for place in places if (fit := _first_fit(cls, place, places))}
     for place in places:
         for encoder in pool:
             combination = {**tiny, place: encoder}
-            if _accepts(cls, combination) and (place == places[0] or encoder != tiny[place]):
+            if _accepts(cls, **combination) and (place == places[0] or encoder != tiny[place]):
                 yield combination
 
 
-def _accepts(cls: type[Task], combination: dict[str, type[Encoder]]) -> bool:
+@functools.cache
+def _accepts(cls: type[Task], **combination: type[Encoder]) -> bool:
+    if not all(_suits(tuple(kinds), combination[place]) for place, kinds in wanted(cls).items()):
+        return False
+    # Without weights: whether they fit is a matter of shapes.
+    encoders = {place: copy.deepcopy(_weightless(e)) for place, e in combination.items()}
     try:
-        build_task(cls, {place: build_encoder(e) for place, e in combination.items()})
+        build_task(cls, encoders)
     except InputError:
         return False
     return True
 
 
-def _first_fit(cls: type[Task], place: str, places: list[str]) -> type[Encoder] | None:
+@functools.cache
+def _suits(kinds: tuple[type[Input], ...], encoder: type[Encoder]) -> bool:
+    try:
+        build_input(_weightless(encoder), kinds)
+    except InputError:
+        return False
+    return True
+
+
+@functools.cache
+def _first_fit(cls: type[Task], place: str, places: tuple[str, ...]) -> type[Encoder] | None:
     others = [p for p in places if p != place]
     for encoder in TINY:
         for other in TINY:
-            if _accepts(cls, {place: encoder, **dict.fromkeys(others, other)}):
+            if _accepts(cls, **{place: encoder, **dict.fromkeys(others, other)}):
                 return encoder
     return None
 

@@ -1,5 +1,7 @@
 """A small corpus, packed, and small tasks on it."""
 
+import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,26 @@ def packed(
     """The texts as a source."""
     pack_text(map(Piece, texts), folder / "packed", tokenizer or byte_tokenizer())
     return Tokens(folder / "packed", **options)
+
+
+def labelled_text(
+    folder: Path, text: Callable[[str, random.Random], str], labels: Sequence[str], count: int = 48
+) -> Tokens:
+    """Documents that `text` writes of their label, a third of them to be tested on."""
+    rng = random.Random(0)
+    pieces = [
+        Piece(text(label, rng), True, label, "train" if k % 6 < 4 else "test")
+        for k, label in ((k, labels[k % len(labels)]) for k in range(count))
+    ]
+    pack_text(pieces, folder / "labelled", byte_tokenizer())
+    return Tokens(folder / "labelled")
+
+
+def text_encoder(**options: Any) -> TextTransformer:
+    """A transformer of two blocks, at random weights."""
+    torch.manual_seed(0)
+    sizes = {"vocabulary": 260, "context": 40, "width": 32, "depth": 2, "heads": 2}
+    return TextTransformer(**{**sizes, **options})
 
 
 def text_input(length: int = 16, **options: Any) -> TextInput:

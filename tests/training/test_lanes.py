@@ -8,10 +8,16 @@ import pytest
 import torch
 from text_kit import packed, text_input
 
+from pretexto.datasets.source import Subset
+from pretexto.datasets.text.documents import Piece
 from pretexto.datasets.text.source import Tokens
+from pretexto.datasets.text.write import pack_text
 from pretexto.encoders.store import load_encoder
 from pretexto.errors import InputError, Interrupted
+from pretexto.modalities.rng import generator
+from pretexto.modalities.tokenizer import byte_tokenizer, load_tokenizer
 from pretexto.tasks.segment_recurrence import SegmentRecurrence
+from pretexto.training.data import fitted
 from pretexto.training.pretrain import OptimizerArgs, TrainerArgs, pretrain
 from pretexto.training.sampler import Schedule
 
@@ -38,6 +44,20 @@ def test_processes_share_the_lanes():
 def test_what_would_tear_lanes_is_refused(option):
     with pytest.raises(InputError, match="trainer.(accumulate|balanced) does not go with"):
         numbers(**option)
+
+
+def test_documents_become_one_text_of_those_that_are_trained_on(tmp_path):
+    pieces = [Piece(text, label="x") for text in ("abc", "def", "", "ghijk", "lm")]
+    pack_text(pieces, tmp_path / "packed", byte_tokenizer())
+    documents = Tokens(tmp_path / "packed")
+    chosen = Subset(Subset(documents, [0, 1, 2, 3]), [0, 2, 3])
+    made = SegmentRecurrence(text_input(2), memory=4)
+    source = fitted(chosen, made)
+    read = [source.read(i, made.plan(source.info(i), generator(0, 0, i))).tokens
+            for i in range(len(source))]  # fmt: skip
+    words = load_tokenizer(documents.path).decode
+    assert [words(x) for x in read] == ["abc", "c", "gh", "hij", "jk"]
+    assert source.name(1) != fitted(documents, made).name(1), "other documents, other names"
 
 
 class Stopped(Tokens):
