@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/pretexto demo
 
 test: setup
-	$(BIN)/pytest -n 2 $(TESTS)
+	$(BIN)/pytest -n 2 --dist worksteal $(TESTS)
 
 test-slow: setup
 	$(BIN)/pytest -m slow --timeout 3600 $(TESTS)

@@ -7,6 +7,7 @@ Media with `train` and `test` splits use them; named folds are cross-validated; 
 cut into group-disjoint folds. Rows are appended to RUN/results.jsonl.
 
     pretexto evaluate linear --encoder runs/shuffle --data my_videos --confusion confusion.png
+    pretexto evaluate linear --encoder runs/rgb --fuse runs/flow --data my_videos
     torchrun --nproc-per-node 4 -m pretexto.cli evaluate linear --encoder runs/shuffle --data D
 """
 
@@ -25,6 +26,13 @@ def arguments(parser) -> None:
     parser.add_argument("--encoder", required=True, help="run folder")
     data_options(parser, required=True)
     parser.add_argument("--modality", help="which encoder of the run; default: its main one")
+    parser.add_argument(
+        "--fuse",
+        metavar="RUN",
+        help="late fusion: the run of a second encoder, as one of flow; linear probes of each and "
+        "of both together",
+    )
+    parser.add_argument("--fuse-modality", help="which encoder of that run; default: its main one")
     parser.add_argument("--out", help="rows are appended here; default: RUN/results.jsonl")
     parser.add_argument(
         "--confusion", metavar="FILE.png", help="draw which class is taken for which"
@@ -64,6 +72,8 @@ def run(args) -> int:
     from ..modalities.input_spec import InputSpec
 
     _check_picture(args)
+    if args.fuse:
+        return _fuse(args)
     tuning = Tuning(
         epochs=args.epochs,
         lr=tuple(args.lr or RATES),
@@ -92,6 +102,44 @@ def run(args) -> int:
             confusion=Path(args.confusion) if args.confusion else None,
             shared=shared,
         )
+    return 0
+
+
+_OWN_INPUT = ("size", "frames", "frame_interval", "seconds", "levels", "confusion")
+
+
+def _fuse(args) -> int:
+    """Rows of two runs' encoders and of both together, beside the same untrained."""
+    from ..encoders.store import load_encoder, read_card
+    from ..evaluation.baselines import random_init
+    from ..evaluation.distributed import launched, rank
+    from ..evaluation.evaluate import print_rows, write_rows
+    from ..evaluation.fusion import Stream, evaluate_fusion
+    from ..modalities.input_spec import InputSpec
+
+    if args.methods != ["linear"]:
+        raise InputError("--fuse joins linear probes: name linear alone")
+    for option in _OWN_INPUT:
+        if getattr(args, option):
+            name = option.replace("_", "-")
+            raise InputError(f"--fuse takes inputs as in pretraining: leave --{name} out")
+    trained, untrained = [], []
+    for folder, modality in ((args.encoder, args.modality), (args.fuse, args.fuse_modality)):
+        card = read_card(Path(folder), modality)
+        encoder, spec = load_encoder(Path(folder), modality), InputSpec(**card["spec"])
+        trained.append(Stream(encoder, spec, card, Path(folder)))
+        untrained.append(Stream(random_init(encoder, seed=args.seed), spec))
+    how = {k: getattr(args, k) for k in ("seed", "clips", "crops", "workers", "device")}
+    with launched() as shared:
+        data = open_data(args.data, kind=args.kind, unique=args.unique)
+        rows = [row for streams in (trained, untrained)
+                for row in evaluate_fusion(streams, data, shared=shared, **how)]  # fmt: skip
+        if shared and rank():
+            return 0
+    out = Path(args.out or Path(args.encoder) / "results.jsonl")
+    write_rows(rows, out)
+    print_rows(rows)
+    print(f"rows: {out}")
     return 0
 
 

@@ -5,6 +5,7 @@ pretexto show --encoder runs/rotation --out answers.png
 pretexto show --motion film.mp4 --out motion.png   # its flow, and what a task chooses there
 pretexto show --sound runs/audio_visual --data my_videos --out where.png   # where a sound is
 pretexto show --matches runs/audio_visual --data my_videos --out found.png   # sound → clips
+pretexto show --attention runs/causal_language --out far.png   # how far it looks in a text
 """
 
 from pathlib import Path
@@ -30,6 +31,9 @@ def arguments(parser) -> None:
     parser.add_argument(
         "--matches", metavar="RUN", help="draw the clips that this run finds for each sound"
     )
+    parser.add_argument(
+        "--attention", metavar="RUN", help="draw how far this run on text looks, block by block"
+    )
     data_options(parser)
     parser.add_argument("--split", help="use only this split or fold of the data")
     parser.add_argument("--out", required=True, help="PNG file to write")
@@ -41,11 +45,12 @@ def run(args) -> int:
     _check(args)
     if args.motion and not args.encoder:
         args.config = args.config or "shuffle_learn"
-    if args.sound or args.matches:
-        args.encoder = args.sound or args.matches
+    if named := args.sound or args.matches or args.attention:
+        args.encoder = named
     if not (args.config or args.encoder):
         raise InputError(
-            "show needs --config RECIPE, --encoder RUN, --motion FILE, --sound RUN or --matches RUN"
+            "show needs --config RECIPE, --encoder RUN, --motion FILE, --sound RUN, --matches RUN "
+            "or --attention RUN"
         )
     config = args.config or str(Path(args.encoder) / "config.yaml")
     if args.motion:
@@ -55,6 +60,13 @@ def run(args) -> int:
         print(args.out)
         return 0
     task, source = _task_and_source(args, config)
+    if args.attention:
+        from ..visualization.attention import draw_reach, in_words, reach
+
+        found = reach(task, source)
+        draw_reach(found, Path(args.out))
+        print(f"{in_words(found)}\n{args.out}")
+        return 0
     if args.sound or args.matches:
         from ..visualization.sound_plots import draw_matches, draw_sounds
 
@@ -83,12 +95,14 @@ def _check(args) -> None:
     """Refuses what makes no sense, or would be ignored."""
     if not Path(args.out).suffix == ".png":
         raise InputError(f"--out {args.out}: name a .png file")
-    for option in given(args, "data", "split", "kind", "unique", "sound", "matches"):
+    for option in given(args, "data", "split", "kind", "unique", "sound", "matches", "attention"):
         if args.motion:
             raise InputError(
                 f"--motion draws the one file that it names; leave out --{option}, or --motion"
             )
-    named = [f"--{name}" for name in ("sound", "matches", "encoder") if getattr(args, name)]
+    named = [
+        f"--{name}" for name in ("sound", "matches", "attention", "encoder") if getattr(args, name)
+    ]
     if len(named) > 1:
         raise InputError(f"{' and '.join(named)}: each names the run of another picture; give one")
 

@@ -17,6 +17,7 @@ from .rows import Row, ran_alone, read_json, read_rows
 from .significance import Estimate
 
 Point = tuple[float, float]
+OF_TEXT = ("bits_per_byte", "perplexity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class History:
     """One pretraining run.
 
     Attributes:
-        curves: by name, the loss first and then the pretext metric: (step, value).
+        curves: by name, the loss first and then the pretext metric; of text also those by which
+            tokenizers, and models of one, are compared: (step, value).
         steps: taken.
         examples: shown to the model, repeats counted.
         seconds: of training, without the time that an interrupted run lay still; nan if unknown or
@@ -50,7 +52,7 @@ def read_history(folder: Path, batch_size: int) -> History:
     if not rows:
         return History(unreadable=unreadable)
     metric = next((name for name in rows[0] if name not in NOT_METRICS), None)
-    names = ["loss", *([metric] if metric else [])]
+    names = ["loss", *([metric] if metric else []), *(m for m in OF_TEXT if m in rows[0])]
     curves = {name: [(row["step"], row.get(name, math.nan)) for row in rows] for name in names}
     steps = int(rows[-1]["step"])
     return History(curves, steps, steps * batch_size, _seconds(rows, batch_size), unreadable)
@@ -143,7 +145,8 @@ class Line:
         ]
         if not last:
             return None
-        return last[0][0], math.fsum(v for _, v in last) / len(last)
+        values = [value for name, value in last if name == last[0][0]]
+        return last[0][0], math.fsum(values) / len(values)
 
 
 @dataclass(frozen=True, slots=True)

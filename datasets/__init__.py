@@ -6,6 +6,7 @@ from ..lazy import lazy
 
 if TYPE_CHECKING:
     from .array import ArraySource as ArraySource
+    from .flow_images import FlowImages as FlowImages
     from .folder import Folder as Folder
     from .index.source import Index as Index
     from .listed import ListFile as ListFile
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArraySource",
+    "FlowImages",
     "Folder",
     "Index",
     "ListFile",
@@ -33,6 +35,7 @@ __getattr__ = lazy(
     __name__,
     {
         "ArraySource": "array",
+        "FlowImages": "flow_images",
         "Folder": "folder",
         "Index": "index.source",
         "ListFile": "listed",

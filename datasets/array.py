@@ -45,7 +45,7 @@ class FrameSource(Source):
         film, fps = self._film(i), self.fps(i)
         if plan.audio or plan.flow:
             raise MediaError(self.name(i), "plan", "an array of frames has no sound and no flow")
-        numbers = [_number(t, len(film), fps, plan, self.name(i)) for t in plan.times]
+        numbers = [frame_number(t, len(film), fps, plan, self.name(i)) for t in plan.times]
         if not numbers:
             return Sample(note=plan.note)
         pixels = torch.from_numpy(np.ascontiguousarray(film[numbers])).permute(0, 3, 1, 2)
@@ -68,8 +68,12 @@ class FrameSource(Source):
         return film
 
 
-def _number(time: float, count: int, fps: float, plan: Plan, name: str) -> int:
-    """Number of the frame shown at a time."""
+def frame_number(time: float, count: int, fps: float, plan: Plan, name: str) -> int:
+    """Number of the frame of `count` that is shown at a time, as the plan's `past_end` has it.
+
+    Raises:
+        MediaError: a time past the end where that is an error.
+    """
     if count == 1:
         return 0
     duration = count / fps

@@ -8,6 +8,8 @@ from ..errors import InputError
 from ..modalities.decode.sandbox import Limits
 from ..modalities.media import Kind
 from .archive import IN_PLACE, Archive
+from .flow_images import PREFIX as FLOW_IMAGES
+from .flow_images import open_flow_images
 from .folder import Folder, nearest
 from .listed import is_list, open_list
 from .lookup import check_kinds
@@ -40,7 +42,8 @@ def open_source(
             folder of media, an index (.parquet), a list (.csv, .tsv, .txt, .jsonl), also as
             LIST:FOLDER, an archive that is read in place (.zip, .tar), a folder of packs, also as
             a URL such as s3://bucket/packs, or of packed text; or a published data set, see
-            `open_published`. A folder that is itself called so is written "./synthetic".
+            `open_published`; or extracted flow, see `open_flow_images`. A folder that is itself
+            called so is written "./synthetic".
         split: take only the examples of this split or fold.
         kind: of a folder, a list or an index: which media to take, where there are several kinds.
         table: of a folder; see `Folder`.
@@ -66,6 +69,9 @@ def _open(spec: str, options: dict[str, Any]) -> Source:
         from .synthetic.text import synthetic_text
 
         return synthetic_text(SYNTHETIC_TEXT[spec])  # pyright: ignore[reportArgumentType]
+    if spec.startswith(FLOW_IMAGES):
+        _check(spec, options, "images of flow", "table", "fold")
+        return open_flow_images(spec, **options)
     if is_published(spec):
         _check(spec, options, "a published data set", "isolated")
         return open_published(spec, **options)

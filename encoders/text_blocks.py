@@ -102,7 +102,28 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width, bias=not relative)
         self.distance = nn.Linear(width, width, bias=False) if relative else None
 
-    def forward(
+    def forward(self, x: Tensor, seen: Seen, **how) -> Tensor:
+        """Of x [B, T, C]; see `_projected`."""
+        q, k, v, mask = self._projected(x, seen, **how)
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=seen.causal and mask is None
+        )
+        return self.out(y.transpose(1, 2).flatten(2))
+
+    def weights(self, x: Tensor, seen: Seen, **how) -> Tensor:
+        """What each query gives each key, [B, H, T, S], rows of sum 1; see `forward`."""
+        q, k, _, mask = self._projected(x, seen, **how)
+        scores = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5
+        if mask is None and seen.causal:
+            mask = torch.ones_like(scores[0, 0], dtype=torch.bool).tril()
+        if mask is not None and mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        elif mask is not None:
+            scores = scores + mask
+        return scores.softmax(-1)
+
+    def _projected(
         self,
         x: Tensor,
         seen: Seen,
@@ -111,8 +132,9 @@ class Attention(nn.Module):
         relative: Relative | None = None,
         table: Tensor | None = None,
         cache: KeyValues | None = None,
-    ) -> Tensor:
-        """Of x [B, T, C], which also looks at memory [B, M, C] before it."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Queries of x [B, T, C], keys and values of it and of memory [B, M, C] before it, all
+        [B, H, …, d], and what is added to scores or masks them."""
         past = 0 if memory is None else memory.shape[1]
         both = x if memory is None else torch.cat([memory, x], 1)
         q, k, v = self.qkv(both).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -127,11 +149,7 @@ class Attention(nn.Module):
             scores = scores * q.shape[-1] ** -0.5
             mask = scores if mask is None else scores.masked_fill(~mask, float("-inf"))
             q = q + relative.content[:, None].to(q.dtype)
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=seen.causal and mask is None
-        )
-        return self.out(y.transpose(1, 2).flatten(2))
+        return q, k, v, mask
 
 
 class Block(nn.Module):

@@ -117,6 +117,8 @@ class Plan:
         flow_method: how it is computed, see `flow.method.check_method`; None: as it is stored where
             it is, else "dis".
         short_side: pixels to which the shorter side of each frame is resized, None: as it is.
+        frames_needed: whether the frames at `times` must be there; False: their times do, of a
+            medium that holds flow alone.
         tokens: spans of text, each from its first token's position in the medium to the position
             behind its last one.
         past_end: what a time outside [0, duration) means: "error" raises MediaError; "repeat"
@@ -130,6 +132,7 @@ class Plan:
     flow: tuple[tuple[float, float], ...] = ()
     flow_method: str | None = None
     short_side: int | None = None
+    frames_needed: bool = True
     tokens: tuple[tuple[int, int], ...] = ()
     past_end: PastEnd = "error"
     note: Any = None

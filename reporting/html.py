@@ -36,7 +36,7 @@ from .formatting import (
 )
 from .frames import estimates
 from .markdown import markdown
-from .pictures import indices, neighbours, puzzles, sheets, sounds
+from .pictures import attention, indices, neighbours, puzzles, sheets, sounds
 from .published import published
 from .summary import headline_of
 from .vega import vega_bundle
@@ -116,6 +116,7 @@ def page_values(results: Results) -> dict[str, Any]:
         "puzzles": puzzles(results),
         "audits": audits(results.out),
         "sounds": sounds(results),
+        "attention": attention(results),
         "sheets": neighbours(results),
         "classes": per_class(results, first) if first else None,
         "confusions": confusions(results, first) if first else None,

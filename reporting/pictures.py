@@ -49,6 +49,22 @@ def sounds(results: Results) -> list[dict[str, Any]]:
     return shown
 
 
+def attention(results: Results) -> list[dict[str, Any]]:
+    """How far the encoders of text look, of each entry that was trained."""
+    shown = []
+    for line in results.lines:
+        folder = first_run(results, line).folder(results.out)
+        found = read_evidence(folder, "attention")
+        if found is None or not found["words"]:
+            continue
+        picture = data_uri(folder / "evidence" / "attention.png")
+        shown.append(
+            {"name": line.name, "hue": line.hue, "kind": line.kind, "src": picture}
+            | {"words": found["words"]}
+        )
+    return shown
+
+
 def _matches(folder: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**cell, "src": data_uri(folder / cell["file"])} for cell in row["cells"]]
 

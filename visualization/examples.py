@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from ..evaluation.features import Features, extract
 from ..evaluation.knn import neighbours
 from ..evaluation.splits import Fold, Split
 from ..modalities.input_spec import InputSpec
-from ..modalities.media import MediaError
+from ..modalities.media import MediaError, Plan
+from ..modalities.tokenizer import Tokenizer
 from ..tasks.parts.pictures import spectrogram
+from ..tasks.parts.text_pictures import text_picture
 from ..tasks.task import Task
+from .attention import draw_reach, in_words, reach
 from .puzzles import correct, puzzles, save_image
 from .sound_plots import save_sounds
 
@@ -48,6 +52,7 @@ def save_evidence(
         test = Subset(source, split.test)
         _save_puzzles(task, test, folder / "evidence", untrained)
         save_sounds(task, test, folder / "evidence")
+        _save_reach(task, test, folder / "evidence")
     arguments = {k: evaluation[k] for k in ("clips", "crops", "workers", "levels", "cache")}
     features = extract(encoder, Fold(source, split), view, **arguments)
     write_json(folder / "evidence" / "neighbours.json", nearest(features, split))
@@ -79,6 +84,19 @@ def _save_puzzles(
             }
         )
     write_json(folder / "puzzles.json", {"note": "", "examples": examples})
+
+
+def _save_reach(task: Task, source: Source, folder: Path) -> None:
+    """How far a task on text looks, attention.png and .json; nothing of others."""
+    if "text" not in {spec.modality for spec in task.specs.values()}:
+        return
+    try:
+        found = reach(task, source)
+    except InputError as error:
+        write_json(folder / "attention.json", {"note": str(error), "words": ""})
+        return
+    draw_reach(found, folder / "attention.png")
+    write_json(folder / "attention.json", {"note": "", "words": in_words(found)})
 
 
 def _named(text: str, source: Source) -> str:
@@ -150,12 +168,24 @@ def _thumbnail(source: Source, view: InputSpec, i: int, side: int = 144):
         assert sample.audio is not None
         sound = spectrogram(sample.audio.mean(0, keepdim=True), sample.audio_rate)
         return Image.fromarray(to_pixels(sound))
+    if view.modality == "text":
+        return Image.fromarray(to_pixels(_text(source, i, replace(view, length=200).plan(start))))
     middle = InputSpec("image", size=side, frames=1)
     sample = source.read(i, middle.plan(start + view.span / 2, short_side=side))
     assert sample.frames is not None
     picture = Image.fromarray(sample.frames[0].permute(1, 2, 0).contiguous().numpy())
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return picture.crop((left, top, left + side, top + side))
+
+
+def _text(source: Source, i: int, plan: Plan) -> Tensor:
+    """The beginning of a text, as a square picture of it."""
+    tokens, known = source.read(i, plan).tokens, source.tokenizer()
+    assert tokens is not None
+    assert known is not None
+    spelling = Tokenizer(known).spelling
+    words = [spelling(t) for t in tokens.tolist() if t >= 0]
+    return text_picture(words, [0] * len(words), columns=20, lines=10)
 
 
 def read_evidence(folder: Path, name: str) -> Any:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ..datasets.source import Source
 from ..errors import InputError
+from ..modalities.tokenizer import Tokenizer
+from ..tasks.parts.text_input import TextInput
 from ..tasks.task import Batch, Picture, Task
 from ..training.data import Examples, Lost, collate, fitted
 from ..training.sampler import Request
@@ -47,17 +49,21 @@ def puzzles(
         InputError: no example can be read, or the task makes no pictures.
     """
     batch = _batch(task, fitted(source, task), max(count, 8), seed)
-    drawn = _drawn(task, batch)[:count]
+    words = source.tokenizer()
+    drawn = _drawn(task, batch, words)[:count]
     if not drawn:
         raise InputError(f"{type(task).__name__} makes no pictures of its batches")
     if not predict:
         return [_asked(picture) for picture in drawn]
     if untrained is None or not any(picture.made for picture in drawn):
         return drawn
-    return [_beside(*both) for both in zip(drawn, _drawn(untrained(), batch), strict=False)]
+    return [_beside(*both) for both in zip(drawn, _drawn(untrained(), batch, words), strict=False)]
 
 
-def _drawn(task: Task, batch: Batch) -> list[Picture]:
+def _drawn(task: Task, batch: Batch, words: str | None) -> list[Picture]:
+    for text in task.modules() if words else ():
+        if isinstance(text, TextInput):
+            text.spell_with(Tokenizer(words or ""))
     device = next((p.device for p in task.parameters()), torch.device("cpu"))
     training = task.training
     task.eval()

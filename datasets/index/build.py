@@ -15,6 +15,7 @@ from ...modalities.motion import motion_kind
 from ...progress import progress
 from ..annotations import read_table
 from ..cache import sha256
+from ..flow_images import PREFIX as FLOW_IMAGES
 from ..folder import from_folders, from_table, table_file
 from ..listed import is_list, open_list
 from ..lookup import find_media
@@ -282,6 +283,8 @@ def list_media(
         InputError: no media, a folder or lists that cannot be read, or a table beside something
             that is no folder.
     """
+    if str(spec).startswith(FLOW_IMAGES):
+        raise InputError(f"{spec}: images of flow need no index; give them as --data itself")
     root = Path(spec)
     if is_published(str(spec)) or not root.is_dir():
         if table or fold:

@@ -27,7 +27,7 @@ class FlowInput(SpatialInput):
     Each field says for every pixel of a frame where it is `frame_interval` seconds later, in pixels
     at the size at which it is seen: a crop that is resized changes the vectors with it. The fields
     travel as float16 [N, 2, T, S, S], N of each medium, where S is the resize side. The first frame
-    of each clip is read beside them: in it the bars of a letterbox are found.
+    of each clip is read beside them, where there is one: in it the bars of a letterbox are found.
 
     Args:
         encoder: flow encoder that is pretrained.
@@ -89,6 +89,7 @@ class FlowInput(SpatialInput):
             flow=pairs,
             flow_method=self.spec.flow_method,
             short_side=self.resize_side,
+            frames_needed=False,
             past_end="repeat",
             note=note,
         )

@@ -16,9 +16,11 @@ _MOST = 0.4  # of the side: the longest bar
 
 
 def cut_letterbox(sample: Sample, cut: bool = True) -> Sample:
-    """The sample without bars, or as it is; what is cut off its frames is cut off its flow."""
-    assert sample.frames is not None
-    if not cut:
+    """The sample without bars; what is cut off its frames is cut off its flow.
+
+    It stays as it is where nothing shall be cut, or where it holds flow alone.
+    """
+    if not cut or sample.frames is None:
         return sample
     rows, columns = picture_part(sample.frames)
     flow = None if sample.flow is None else sample.flow[..., rows, columns]

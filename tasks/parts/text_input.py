@@ -1,6 +1,6 @@
 """TextInput: spans of tokens for an encoder of text, planned and encoded."""
 
-from typing import final
+from typing import Any, final
 
 from torch import Generator, Tensor
 
@@ -11,6 +11,7 @@ from ...modalities.input_spec import InputSpec
 from ...modalities.media import MediaError, MediaInfo
 from ...modalities.rng import integer
 from ...modalities.text import TextInfo
+from ...modalities.tokenizer import Tokenizer, load_tokenizer
 from .input import Input, check_modality
 
 
@@ -45,6 +46,7 @@ class TextInput(Input):
         self.encoder = encoder  # pyright: ignore[reportIncompatibleVariableOverride]
         self.spec = InputSpec("text", length=length)
         self.tokenizer = tokenizer
+        self._known: Tokenizer | None = None
 
     @property
     def length(self) -> int:
@@ -79,11 +81,19 @@ class TextInput(Input):
         """Vectors [B, D] of tokens int64 [B, T]."""
         return self.encoder(x)
 
+    def spell_with(self, tokenizer: Tokenizer) -> None:
+        """Shows words by this tokenizer, where none was named."""
+        if self.tokenizer is None:
+            self._known = tokenizer
+
     def words(self, tokens: Tensor) -> list[str]:
         """How a person would write each of tokens [N]."""
-        if self.tokenizer is None:
+        if self._known is None and self.tokenizer is not None:
+            self._known = load_tokenizer(self.tokenizer)
+        if self._known is None:
             return [f" {int(t)}" if t >= 0 else "" for t in tokens]
-        from ...modalities.tokenizer import load_tokenizer
+        return [self._known.spelling(int(t)) for t in tokens]
 
-        known = load_tokenizer(self.tokenizer)
-        return [known.spelling(int(t)) for t in tokens]
+    def __getstate__(self) -> dict[str, Any]:
+        # Workers of a loader write no words.
+        return {**self.__dict__, "_known": None}

@@ -6,18 +6,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_COLUMNS, _LETTER, _LINE = 44, 7, 14  # letters of a line; pixels of a letter and of a line
+_SIZE, _LETTER, _LINE = 20, 13, 26  # of the font; pixels of a letter and of a line
+_FONT = "{}/fonts/ttf/DejaVuSansMono.ttf"  # all letters as wide; matplotlib brings it
 # Of tokens that are not asked, right, wrong, hidden.
 _GROUNDS = ("#ffffff", "#bfe5c7", "#f3c0bb", "#cfd8ea")
 
 
-def text_picture(words: Sequence[str], shades: Sequence[int]) -> Tensor:
+def text_picture(
+    words: Sequence[str], shades: Sequence[int], *, columns: int = 40, lines: int = 0
+) -> Tensor:
     """Words one behind another in lines: float [3, H, W] in [0, 1].
 
     Args:
         words: of each token, with the spaces that belong to it.
         shades: of each the number of its ground: 0 plain, 1 right, 2 wrong, 3 hidden.
+        columns: letters of a line.
+        lines: what does not fit into so many is left out; 0: as many as are needed.
     """
+    import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
     letters = [
@@ -25,11 +31,15 @@ def text_picture(words: Sequence[str], shades: Sequence[int]) -> Tensor:
         for word, shade in zip(words, shades, strict=True)
         for letter in word
     ]
-    lines = -(-max(len(letters), 1) // _COLUMNS)
-    picture = Image.new("RGB", (_COLUMNS * _LETTER + 8, lines * _LINE + 8), "white")
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
+    lines = lines or -(-max(len(letters), 1) // columns)
+    letters = letters[: lines * columns]
+    picture = Image.new("RGB", (columns * _LETTER + 8, lines * _LINE + 8), "white")
+    draw, font = (
+        ImageDraw.Draw(picture),
+        ImageFont.truetype(_FONT.format(matplotlib.get_data_path()), _SIZE),
+    )
     for place, (letter, shade) in enumerate(letters):
-        x, y = 4 + place % _COLUMNS * _LETTER, 4 + place // _COLUMNS * _LINE
+        x, y = 4 + place % columns * _LETTER, 4 + place // columns * _LINE
         if shade:
             draw.rectangle((x, y, x + _LETTER - 1, y + _LINE - 1), fill=_GROUNDS[shade])
         draw.text((x, y), letter, fill="black", font=font)

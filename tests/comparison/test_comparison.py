@@ -624,3 +624,13 @@ def test_only_what_has_run_alone_from_its_beginning_has_a_time(tmp_path):
     ]
     assert times[0] == {"slow": False, "supervised": True, "random-init": False}
     assert times[1] == {"slow": True, "supervised": True, "random-init": False}
+
+
+def test_curves_of_text_tell_bits_per_byte_beside_perplexity(tmp_path):
+    from pretexto.comparison.results import read_history
+
+    head = "step,loss,accuracy,bits_per_byte,perplexity\n"
+    (tmp_path / "metrics.csv").write_text(head + "1,2.0,0.2,3.0,8.0\n2,1.0,0.4,1.5,2.8\n")
+    curves = read_history(tmp_path, 4).curves
+    assert list(curves) == ["loss", "accuracy", "bits_per_byte", "perplexity"]
+    assert curves["bits_per_byte"] == [(1, 3.0), (2, 1.5)]

@@ -19,7 +19,14 @@ from pretexto.tasks.parts.clip_input import ClipInput
 def task_of(**options) -> ArrowOfTime:
     """Pixels that can be read: colours and light as they are, all tuples asked about."""
     encoder = options.pop("encoder", TinyVideo)
-    easy = {"size": 2, "frames": 6, "colour": 0.0, "exposure": False, "static": False}
+    easy = {
+        "size": 2,
+        "frames": 6,
+        "colour": 0.0,
+        "exposure": False,
+        "static": False,
+        "letterbox": False,
+    }
     return make_task(ArrowOfTime, build_encoder(encoder), **(easy | options))
 
 

@@ -23,7 +23,15 @@ from pretexto.visualization.puzzles import correct
 def task_of(**options) -> ClipOrder:
     """Pixels that can be read: colours and light as they are, all tuples asked about."""
     encoder = options.pop("encoder", TinyVideo)
-    easy = {"size": 2, "colour": 0.0, "exposure": False, "static": False, "hidden": 8, "gap": 0.4}
+    easy = {
+        "size": 2,
+        "colour": 0.0,
+        "exposure": False,
+        "static": False,
+        "letterbox": False,
+        "hidden": 8,
+        "gap": 0.4,
+    }
     frames = {"frames": 3} if encoder is TinyVideo else {}
     return make_task(ClipOrder, build_encoder(encoder), **(easy | frames | options))
 
