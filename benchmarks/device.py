@@ -7,9 +7,9 @@
    device in full precision and in bfloat16, beside the CPU.
 2. Speed: examples per second, share of the card's peak (model FLOPs, Chowdhery et al. 2022,
    arXiv:2204.02311, appendix B) and share of time in which the card had nothing to do, of rotation
-   with ResNet-50, R3D-18, R(2+1)D-18 and ViT-B: through the trainer, and the same step in a plain
-   loop on one batch that stays on the card; eager and compiled. Media come from memory, so that
-   what is measured is the way to the card and the work there, not decoding.
+   with ResNet-50, R3D-18, R(2+1)D-18 and ViT-B, and of GPT-2: through the trainer, and the same
+   step in a plain loop on one batch that stays on the card; eager and compiled. Media come from
+   memory, so that what is measured is the way to the card and the work there, not decoding.
 3. Time: SimCLR with ResNet-18 on CIFAR-10 (--cifar: whatever --data takes) and rotation of clips
    with R3D-18 on packs (--clips, say J-HMDB), each for a part of the minutes and without the test
    part where there is one, then a linear probe and neighbours beside the network untrained.
@@ -35,6 +35,7 @@ import torch
 from parts.device_kit import (
     Clock,
     Noise,
+    Words,
     examples,
     moved,
     peak_of,
@@ -64,7 +65,8 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Model:
-    """A network of the speed table: recipe, short name, pixels, frames, examples per step."""
+    """A network of the speed table: recipe, short name, pixels (of text: tokens), frames, examples
+    per step."""
 
     recipe: str
     encoder: str
@@ -78,8 +80,13 @@ MODELS = (
     Model("rotation_clips", "r3d_18", 112, 16, 64),
     Model("rotation_clips", "r2plus1d_18", 112, 16, 48),
     Model("rotation", "vit_base", 224, 1, 128),
+    Model("causal_language", "gpt2", 1024, 0, 16),
 )
-TOYS = (Model("rotation", "tiny", 32, 1, 4), Model("rotation_clips", "tiny", 32, 4, 4))
+TOYS = (
+    Model("rotation", "tiny", 32, 1, 4),
+    Model("rotation_clips", "tiny", 32, 4, 4),
+    Model("causal_language", "tiny", 16, 0, 4),
+)
 
 
 @dataclass
@@ -132,8 +139,7 @@ def speed(bench: Bench, model: Model, through: str, compiled: bool) -> dict[str,
     """One line of the table."""
     task = recipe(model.recipe, model.encoder, model.size, model.frames)
     clock = Clock(bench.device, *((1, 2, 1) if bench.toy else (20 if compiled else 10, 30, 10)))
-    side = round(model.size * 8 / 7)
-    source = Noise(4 * model.batch, "image" if model.frames == 1 else "video", side, model.frames)
+    source = noise(model, task)
     flops = step_flops(bench, task, examples(task, source, 2)) / 2
     (trainer_loop if through == "trainer" else plain_loop)(
         bench, task, source, clock, model, compiled
@@ -146,6 +152,14 @@ def speed(bench: Bench, model: Model, through: str, compiled: bool) -> dict[str,
         "idle_share": None if clock.idle is None else round(clock.idle, 4),
         "memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1) if bench.cuda else None,
     }
+
+
+def noise(model: Model, task: Task) -> Source:
+    """Media from memory that a network of the table reads."""
+    count, side = 4 * model.batch, round(model.size * 8 / 7)
+    if "text" in task.specs:
+        return Words(count, model.size, task.text.encoder.vocabulary)  # type: ignore[union-attr]
+    return Noise(count, "image" if model.frames == 1 else "video", side, model.frames)
 
 
 def table(bench: Bench, models: Sequence[Model], *, compiled: bool) -> None:

@@ -12,7 +12,8 @@ trainer, 1 where the trainer costs nothing: the median over blocks of steps, and
 which 95 % of the medians of resampled blocks lie. Wall-clock time is given beside it.
 
 Pictures: ResNet-18 at 32 pixels, from memory. Clips: R3D-18, from packs (--packs, or those of the
-demo's synthetic world, which are made first). Both with the task of rotation; one thread.
+demo's synthetic world, which are made first). Both with the task of rotation. Text: GPT-2's network
+of 124 M with its own task, spans of 128 tokens from memory. One thread.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from parts.device_kit import Noise, recipe
+from parts.device_kit import Noise, Words, recipe
 
 from pretexto.commands.demo import packed_world
 from pretexto.datasets.open import open_source
@@ -139,12 +140,31 @@ def measured(task: Task, source: Source, args: argparse.Namespace, batch: int) -
     return {"batch": batch, "steps": args.steps, "workers": args.workers, **found}
 
 
+def of_pictures(args: argparse.Namespace, encoder: str, batch: int) -> dict[str, Any]:
+    source = Noise(4 * batch, "image", 37, 1)
+    return {"size": 32, **measured(recipe("rotation", encoder, 32), source, args, batch)}
+
+
+def of_clips(args: argparse.Namespace, encoder: str, batch: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        packs = open_source(args.packs or str(packed_world(Path(folder))))
+        task = recipe("rotation_clips", encoder, args.size, args.frames)
+        found = measured(task, packs, args, batch)
+    return {"size": args.size, "frames": args.frames, **found}
+
+
+def of_text(args: argparse.Namespace, encoder: str, batch: int) -> dict[str, Any]:
+    task = recipe("causal_language", encoder, 128)
+    source = Words(4 * batch, 128, task.text.encoder.vocabulary)  # type: ignore[union-attr]
+    return {"length": 128, **measured(task, source, args, batch)}
+
+
 def parsed(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("trainer_overhead.json"))
-    parser.add_argument("--only", choices=("pictures", "clips"))
-    parser.add_argument("--encoders", nargs=2, default=("resnet18", "r3d_18"))
-    parser.add_argument("--batches", nargs=2, type=int, default=(64, 4))
+    parser.add_argument("--only", choices=("pictures", "clips", "text"))
+    parser.add_argument("--encoders", nargs=3, default=("resnet18", "r3d_18", "gpt2"))
+    parser.add_argument("--batches", nargs=3, type=int, default=(64, 4, 1))
     parser.add_argument("--packs", help="of clips, as --data takes them")
     parser.add_argument("--size", type=int, default=64, help="pixels of clips")
     parser.add_argument("--frames", type=int, default=8)
@@ -163,20 +183,13 @@ def main(words: list[str] | None = None) -> int:
         "commit": commit,
         "versions": dict(versions),
     }
-    if args.only != "clips":
-        encoder, batch = args.encoders[0], args.batches[0]
-        source = Noise(4 * batch, "image", 37, 1)
-        found = measured(recipe("rotation", encoder, 32), source, args, batch)
-        results["pictures"] = {"encoder": encoder, "size": 32, **found}
-        args.out.write_text(json.dumps(results, indent=1) + "\n")
-    if args.only != "pictures":
-        encoder, batch = args.encoders[1], args.batches[1]
-        with tempfile.TemporaryDirectory() as folder:
-            packs = open_source(args.packs or str(packed_world(Path(folder))))
-            task = recipe("rotation_clips", encoder, args.size, args.frames)
-            found = measured(task, packs, args, batch)
-        results["clips"] = {"encoder": encoder, "size": args.size, "frames": args.frames, **found}
-    args.out.write_text(json.dumps(results, indent=1) + "\n")
+    cases = {"pictures": of_pictures, "clips": of_clips, "text": of_text}
+    for (name, case), encoder, batch in zip(
+        cases.items(), args.encoders, args.batches, strict=True
+    ):
+        if args.only in (None, name):
+            results[name] = {"encoder": encoder, **case(args, encoder, batch)}
+            args.out.write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps(results, indent=1))
     return 0
 

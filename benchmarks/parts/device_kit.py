@@ -16,6 +16,7 @@ from pretexto.encoders.by_name import replace_encoders
 from pretexto.errors import InputError
 from pretexto.modalities.media import MediaError, MediaInfo, Plan, Sample
 from pretexto.modalities.rng import generator
+from pretexto.modalities.text import TextInfo, Vocabulary
 from pretexto.tasks.task import Batch, Task
 from pretexto.training.args import TrainerArgs
 from pretexto.training.optim import OptimizerArgs
@@ -25,12 +26,16 @@ PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 
 
 def recipe(name: str, encoder: str | None = None, size: int = 0, frames: int = 0) -> Task:
-    """The task of a shipped recipe, its encoder and the size of its input exchanged where asked."""
+    """The task of a shipped recipe, its encoder and the size of its input exchanged where asked.
+
+    The size is pixels, or tokens of a span.
+    """
     tree = load_tree(name)
     tree = {"task": tree["task"]}
     if encoder:
         tree = replace_encoders(tree, encoder)
-    _set(tree, "size", size)
+    for key in ("size", "length"):
+        _set(tree, key, size)
     _set(tree, "frames", frames)
     torch.manual_seed(0)
     return build(tree, {"task": schema()["task"]}, name)["task"]
@@ -111,6 +116,32 @@ class Noise(Source):
 
     def fingerprint(self) -> str:
         return f"noise-{self.count}-{self.kind}"
+
+
+class Words(Source):
+    """Documents of random tokens that cost nothing to read, each one longer than a span."""
+
+    def __init__(self, count: int, length: int, vocabulary: int):
+        self.count = count
+        self.about = TextInfo(0, length, length + 1, Vocabulary(vocabulary))
+        rng = torch.Generator().manual_seed(0)
+        self.tokens = torch.randint(vocabulary, (count, length + 1), generator=rng)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def name(self, i: int) -> str:
+        return f"{i:06}"
+
+    def info(self, i: int) -> MediaInfo:
+        return MediaInfo(self.name(i), "text", text=self.about)
+
+    def read(self, i: int, plan: Plan) -> Sample:
+        ((first, last),) = plan.tokens
+        return Sample(tokens=self.tokens[i, first:last], note=plan.note)
+
+    def fingerprint(self) -> str:
+        return f"words-{self.count}-{self.about.total}"
 
 
 @dataclass

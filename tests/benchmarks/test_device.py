@@ -39,9 +39,11 @@ def test_a_toy_run_measures_every_section_and_says_where_it_was(device, tmp_path
     assert (equal["full_loss"], equal["full_gradient"]) == (0, 0)
     assert 0.9 < equal["half_cosine"] < 1
     lines = found["speed"]
-    assert list(lines) == ["rotation_clips, tiny, plain", "rotation_clips, tiny, trainer"]
+    shown = [f"{task}, tiny, " for task in ("rotation_clips", "causal_language")]
+    assert list(lines) == [name + through for name in shown for through in ("plain", "trainer")]
     assert all(line["examples_per_second"] > 0 for line in lines.values())
-    assert len({line["flops_per_example"] for line in lines.values()}) == 1
+    flops = [line["flops_per_example"] for line in lines.values()]
+    assert flops[0] == flops[1] != flops[2] == flops[3]
     for section, name in (("cifar10", "simclr"), ("clips", "rotation_clips")):
         result = found[section][name]
         assert result["steps"] >= 1
