@@ -253,6 +253,17 @@ class Task(nn.Module, ABC):
         """Goes on from what `carried` gave of this process's lanes."""
 
 
+def configured(task: Task) -> dict[str, Any]:
+    """The task as a config names it: of inputs what their constructors take."""
+    inputs = {
+        name: {"encoder": described(value.encoder), **value.arguments}
+        for name, value in task.inputs.items()
+    }
+    kind = type(task)
+    path = f"{kind.__module__}.{kind.__qualname__}"
+    return {"class_path": path, "init_args": {**task.arguments, **inputs}}
+
+
 def described(value: Any) -> Any:
     """A constructor's argument in plain values: inputs, encoders and dataclasses as mappings."""
     if isinstance(value, Input):

@@ -17,7 +17,7 @@ from ..datasets.source import Source, Subset
 from ..encoders.store import check_storable
 from ..errors import Interrupted
 from ..progress import Display
-from ..tasks.task import Task
+from ..tasks.task import Task, configured
 from .args import TrainerArgs, lightning_arguments, precision_of, total_steps
 from .batches import Stream, Unreadable, known_unreadable
 from .checkpoint import Checkpoints, FromFirst
@@ -27,7 +27,7 @@ from .kernels import channels_last, fast_kernels, half_weights
 from .loggers import MetricsFile, Rows, make_loggers, refuse_missing
 from .module import Pretraining
 from .optim import OptimizerArgs
-from .run_dir import RunFolder, describe
+from .run_dir import RunFolder, describe, plain
 from .sampler import Schedule
 from .sanity_check import (
     check_media,
@@ -185,7 +185,13 @@ class _Call:
             "checked": check.checked,
             "unreadable": len(unreadable),
         }
-        self.folder.begin(self.record, self.config, self.source, check.unsuitable, found)
+        config = self.config or self._as_config()
+        self.folder.begin(self.record, config, self.source, check.unsuitable, found)
+
+    def _as_config(self) -> dict[str, Any]:
+        """What a call from Python asks for, as a config would say it."""
+        asked = {key: self.record[key] for key in ("trainer", "optimizer", "seed")}
+        return {"task": plain(configured(self.task)), **asked}
 
     def train(self, begun: _Begun) -> None:
         """Fits, then exports. Raises Interrupted after an interruption was made safe."""

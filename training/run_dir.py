@@ -265,7 +265,7 @@ class RunFolder:
     def begin(
         self,
         record: Record,
-        config: Record | None,
+        config: Record,
         source: Source,
         left_out: LeftOut,
         found: Record,
@@ -274,7 +274,7 @@ class RunFolder:
 
         Args:
             record: what the run follows from.
-            config: as the user gave it.
+            config: what gives the same run again.
             source: the media.
             left_out: examples that are not trained on.
             found: what a check of the media found: `notes` in words, counts of odd `sound` and of
@@ -284,7 +284,7 @@ class RunFolder:
         if (tokenizer := source.tokenizer()) is not None:
             write_text(self.path / TOKENIZER, tokenizer)
             found = {**found, "tokenizer": hashlib.sha256(tokenizer.encode()).hexdigest()}
-        write_text(self.path / "config.yaml", yaml.safe_dump(config or record, sort_keys=False))
+        write_text(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         self.write_state(
             {
                 "finished": False,

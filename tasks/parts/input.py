@@ -1,6 +1,8 @@
 """Input: an encoder together with how what it looks at is cut from a medium."""
 
+import inspect
 from abc import ABC
+from typing import Any
 
 from torch import nn
 
@@ -15,10 +17,23 @@ class Input(nn.Module, ABC):
     Attributes:
         encoder: what is pretrained.
         spec: what it looks at.
+        arguments: what it was constructed with beside the encoder, so that a run's config can
+            build it again.
     """
 
     encoder: Encoder
     spec: InputSpec
+    arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any):
+        self = super().__new__(cls)
+        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
+        bound.apply_defaults()
+        # Copying a module calls __new__ without arguments; the copied __dict__ then brings them.
+        given = list(bound.arguments.items())[1:]
+        plain = {name: value for name, value in given if not isinstance(value, nn.Module)}
+        object.__setattr__(self, "arguments", plain)
+        return self
 
     @property
     def modality(self) -> Modality:

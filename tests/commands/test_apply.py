@@ -16,8 +16,13 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pretexto import cli
 from pretexto.commands.apply import trained_task
+from pretexto.datasets.folder import Folder
+from pretexto.encoders.image import TinyImage
 from pretexto.errors import InputError
 from pretexto.modalities.lab import rgb_to_lab
+from pretexto.tasks.colorization import Colorization
+from pretexto.tasks.parts.clip_input import ClipInput
+from pretexto.training.pretrain import TrainerArgs, pretrain
 from pretexto.visualization.fidelity import fidelity
 from pretexto.visualization.film import FilmWriter
 from pretexto.visualization.inpaint import drawn_hole, fill_hole, window
@@ -55,6 +60,19 @@ def refusal(capsys, *words):
     assert error.startswith("pretexto: ")
     assert "\n" not in error
     return error
+
+
+def test_a_run_of_a_call_from_python_is_applied_like_any_other(tmp_path):
+    for name in "ab":
+        photo(tmp_path / "in" / f"{name}.png")
+    torch.manual_seed(0)
+    task = Colorization(ClipInput(TinyImage(width=4), size=16))
+    trainer = TrainerArgs(steps=1, batch_size=2, workers=0, logger="csv")
+    run = pretrain(task, Folder(tmp_path / "in"), tmp_path / "run", trainer=trainer)
+    again = trained_task(str(run))
+    assert again.arguments == task.arguments
+    code, _ = applied(run, tmp_path / "in", tmp_path / "out")
+    assert code == 0
 
 
 @pytest.mark.parametrize("name", ["colorization", "chroma_gan"])
