@@ -105,7 +105,7 @@ def run(args) -> int:
     return 0
 
 
-_OWN_INPUT = ("size", "frames", "frame_interval", "seconds", "levels", "confusion")
+_OWN_INPUT = ("size", "frames", "frame_interval", "seconds", "length", "levels", "confusion")
 
 
 def _fuse(args) -> int:

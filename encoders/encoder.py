@@ -71,10 +71,7 @@ class Encoder(nn.Module, ABC):
 
     def __new__(cls, *args: Any, **kwargs: Any):
         self = super().__new__(cls)
-        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
-        bound.apply_defaults()
-        # Copying a module calls __new__ without arguments; the copied __dict__ then brings them.
-        object.__setattr__(self, "arguments", dict(list(bound.arguments.items())[1:]))
+        object.__setattr__(self, "arguments", constructor_arguments(self, args, kwargs))
         return self
 
     @abstractmethod
@@ -135,6 +132,18 @@ class Encoder(nn.Module, ABC):
         b, _, t, *_ = x.shape
         frames = x.transpose(1, 2).flatten(0, 1)
         return self.embed(frames).unflatten(0, (b, t)).mean(1)
+
+
+def constructor_arguments(
+    made: object, args: tuple[Any, ...], named: dict[str, Any]
+) -> dict[str, Any]:
+    """What `__new__` was given for the constructor of what it makes, by name, defaults included.
+
+    Copying calls `__new__` without arguments: what is missing comes with the copied `__dict__`.
+    """
+    bound = inspect.signature(type(made).__init__).bind_partial(made, *args, **named)
+    bound.apply_defaults()
+    return dict(list(bound.arguments.items())[1:])
 
 
 class Normalize(nn.Module):

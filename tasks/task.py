@@ -1,6 +1,5 @@
 """Task: the seam between media and training. Every pretext task is one final subclass."""
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Generator, Tensor, nn
 
-from ..encoders.encoder import Encoder
+from ..encoders.encoder import Encoder, constructor_arguments
 from ..modalities.input_spec import InputSpec
 from ..modalities.media import MediaInfo, Plan, Sample
 from .parts.input import Input
@@ -181,11 +180,9 @@ class Task(nn.Module, ABC):
 
     def __new__(cls, *args: Any, **kwargs: Any):
         self = super().__new__(cls)
-        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
-        bound.apply_defaults()
-        # Copying a module calls __new__ without arguments; the copied __dict__ then brings them.
-        given = list(bound.arguments.items())[1:]
-        object.__setattr__(self, "arguments", {name: described(value) for name, value in given})
+        given = constructor_arguments(self, args, kwargs)
+        plain = {name: described(value) for name, value in given.items()}
+        object.__setattr__(self, "arguments", plain)
         return self
 
     def __init__(self, **inputs: Input):

@@ -1,12 +1,11 @@
 """Input: an encoder together with how what it looks at is cut from a medium."""
 
-import inspect
 from abc import ABC
 from typing import Any
 
 from torch import nn
 
-from ...encoders.encoder import Encoder
+from ...encoders.encoder import Encoder, constructor_arguments
 from ...errors import InputError
 from ...modalities.input_spec import InputSpec, Modality
 
@@ -27,11 +26,8 @@ class Input(nn.Module, ABC):
 
     def __new__(cls, *args: Any, **kwargs: Any):
         self = super().__new__(cls)
-        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
-        bound.apply_defaults()
-        # Copying a module calls __new__ without arguments; the copied __dict__ then brings them.
-        given = list(bound.arguments.items())[1:]
-        plain = {name: value for name, value in given if not isinstance(value, nn.Module)}
+        given = constructor_arguments(self, args, kwargs)
+        plain = {name: value for name, value in given.items() if not isinstance(value, nn.Module)}
         object.__setattr__(self, "arguments", plain)
         return self
 
