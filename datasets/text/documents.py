@@ -148,8 +148,10 @@ def _blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _decoded(path: Path, first: int, raw: bytes) -> list[str]:
     ended = raw.endswith(b"\n")
-    if len(raw) - ended - raw.rfind(b"\n", 0, len(raw) - ended) > MOST_BYTES:
-        number = first + raw.count(b"\n", 0, len(raw) - ended)
+    stop = len(raw) - ended
+    # Only the last line can be longer than a block.
+    if stop - (raw.rfind(b"\n", 0, stop) + 1) > MOST_BYTES:
+        number = first + raw.count(b"\n", 0, stop)
         raise InputError(
             f"{path}: line {number} is longer than {MOST_BYTES >> 20} MiB; cut it into lines"
         )

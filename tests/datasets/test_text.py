@@ -11,7 +11,7 @@ from text_kit import SENTENCES, packed
 from pretexto.cli import main
 from pretexto.datasets.open import open_source
 from pretexto.datasets.text import documents, write
-from pretexto.datasets.text.documents import Columns, Piece, read_documents
+from pretexto.datasets.text.documents import Columns, Piece, lines, read_documents
 from pretexto.datasets.text.source import Tokens
 from pretexto.datasets.text.write import pack_text, tokenizer_for
 from pretexto.errors import InputError
@@ -50,6 +50,25 @@ def test_long_documents_come_in_pieces_that_are_the_whole(tmp_path, monkeypatch)
     whole = list(read_documents(tmp_path / "a.txt", "file"))
     assert "".join(p.text for p in whole) == content.rstrip()
     assert [p.last for p in whole] == [False] * (len(whole) - 1) + [True]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 7, 12])
+def test_lines_are_the_same_wherever_a_block_of_the_file_ends(piece, tmp_path, monkeypatch):
+    monkeypatch.setattr("pretexto.datasets.text.documents._PIECE", piece)
+    file = tmp_path / "a.txt"
+    file.write_bytes("\ufeffé one\r\n\n\rtwo \n  \nlast 你".encode())
+    assert list(lines(file)) == [
+        (1, "é one"), (2, ""), (3, "\rtwo "), (4, "  "), (5, "last 你")
+    ]  # fmt: skip
+    file.write_bytes(b"fine\nfine\nnot \xff so\nfine\n")
+    with pytest.raises(InputError, match=r"line 3 is not UTF-8 \(byte 0xff at 4\)"):
+        list(lines(file))
+    monkeypatch.setattr("pretexto.datasets.text.documents.MOST_BYTES", 12)
+    file.write_bytes(b"short\n" + 12 * b"x" + b"\nshort")
+    assert len(list(lines(file))) == 3
+    file.write_bytes(b"short\n" + 13 * b"x" + b"\nshort")
+    with pytest.raises(InputError, match="line 2 is longer"):
+        list(lines(file))
 
 
 def test_tables_give_text_label_and_split(tmp_path):
