@@ -78,14 +78,14 @@ def _words(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64], NDArray[
 
 
 def _words_begin(text: str, data: bytes) -> NDArray[np.bool_]:
-    """At which bytes a single space stands between two letters that are none."""
+    """At which bytes a space stands behind something that is none."""
     raw = np.frombuffer(data, np.uint8)
     solid = raw > 32
     if not text.isascii() and _OTHER_SPACE.search(text):
-        # Spaces of several bytes: nothing is cut beside one of several.
+        # Spaces of several bytes: nothing is cut behind a byte that may end one.
         solid &= raw < 128
     begins = np.zeros(len(raw), bool)
-    begins[1:-1] = solid[:-2] & (raw[1:-1] == 32) & solid[2:]
+    begins[1:] = solid[:-1] & (raw[1:] == 32)
     return begins
 
 
@@ -104,8 +104,8 @@ def flattened(lists: Sequence[Sequence[int]]) -> Flat:
 def may_cut(tokenizer: str) -> bool:
     """Whether the tokenizer of a tokenizer.json treats the words of a text one by one.
 
-    Byte-level vocabularies as GPT-2's begin a new word at each space between two letters, BERT's
-    end one at each white space.
+    Byte-level vocabularies as GPT-2's begin a new word at each space behind something that is none,
+    BERT's end one at each white space.
     """
     parts = json.loads(tokenizer)
     before = parts.get("pre_tokenizer") or {}

@@ -143,8 +143,11 @@ def test_tokens_of_repeated_words_are_those_of_the_whole_text():
     words += [" é", "\u2003", "\u0301", "\x1c", "ﬁ", "\x00", "İ", ""]
     rng = np.random.default_rng(0)
     texts = ["".join(rng.choice(words, 20)) for _ in range(400)]
-    for kind, size in (("bpe", 300), ("wordpiece", 120)):
-        tokenizer = train_tokenizer(kind, SENTENCES, size)
+    # Spaces of several bytes that are often one token, which a cut between them would tear.
+    learned = [*SENTENCES, *["a\u00a0 \u00a0a", "a\u2003 \u2003a"] * 50]
+    texts += ["a\u00a0 \u00a0a a", "a\u2003 \u2003\u00a0 a"]
+    for kind, size in (("bpe", 330), ("wordpiece", 120)):
+        tokenizer = train_tokenizer(kind, learned, size)
         for text, found in zip(texts, tokenizer.encode(texts), strict=True):
             assert found.tolist() == tokenizer._merged([text])[0], repr(text)
     bytes_ = byte_tokenizer()
@@ -205,6 +208,29 @@ def test_labels_make_documents_the_examples(tmp_path):
     assert source.splits().tolist() == ["train", "test"]
     assert len(open_source(str(tmp_path / "a"), "test")) == 1
     assert len(Tokens(tmp_path / "a", unit="block", block=4)) == 4
+
+
+def test_documents_end_where_they_end_whatever_is_written_together(tmp_path, monkeypatch):
+    texts = [f"document {k} {'é' * k}" for k in range(9)]
+    pieces = [
+        Piece(part, last, "ab"[k % 2], "train" if k < 5 else "test")
+        for k, text in enumerate(texts)
+        for part, last in ((text[:5], False), (text[5:], True))
+    ]
+    monkeypatch.setattr("pretexto.datasets.text.write._TOGETHER", 40)
+    monkeypatch.setattr("pretexto.datasets.text.write._ROWS", 2)
+    tokenizer = byte_tokenizer()
+    made = pack_text(pieces, tmp_path / "a", tokenizer, shard_bytes=64)
+    assert len(made.shards) > 1
+    assert (made.documents, made.bytes) == (9, sum(len(t.encode()) for t in texts))
+    source = Tokens(tmp_path / "a")
+    assert source.labels().tolist() == [k % 2 for k in range(9)]
+    assert source.splits().tolist() == ["train"] * 5 + ["test"] * 4
+    for k, text in enumerate(texts):
+        whole = source.info(k).text.total
+        tokens = source.read(k, Plan(tokens=((0, whole),))).tokens
+        assert tokens[-1] == tokenizer.vocabulary.end
+        assert tokenizer.decode(tokens[:-1]) == text
 
 
 def damaged(folder, name, change):
