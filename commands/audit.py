@@ -55,10 +55,10 @@ def run(args) -> int:
     def switched(name: str, on: bool):
         return _built({**tree, "task": with_guard(tree["task"], name, on)}, config, args.seed)[0]
 
+    findings, found = audit(task, switched, source, examples=args.examples, seed=args.seed), []
     print(f"{type(task).__name__} on {source.title or type(source).__name__}", flush=True)
     print(_line(HEAD), flush=True)
-    found = []
-    for finding in audit(task, switched, source, examples=args.examples, seed=args.seed):
+    for finding in findings:
         found.append(finding)
         print(_line(_cells(finding)), flush=True)
     if args.out:

@@ -118,6 +118,12 @@ def audit(
             f"{type(task).__name__}: an audit looks for cues in pictures, motion and sound, and "
             "has none for text; compare with counted models instead (docs/tasks)"
         )
+    return _findings(task, switched, source, examples, seed)
+
+
+def _findings(
+    task: Task, switched: Callable[[str, bool], Task], source: Source, examples: int, seed: int
+) -> Iterator[Finding]:
     own = draw(task, source, examples, seed)
     groups = group_numbers(source)
     for guard in task.guards:

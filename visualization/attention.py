@@ -73,7 +73,10 @@ def _texts(source: Source, text: TextInput, segments: int, count: int) -> Tensor
         if len(found) == count:
             break
     if not found:
-        raise InputError(f"no {segments} segments of {text.length} tokens follow one another here")
+        raise InputError(
+            f"no text of {segments * text.length} tokens in a row here, which a look needs; give "
+            "longer text with --data"
+        )
     return torch.stack(found)
 
 

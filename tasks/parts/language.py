@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..task import Picture, Step
 from .across import shared_mean, summed, weighted_mean
-from .text_pictures import text_picture
+from .text_pictures import in_one_line, lines_of, text_picture
 
 
 def language_step(
@@ -56,13 +56,17 @@ def guess_pictures(
         right = asked & (guess[row] == target[row])
         said = torch.where(asked, guess[row], tokens[row])
         shades = [0 if not a else 1 if r else 2 for a, r in zip(asked, right, strict=True)]
+        hidden = [3 if a else 0 for a in asked]
+        texts = words(tokens[row].cpu()), words(said.cpu())
+        lines = max(map(lines_of, texts))
         images = [
-            text_picture(words(tokens[row].cpu()), [3 if a else 0 for a in asked]),
-            text_picture(words(said.cpu()), shades),
+            text_picture(text, ground, lines=lines)
+            for text, ground in zip(texts, (hidden, shades), strict=True)
         ]
         some = asked.nonzero()[:, 0][:6].cpu()
         answer = "".join(words(target[row].cpu()[some])) or "nothing"
         share = f"{int(right.sum())} of {int(asked.sum())} right"
         prediction = f"{''.join(words(guess[row].cpu()[some])) or 'nothing'} … {share}"
+        answer, prediction = map(in_one_line, (answer, prediction))
         made.append(Picture(images, ["read", "said"], answer, prediction))
     return made

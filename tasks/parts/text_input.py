@@ -11,7 +11,7 @@ from ...modalities.input_spec import InputSpec
 from ...modalities.media import MediaError, MediaInfo
 from ...modalities.rng import integer
 from ...modalities.text import TextInfo
-from ...modalities.tokenizer import Tokenizer, load_tokenizer
+from ...modalities.tokenizer import Tokenizer
 from .input import Input, check_modality
 
 
@@ -22,8 +22,6 @@ class TextInput(Input):
     Args:
         encoder: encoder of text that is pretrained.
         length: tokens of a span.
-        tokenizer: tokenizer.json or folder of packed text, to show words in pictures; null: their
-            numbers are shown.
 
     Raises:
         InputError: an encoder of another modality, or a span without tokens or longer than the
@@ -33,7 +31,7 @@ class TextInput(Input):
     # Narrower, as it is set once.
     encoder: TextTransformer  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def __init__(self, encoder: Encoder, *, length: int = 128, tokenizer: str | None = None):
+    def __init__(self, encoder: Encoder, *, length: int = 128):
         super().__init__()
         check_modality(encoder, "text")
         if not isinstance(encoder, TextTransformer):
@@ -45,7 +43,6 @@ class TextInput(Input):
             )
         self.encoder = encoder  # pyright: ignore[reportIncompatibleVariableOverride]
         self.spec = InputSpec("text", length=length)
-        self.tokenizer = tokenizer
         self._known: Tokenizer | None = None
 
     @property
@@ -82,14 +79,11 @@ class TextInput(Input):
         return self.encoder(x)
 
     def spell_with(self, tokenizer: Tokenizer) -> None:
-        """Shows words by this tokenizer, where none was named."""
-        if self.tokenizer is None:
-            self._known = tokenizer
+        """Shows words by the tokenizer of the text; without one tokens are shown by number."""
+        self._known = tokenizer
 
     def words(self, tokens: Tensor) -> list[str]:
         """How a person would write each of tokens [N]."""
-        if self._known is None and self.tokenizer is not None:
-            self._known = load_tokenizer(self.tokenizer)
         if self._known is None:
             return [f" {int(t)}" if t >= 0 else "" for t in tokens]
         return [self._known.spelling(int(t)) for t in tokens]

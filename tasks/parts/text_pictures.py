@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+COLUMNS = 40  # letters of a line
+_FEWEST = 4  # lines: what is lower is drawn out of proportion on a sheet of pictures
 _SIZE, _LETTER, _LINE = 20, 13, 26  # of the font; pixels of a letter and of a line
 _FONT = "{}/fonts/ttf/DejaVuSansMono.ttf"  # all letters as wide; matplotlib brings it
 # Of tokens that are not asked, right, wrong, hidden.
@@ -13,7 +15,7 @@ _GROUNDS = ("#ffffff", "#bfe5c7", "#f3c0bb", "#cfd8ea")
 
 
 def text_picture(
-    words: Sequence[str], shades: Sequence[int], *, columns: int = 40, lines: int = 0
+    words: Sequence[str], shades: Sequence[int], *, columns: int = COLUMNS, lines: int = 0
 ) -> Tensor:
     """Words one behind another in lines: float [3, H, W] in [0, 1].
 
@@ -27,11 +29,11 @@ def text_picture(
     from PIL import Image, ImageDraw, ImageFont
 
     letters = [
-        ("⏎" if letter == "\n" else letter, shade)
+        (letter, shade)
         for word, shade in zip(words, shades, strict=True)
-        for letter in word
+        for letter in in_one_line(word)
     ]
-    lines = lines or -(-max(len(letters), 1) // columns)
+    lines = lines or lines_of(words, columns)
     letters = letters[: lines * columns]
     picture = Image.new("RGB", (columns * _LETTER + 8, lines * _LINE + 8), "white")
     draw, font = (
@@ -45,3 +47,13 @@ def text_picture(
         draw.text((x, y), letter, fill="black", font=font)
     pixels = torch.from_numpy(np.array(picture))
     return pixels.permute(2, 0, 1).float() / 255
+
+
+def lines_of(words: Sequence[str], columns: int = COLUMNS) -> int:
+    """Lines that a picture of the words has."""
+    return max(-(-sum(map(len, words)) // columns), _FEWEST)
+
+
+def in_one_line(text: str) -> str:
+    """The text with its line breaks as a sign."""
+    return text.replace("\n", "⏎")

@@ -13,9 +13,10 @@ from pretexto.encoders.text_hub import from_hugging_face
 from pretexto.errors import InputError
 from pretexto.modalities.media import MediaError, MediaInfo
 from pretexto.modalities.rng import generator
-from pretexto.modalities.tokenizer import train_tokenizer
+from pretexto.modalities.tokenizer import load_tokenizer, train_tokenizer
 from pretexto.tasks.causal_language import CausalLanguage
 from pretexto.tasks.masked_language import MaskedLanguage
+from pretexto.tasks.parts.language import guess_pictures
 from pretexto.tasks.parts.text_input import TextInput
 from pretexto.tasks.segment_recurrence import SegmentRecurrence
 
@@ -273,11 +274,29 @@ def test_text_that_does_not_fit_is_refused_in_one_line(tmp_path, corpus):
 
 
 def test_pictures_name_words_where_the_tokenizer_is_known(corpus):
-    text = TextInput(TextTransformer(context=32, width=16, depth=2, heads=2), length=32,
-                     tokenizer=str(corpus.path))  # fmt: skip
+    text = TextInput(TextTransformer(context=32, width=16, depth=2, heads=2), length=32)
+    text.spell_with(load_tokenizer(corpus.path))
     task = MaskedLanguage(text, short=0.0, masked=0.0, random=0.0)
     data = batch(task, corpus.for_length(32), [0, 1])
     (picture, _) = task(data).pictures()
     assert picture.answer.strip()
     assert set(picture.answer) <= set("".join(SENTENCES))
     assert picture.images[0].shape[0] == 3
+
+
+def test_pictures_of_a_text_are_alike_in_shape_and_answers_stand_in_one_line():
+    tokens = torch.arange(6)[None]
+    words = ["a\n", "long word " * 20, "\n", "b", "c", "d"]
+
+    def spelled(which):
+        return [words[int(k)] for k in which]
+
+    (picture,) = guess_pictures(tokens, tokens, torch.full((1, 6), 2), spelled)
+    read, said = picture.images
+    assert read.shape == said.shape
+    # Of 205 letters in lines of 40; what is lower than a fifth of its width is stretched.
+    assert read.shape[-2] >= read.shape[-1] / 5
+    assert picture.answer == "a⏎" + words[1] + "⏎bcd"
+    assert "\n" not in picture.prediction
+    (low,) = guess_pictures(tokens[:, 2:], tokens[:, 2:], tokens[:, 2:], spelled)
+    assert low.images[0].shape[-2] >= low.images[0].shape[-1] / 5

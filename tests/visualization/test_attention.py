@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from text_kit import packed, text_input
+from text_kit import SENTENCES, packed, text_input
 from torch import nn
 
 from pretexto.errors import InputError
+from pretexto.modalities.tokenizer import train_tokenizer
 from pretexto.tasks.causal_language import CausalLanguage
 from pretexto.tasks.masked_language import MaskedLanguage
 from pretexto.tasks.segment_recurrence import SegmentRecurrence
@@ -66,7 +67,7 @@ def test_uniform_attention_has_the_mean_of_what_is_seen(task, options, own, tmp_
 
 def test_what_has_no_text_or_too_little_of_it_is_refused(tmp_path):
     made = SegmentRecurrence(text_input(16), memory=160)
-    with pytest.raises(InputError, match="no 11 segments of 16 tokens follow"):
+    with pytest.raises(InputError, match="no text of 176 tokens in a row"):
         reach(made, packed(tmp_path, ["a short text of few tokens only"]))
 
 
@@ -90,8 +91,13 @@ def test_puzzles_are_spelled_by_the_tokenizer_of_the_text(tmp_path, monkeypatch)
     said: list[str] = []
     drawn = language.text_picture
     monkeypatch.setattr(
-        language, "text_picture", lambda w, s: said.append("".join(w)) or drawn(w, s)
+        language,
+        "text_picture",
+        lambda w, s, **how: said.append("".join(w)) or drawn(w, s, **how),
     )
-    made = puzzles(CausalLanguage(text_input(16)), packed(tmp_path), count=2, predict=True)
+    source = packed(tmp_path, tokenizer=train_tokenizer("bpe", SENTENCES, 300))
+    text = text_input(16, vocabulary=source.vocabulary.size)
+    made = puzzles(CausalLanguage(text), source, count=2, predict=True)
     assert len(made) == 2
-    assert "table" in "".join(said) or "The" in "".join(said), "letters, not numbers of tokens"
+    assert said[0].replace("<|endoftext|>", "") in "".join(SENTENCES), "what was read, all of it"
+    assert len(said[0]) > 32, "words, not letters"
