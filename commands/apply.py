@@ -211,6 +211,8 @@ def _apply_to_text(task: "Task", args) -> int:
         own = _own(task, args, "prompt", *_DRAWS)
         words, prompt = run_tokenizer(args.encoder), _prompt(args)
         draws = {name: value for name, value in own.items() if name in _DRAWS}
+        if ("top_k" in draws or "top_p" in draws) and not draws.get("temperature"):
+            raise InputError("--top-k and --top-p narrow draws: give --temperature above 0 too")
         row = complete(task, words, prompt, rng=generator(args.seed, 0, 0), **draws)
     else:
         raise InputError(f"{type(task).__name__} makes no text; give a run of a language task")

@@ -125,6 +125,8 @@ MISTAKES = [
     ("masked_language", ["--prompt", "abc"], "no [MASK]"),
     ("masked_language", ["--prompt", "[MASK]" + "a" * 40], "shorten it"),
     ("masked_language", ["--prompt", "[MASK]", "--top-p", "0.5"], "--top-p does not apply"),
+    ("causal_language", ["--prompt", "a", "--top-k", "3"], "give --temperature above 0 too"),
+    ("segment_recurrence", ["--prompt", "a", "--top-p", "0.5"], "give --temperature above 0 too"),
 ]
 
 

@@ -122,6 +122,7 @@ def test_evaluate_writes_both_and_their_fusion_beside_the_untrained(films, tmp_p
         (["knn"], "--fuse joins linear probes: name linear alone"),
         (["linear", "--size", "24"], "as in pretraining: leave --size out"),
         (["linear", "--levels"], "leave --levels out"),
+        (["linear", "--length", "8"], "leave --length out"),
     ],
 )
 def test_what_fusion_does_not_do_is_refused(tmp_path, capsys, options, message):
