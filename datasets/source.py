@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..errors import InputError
 from ..modalities.decode.origin import Readable
 from ..modalities.decode.sandbox import IsolatedReader, Limits
 from ..modalities.media import MediaInfo, Plan, Sample
@@ -51,9 +52,11 @@ class Source(ABC):
         classes: names of the labels, in the order of their numbers; empty if unlabelled.
         title: a name for reports.
         indexed: whether `info` is known without opening a file.
+        mask_classes: names of the numbers in `masks`; empty where it has no masks.
     """
 
     classes: tuple[str, ...] = ()
+    mask_classes: tuple[str, ...] = ()
     title: str = ""
     indexed: bool = False
 
@@ -71,6 +74,16 @@ class Source(ABC):
     @abstractmethod
     def read(self, i: int, plan: Plan) -> Sample:
         """What the plan asks of example i. Raises MediaError; never returns another example."""
+
+    def masks(self, i: int, plan: Plan) -> NDArray[np.uint8]:
+        """Of the frames at the plan's times the class of each pixel, [T, H, W] at the size that
+        they have in the file; 255 where nothing is said.
+
+        Raises:
+            InputError: a source without masks.
+            MediaError: the mask of this example is missing, damaged or of another size.
+        """
+        raise InputError(f"{self.title or type(self).__name__} has no masks of segments")
 
     def for_length(self, length: int) -> "Source":
         """The source as it suits tasks on spans of so many tokens; most are what they are."""
@@ -178,6 +191,7 @@ class Subset(Source):
     def __init__(self, source: Source, indices: Sequence[int] | NDArray[np.integer]):
         self.source, self.indices = source, np.asarray(indices, np.int64)
         self.classes, self.title, self.indexed = source.classes, source.title, source.indexed
+        self.mask_classes = source.mask_classes
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -193,6 +207,9 @@ class Subset(Source):
 
     def read(self, i: int, plan: Plan) -> Sample:
         return self.source.read(self._at(i), plan)
+
+    def masks(self, i: int, plan: Plan) -> NDArray[np.uint8]:
+        return self.source.masks(self._at(i), plan)
 
     def label(self, i: int) -> int:
         return self.source.label(self._at(i))

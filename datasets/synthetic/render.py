@@ -25,21 +25,44 @@ def render(look: Look, states: np.ndarray, size: int, rng: Generator) -> np.ndar
     Returns:
         uint8 [T, size, size, 3], RGB.
     """
-    margin = max(1, round(size / 48))
-    count = len(states)
-    shake = torch.randint(-margin, margin + 1, (count, 2), generator=rng).numpy()
+    margin, shake = _shake(len(states), size, rng)
     light = uniform(rng, 0.75, 1.05) * (
-        1 + 0.04 * (2 * torch.rand(count, generator=rng).numpy() - 1)
+        1 + 0.04 * (2 * torch.rand(len(states), generator=rng).numpy() - 1)
     )
     wide = _background(look, size, margin)
     frames = np.stack(
         [wide[margin + y : margin + y + size, margin + x : margin + x + size] for x, y in shake]
     )
-    moved = states.astype(np.float32)
-    moved[:, :2] -= shake / size
-    _draw_figure(frames, look, moved)
+    _draw_figure(frames, look, _moved(states, shake, size))
     frames *= (255 * light[:, None, None, None]).astype(np.float32)
     return np.clip(np.rint(frames), 0, 255).astype(np.uint8)
+
+
+def figure_masks(look: Look, states: np.ndarray, size: int, rng: Generator) -> np.ndarray:
+    """Which pixels the figure covers by half or more where `render` draws the same: bool [T, S, S].
+
+    Args:
+        look, states, size: as `render` takes them.
+        rng: one that is where the `render` of the same clip began.
+    """
+    _, shake = _shake(len(states), size, rng)
+    figure = _Figure(look, _moved(states, shake, size), size)
+    masks = np.zeros((len(states), size, size), bool)
+    masks[figure.at] = (1 - figure.body) * (1 - figure.head) <= 0.5
+    return masks
+
+
+def _shake(count: int, size: int, rng: Generator) -> tuple[int, np.ndarray]:
+    """By how many pixels the camera shakes at most, and in each frame: [T, 2], (x, y)."""
+    margin = max(1, round(size / 48))
+    return margin, torch.randint(-margin, margin + 1, (count, 2), generator=rng).numpy()
+
+
+def _moved(states: np.ndarray, shake: np.ndarray, size: int) -> np.ndarray:
+    """The states as the shaking camera sees them, float32 [T, 4]."""
+    moved = states.astype(np.float32)
+    moved[:, :2] -= shake / size
+    return moved
 
 
 def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
@@ -65,28 +88,41 @@ def _background(look: Look, size: int, margin: int) -> np.ndarray:
     return (picture * (1 + np.asarray(relief)[..., None])).astype(np.float32)
 
 
+class _Figure:
+    """Where the figure is in each frame, within the square that it can reach.
+
+    Attributes:
+        at: picks that square out of [T, S, S].
+        u, v: body coordinates of its pixels in radii; dy: how far below the centre they are.
+        body, head: share of each pixel that is covered by it, 0 … 1.
+    """
+
+    def __init__(self, look: Look, states: np.ndarray, size: int):
+        side = min(size, int(2 * (HEAD + 0.5) * states[:, 3].max() * size) + 2)
+        cx, cy, angle, radius = states.astype(np.float32).T[:, :, None, None]
+        x = _window(cx, side, size)[:, None, :]
+        y = _window(cy, side, size)[:, :, None]
+        half = np.float32(0.5)
+        dx = ((x.astype(np.float32) + half) / size - cx) / radius
+        dy = ((y.astype(np.float32) + half) / size - cy) / radius
+        cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        u, v = dx * cos + dy * sin, dy * cos - dx * sin
+        self.at = (np.arange(len(states))[:, None, None], y, x)
+        self.u, self.v, self.dy, pixels = u, v, dy, radius * size
+        self.body = np.clip(0.5 - _edge(look.shape, u, v) * pixels, 0, 1)
+        self.head = np.clip(0.5 - (np.hypot(u, v + HEAD) - 0.42) * pixels, 0, 1)
+
+
 def _draw_figure(frames: np.ndarray, look: Look, states: np.ndarray) -> None:
     """Paints the figure over float32 [T, S, S, 3], touching only the square it can reach."""
-    size = frames.shape[1]
-    side = min(size, int(2 * (HEAD + 0.5) * states[:, 3].max() * size) + 2)
-    cx, cy, angle, radius = states.astype(np.float32).T[:, :, None, None]
-    x = _window(cx, side, size)[:, None, :]
-    y = _window(cy, side, size)[:, :, None]
-    half = np.float32(0.5)
-    dx = ((x.astype(np.float32) + half) / size - cx) / radius
-    dy = ((y.astype(np.float32) + half) / size - cy) / radius
-    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    u, v = dx * cos + dy * sin, dy * cos - dx * sin
-    at = (np.arange(len(frames))[:, None, None], y, x)
-    patch, pixels = frames[at], radius * size
-    shade = np.clip(1.0 - 0.3 * dy, 0.4, 1.4)[..., None]
+    figure = _Figure(look, states, frames.shape[1])
+    patch = frames[figure.at]
+    shade = np.clip(1.0 - 0.3 * figure.dy, 0.4, 1.4)[..., None]
     body, mark = _colour(look.hues[2], 0.8, 0.9), _colour(look.hues[3], 0.6, 0.4)
-    paint = body + _pattern(look, u, v)[..., None] * (mark - body)
-    cover = np.clip(0.5 - _edge(look.shape, u, v) * pixels, 0, 1)[..., None]
-    patch += cover * (paint * shade - patch)
-    cover = np.clip(0.5 - (np.hypot(u, v + HEAD) - 0.42) * pixels, 0, 1)[..., None]
-    patch += cover * (_colour(look.hues[4], 0.3, 1.0) * shade - patch)
-    frames[at] = patch
+    paint = body + _pattern(look, figure.u, figure.v)[..., None] * (mark - body)
+    patch += figure.body[..., None] * (paint * shade - patch)
+    patch += figure.head[..., None] * (_colour(look.hues[4], 0.3, 1.0) * shade - patch)
+    frames[figure.at] = patch
 
 
 def _window(centre: np.ndarray, side: int, size: int) -> np.ndarray:

@@ -6,15 +6,18 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...modalities.media import MediaInfo, Plan, Sample
 from ...modalities.motion import speeds
+from ..array import frame_number
 from ..cache import made_once
 from ..source import Source
+from .render import figure_masks
 from .scene import MOTIONS
 from .sound import RATE
-from .write import TRUTH, VERSION, World, write_world
+from .write import TRUTH, VERSION, World, draw_clip, write_world
 
 
 class Synthetic(Source):
@@ -47,6 +50,7 @@ class Synthetic(Source):
     """
 
     classes = MOTIONS
+    mask_classes = ("background", "figure")
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class Synthetic(Source):
         self.folder = made_once(f"synthetic-{key}", lambda folder: write_world(folder, world))
         truths = json.loads((self.folder / TRUTH).read_text())
         self._truths = [fact for fact in truths if split in ("all", fact["split"])]
+        self._clips = [clip for clip in world.clips() if split in ("all", clip[0])]
         self.title = "synthetic world"
         self._frames, self._world = len(world.times()), world
         self._infos: dict[int, MediaInfo] = {}
@@ -118,6 +123,15 @@ class Synthetic(Source):
 
         info = self.info(i)
         return read(info.path, plan, info=info)
+
+    def masks(self, i: int, plan: Plan) -> NDArray[np.uint8]:
+        """1 where the figure is, head and body, which move as one, and 0 elsewhere."""
+        fps, count = self._world.fps, self._frames
+        numbers = [frame_number(t, count, fps, plan, self.name(i)) for t in plan.times]
+        clip, world = draw_clip(self._world, *self._clips[i]), self._world
+        states = clip.motion.states(world.times())
+        masks = figure_masks(clip.look, states, world.size, clip.picture)[numbers]
+        return np.rot90(masks, self._truths[i]["up"] // 90, (1, 2)).astype(np.uint8)
 
     def label(self, i: int) -> int:
         return MOTIONS.index(self._truths[i]["class"])

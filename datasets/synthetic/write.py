@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Generator
 
 from ...modalities.rng import generator, integer
 from ...progress import progress
 from ..folder import TABLE
 from .render import render
-from .scene import MOTIONS, Motion, draw_look, draw_motion, pitch
+from .scene import MOTIONS, Look, Motion, draw_look, draw_motion, pitch
 from .sound import RATE, draw_transpose, sound
 
 VERSION = 6
@@ -47,6 +48,34 @@ class World:
         return np.arange(round(self.seconds * self.fps)) / self.fps
 
 
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What is drawn of one clip. Each part has its own generator, so that a world and its
+    counter-world differ in nothing but what the counter-world changes.
+
+    Attributes:
+        look, motion: of the figure.
+        picture, tone, other, turn: draw the pictures, the sound, the motion that is heard instead,
+            and which way is up.
+    """
+
+    look: Look
+    motion: Motion
+    picture: Generator
+    tone: Generator
+    other: Generator
+    turn: Generator
+
+
+def draw_clip(world: World, split: str, scene: int, name: str) -> Clip:
+    """A clip of `World.clips`, always the same."""
+    # Test scenes have numbers of their own: more training scenes leave them as they are.
+    number, order = scene * 2 + (split == "test"), MOTIONS.index(name)
+    look = draw_look(generator(world.seed, number, 0))
+    moving, *drawn = (generator(world.seed, number, 1 + order + 100 * part) for part in range(5))
+    return Clip(look, draw_motion(moving, name, world.moving), *drawn)
+
+
 def write_world(folder: Path, world: World) -> None:
     """All files of a world, and `world.json` with what is true of each."""
     clips = list(world.clips())
@@ -69,22 +98,18 @@ def write_world(folder: Path, world: World) -> None:
 
 
 def _make(folder: Path, world: World, split: str, scene: int, name: str) -> dict[str, Any]:
-    """Draws, renders and writes one clip. Each part has its own generator, so that a world and
-    its counter-world differ in nothing but what the counter-world changes."""
-    # Test scenes have numbers of their own: more training scenes leave them as they are.
-    number, order = scene * 2 + (split == "test"), MOTIONS.index(name)
-    look = draw_look(generator(world.seed, number, 0))
-    drawn = [generator(world.seed, number, 1 + order + 100 * part) for part in range(5)]
-    motion = draw_motion(drawn[0], name, world.moving)
-    heard, transpose = motion, draw_transpose(drawn[2])
+    """Renders and writes one clip."""
+    clip = draw_clip(world, split, scene, name)
+    look, motion = clip.look, clip.motion
+    heard, transpose = motion, draw_transpose(clip.tone)
     if not world.coupled:
-        heard = draw_motion(drawn[3], MOTIONS[integer(drawn[3], len(MOTIONS))], world.moving)
-    turns = 0 if world.upright else integer(drawn[4], 4)
+        heard = draw_motion(clip.other, MOTIONS[integer(clip.other, len(MOTIONS))], world.moving)
+    turns = 0 if world.upright else integer(clip.turn, 4)
     frames = np.rot90(
-        render(look, motion.states(world.times()), world.size, drawn[1]), turns, (1, 2)
+        render(look, motion.states(world.times()), world.size, clip.picture), turns, (1, 2)
     )
     path = f"{split}/{name}/scene{scene:04d}.mp4"
-    wave = sound(heard, world.seconds, transpose, drawn[2])
+    wave = sound(heard, world.seconds, transpose, clip.tone)
     write_clip(folder / path, np.ascontiguousarray(frames), wave, world.fps)
     facts = {"path": path, "split": split, "scene": f"{split}-scene{scene:04d}", "class": name}
     facts |= {"shape": look.shape, "texture": look.texture, "hue": look.hues[2], "up": 90 * turns}

@@ -9,19 +9,22 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_erosion
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pretexto.datasets import cache
-from pretexto.datasets.synthetic.render import render
+from pretexto.datasets.array import ArraySource
+from pretexto.datasets.source import Subset
+from pretexto.datasets.synthetic.render import figure_masks, render
 from pretexto.datasets.synthetic.scene import MOTIONS, draw_look, draw_motion
 from pretexto.datasets.synthetic.sound import RATE
 from pretexto.datasets.synthetic.source import Synthetic
 from pretexto.errors import InputError
 from pretexto.modalities.decode.reader import probe
-from pretexto.modalities.media import AudioSpan, Plan
+from pretexto.modalities.media import AudioSpan, MediaError, Plan
 from pretexto.modalities.rng import generator
 
 CHANCE = 1 / len(MOTIONS)
@@ -395,3 +398,58 @@ def test_truth_is_plain_json(world):
     source = world()
     text = (source.folder / "world.json").read_text()
     assert json.loads(text, parse_constant=lambda name: pytest.fail(name))[0] == source.truth(0)
+
+
+def test_masks_are_what_changes_when_only_the_figure_is_painted_otherwise():
+    look = draw_look(generator(4, 0, 0))
+    motion = draw_motion(generator(4, 0, 1), "circle", True)
+    painted = tuple((hue + 0.5) % 1 for hue in look.hues[2:5])
+    other = replace(look, hues=(*look.hues[:2], *painted, *look.hues[5:]))
+    states = motion.states(np.arange(6) / 10)
+    one, two = (render(a, states, 64, generator(4, 0, 2)).astype(int) for a in (look, other))
+    changed = np.abs(one - two).max(-1) > 0
+    masks = figure_masks(look, states, 64, generator(4, 0, 2))
+    assert not (masks & ~changed).any()
+    # Between them lie pixels of the outline that are covered by less than half.
+    assert all(not (binary_erosion(c) & ~m).any() for c, m in zip(changed, masks, strict=True))
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_masks_of_a_film_lie_where_its_figure_is(world, upright):
+    source = world("test", upright=upright)
+    assert source.mask_classes == ("background", "figure")
+    ups = set()
+    for i in range(len(source)):
+        truth, size = source.truth(i), source.info(i).width
+        ups.add(truth["up"])
+        times = tuple((k + 0.5) / 12.5 for k in range(25))
+        masks = np.rot90(source.masks(i, Plan(times=times)), -truth["up"] // 90, (1, 2))
+        assert masks.shape == (25, size, size)
+        angle, radius = np.radians(truth["angle"]), np.array(truth["radius"])
+        # From the centre towards the head, and as far to the other side, in radii.
+        for distance, inside in ((0, 1), (0.5, 1), (1.3, 1), (-1.8, 0), (2.3, 0)):
+            x = np.array(truth["x"]) + distance * radius * np.sin(angle)
+            y = np.array(truth["y"]) - distance * radius * np.cos(angle)
+            column, row = (np.floor(z * size).astype(int) for z in (x, y))
+            seen = (row >= 0) & (row < size) & (column >= 0) & (column < size)
+            found = masks[seen.nonzero()[0], row[seen], column[seen]]
+            assert (found == inside).all(), (distance, truth)
+    assert len(ups) > 1 or upright
+
+
+def test_masks_are_of_the_frames_that_a_plan_asks_for(world):
+    source = Subset(world("train"), [3, 1])
+    assert source.mask_classes == ("background", "figure")
+    masks = source.masks(1, Plan(times=(0.0, 1.0, 5.0), past_end="repeat"))
+    whole = world("train").masks(1, Plan(times=tuple(k / 12.5 for k in range(25))))
+    assert (masks == whole[[0, 12, 24]]).all()
+    assert (masks[0] != masks[1]).any()
+    with pytest.raises(MediaError, match="asked at 5.000 s of 2.000 s"):
+        source.masks(1, Plan(times=(5.0,)))
+
+
+def test_a_source_without_masks_says_so():
+    source = ArraySource(np.zeros((1, 8, 8, 3), np.uint8), title="grey squares")
+    assert source.mask_classes == ()
+    with pytest.raises(InputError, match="grey squares has no masks"):
+        source.masks(0, Plan(times=(0.0,)))
