@@ -131,10 +131,13 @@ class ChromaGAN(ColorizationTask):
         assert critic is not None
 
         def judge(colours: Tensor) -> Tensor:
-            return critic(torch.cat([light, colours], 1))
+            return critic.parts(torch.cat([light, colours], 1))
 
+        # As in the authors' code the sum of the parts' scores has slope 1, while losses take their
+        # mean: the critic pulls at the colours as many times less as there are parts. With slope 1
+        # of the mean it outweighs the square error, and everything is painted in one hue.
         slope = gradient_penalty(judge, real, made, between)
-        return weighted_mean(judge(made) - judge(real) + self.penalty * slope, weight)
+        return weighted_mean((judge(made) - judge(real)).mean(1) + self.penalty * slope, weight)
 
     def _taught(self, seen: Tensor, picture: Tensor, weight: Tensor) -> list[Tensor]:
         """The divergence of the encoder's classes from the teacher's, where there is one."""

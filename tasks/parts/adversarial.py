@@ -35,9 +35,13 @@ class PatchCritic(nn.Module):
         parts += [nn.Conv2d(last, last, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(last, 1, 3, 1, 1)]
         self.net = nn.Sequential(*parts)
 
+    def parts(self, x: Tensor) -> Tensor:
+        """Scores of the parts of float [B, C, H, W]: [B, P]."""
+        return self.net(x).flatten(1)
+
     def forward(self, x: Tensor) -> Tensor:
         """Mean score of float [B, C, H, W]: [B]."""
-        return self.net(x).mean((1, 2, 3))
+        return self.parts(x).mean(1)
 
 
 def gradient_penalty(
@@ -46,7 +50,7 @@ def gradient_penalty(
     """How far the critic's slope between real and made is from 1, squared (Gulrajani et al. 2017).
 
     Args:
-        critic: scores [B] of [B, …].
+        critic: scores [B] of [B, …], or [B, P] of its parts, whose sum is what has the slope.
         real, made: [B, …].
         share: float [B] in [0, 1], of the real one at the point where the slope is taken.
 

@@ -53,6 +53,37 @@ def test_the_penalty_of_a_linear_critic_is_that_of_its_slope():
         torch.testing.assert_close(found, expected.expand(5), rtol=1e-4, atol=1e-5)
 
 
+class TwoParts(nn.Module):
+    """A critic of two parts, whose scores add up to slope 1 along the colours."""
+
+    def __init__(self, weight: torch.Tensor):
+        super().__init__()
+        self.weight = nn.Parameter(weight / weight.sum(0).norm())
+
+    def parts(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("bchw,pchw->bp", x[:, 1:], self.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.parts(x).mean(1)
+
+
+def test_chroma_gan_asks_slope_one_of_the_sum_of_a_critics_parts():
+    task = task_of(ChromaGAN)
+    data = data_of(task)
+    critic = task.critic = TwoParts(torch.randn(2, 2, 32, 32))
+    loss = task(data, "critic").loss
+    # No penalty: what is left is the difference of mean scores.
+    real, made = (x / 110 for x in (data["colours"], task.colours(data["inputs"])))
+    light = data["inputs"][:, :1, 0]
+    expected = (critic(torch.cat([light, made], 1)) - critic(torch.cat([light, real], 1))).mean()
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-4)
+    # The painter is pulled by the mean of the parts.
+    with_it = task(data, "painter").loss
+    task.adversarial = 0.0
+    pull = -0.1 * critic(torch.cat([light, made], 1)).mean()
+    torch.testing.assert_close(with_it - task(data, "painter").loss, pull, rtol=1e-3, atol=1e-4)
+
+
 def test_the_slope_is_taken_between_real_and_made():
     real, made = torch.ones(2, 1, 1, 1), torch.zeros(2, 1, 1, 1)
     seen = []
