@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..datasets.source import Source
+from ..tasks.parts.patch_cues import block_grid
+from ..tasks.parts.picture_cues import borders, corners
 from ..tasks.task import Batch
 
 Probe = Callable[[Batch], Tensor]
@@ -45,6 +47,9 @@ def generic_cues(batch: Batch, source: Source) -> Iterator[Cue]:
         light = "see what light and colour go with the answer"
         yield Cue("single frame", "one frame, 8 × 8 pixels", still, _picture_probe(single_frame))
         yield Cue("borders", "the outermost pixels alone", edge, _picture_probe(borders))
+        grid = "cut at random places, or enlarge, so that the grid begins anywhere"
+        yield Cue("corners", "the four corners alone", edge, _picture_probe(corners))
+        yield Cue("block grid", "where JPEG's blocks begin", grid, _picture_probe(blocks))
         yield Cue("thumbnail", "all frames, 4 × 4 grey pixels", light, _picture_probe(thumbnail))
     if sounds(batch) is not None:
         yield Cue("volume", "how loud the sound is", "level the files' loudness", _sound_probe)
@@ -107,12 +112,9 @@ def single_frame(x: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(x[:, x.shape[1] // 2], 8).flatten(1)
 
 
-def borders(x: Tensor) -> Tensor:
-    """Mean and deviation of the outermost two pixels of each side of [R, F, 3, H, W]: [R, 8 F]."""
-    grey = x.mean(2)
-    sides = [grey[..., :2, :], grey[..., -2:, :], grey[..., :2], grey[..., -2:]]
-    flat = [side.flatten(2) for side in sides]
-    return torch.cat([f(side) for side in flat for f in (_mean, _deviation)], 1)
+def blocks(x: Tensor) -> Tensor:
+    """Where a grid of 8 pixels begins in each of [R, F, 3, H, W], as waves: [R, …]."""
+    return block_grid(x.unsqueeze(3))
 
 
 def thumbnail(x: Tensor) -> Tensor:
@@ -156,11 +158,3 @@ def _rows(facts: Callable[[int], list[float]], media: Tensor) -> Tensor:
 
 def _size(path: str) -> float:
     return float(os.path.getsize(path)) if os.path.isfile(path) else 0.0
-
-
-def _mean(x: Tensor) -> Tensor:
-    return x.mean(-1)
-
-
-def _deviation(x: Tensor) -> Tensor:
-    return x.std(-1)

@@ -10,7 +10,8 @@ from .parts.classify import classify
 from .parts.clip_input import ClipInput
 from .parts.flow_input import FlowInput
 from .parts.heads import classifier
-from .parts.letterbox import cut_letterbox
+from .parts.letterbox import cut_letterbox, cut_margins
+from .parts.picture_cues import borders, corners
 from .parts.pictures import timed_strip
 from .parts.transforms import Crop
 from .task import Batch, Guard, Step, Task
@@ -26,10 +27,13 @@ class RotationGuards:
         square_crop: cut frames to a square before turning; otherwise they are squashed to one,
             and the direction of squashing gives the answer away.
         letterbox: cut away bars along the borders.
+        corner_marks: cut a sixth off each side, where stations and photographers put their marks;
+            off unless asked for, because more than half of the picture goes with it.
     """
 
     square_crop: bool = True
     letterbox: bool = True
+    corner_marks: bool = False
 
 
 class Rotation(Task):
@@ -60,9 +64,11 @@ class Rotation(Task):
         self.head = classifier(video.dim, 4, hidden)
         squashing = "squashing: detail is finer along one axis of a frame that was no square"
         bars = "black bars, which lie along the longer side of the screen"
+        marks = "marks in a corner, as those of television stations"
         self.guards = (
             Guard("square_crop", squashing, guards.square_crop, detail_by_axis),
-            Guard("letterbox", bars, guards.letterbox, borders),
+            Guard("letterbox", bars, guards.letterbox, borders_seen),
+            Guard("corner_marks", marks, guards.corner_marks, corners_seen),
         )
 
     def plan(self, info: MediaInfo, rng: Generator) -> Plan:
@@ -70,6 +76,7 @@ class Rotation(Task):
 
     def example(self, sample: Sample, rng: Generator) -> Batch:
         sample = cut_letterbox(sample, self.rotation_guards.letterbox)
+        sample = cut_margins(sample, self.rotation_guards.corner_marks)
         if self.rotation_guards.square_crop:
             frames = self.video.squares(sample, rng)
         else:
@@ -101,8 +108,11 @@ def detail_by_axis(batch: Batch) -> Tensor:
     return torch.stack([s.square().mean((-2, -1)).clamp_min(1e-8).log() for s in steps], 1)
 
 
-def borders(batch: Batch) -> Tensor:
+def borders_seen(batch: Batch) -> Tensor:
     """Mean and deviation of the outermost two pixels of the four sides: [4B, 8]."""
-    grey = batch["inputs"].mean((1, 2))
-    sides = [grey[:, :2], grey[:, -2:], grey[..., :2], grey[..., -2:]]
-    return torch.cat([torch.stack([s.mean((1, 2)), s.std((1, 2))], 1) for s in sides], 1)
+    return borders(batch["inputs"].mean(2)[:, None])
+
+
+def corners_seen(batch: Batch) -> Tensor:
+    """Mean and deviation of the four corners: [4B, 8]."""
+    return corners(batch["inputs"].mean(2)[:, None])

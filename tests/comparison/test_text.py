@@ -1,4 +1,4 @@
-"""A comparison of encoders of text: beside untrained and supervised, judged on labelled documents."""
+"""A comparison of encoders of text: beside untrained and supervised, on labelled documents."""
 
 import functools
 
