@@ -83,8 +83,8 @@ class KneserNey:
         return -sum(each) / len(held)
 
 
-def reader(context: int, **options) -> TextInput:
-    torch.manual_seed(0)
+def reader(context: int, seed: int, **options) -> TextInput:
+    torch.manual_seed(seed)
     return TextInput(TextTransformer(vocabulary=260, context=context, **options), length=context)
 
 
@@ -133,21 +133,23 @@ def operations(task: SegmentRecurrence) -> float:
     return counter.get_total_flops()
 
 
-def recurrent(length: int, memory: int, batch: int) -> dict[str, tuple[Task, int, float]]:
+def recurrent(
+    length: int, memory: int, batch: int, seed: int
+) -> dict[str, tuple[Task, int, float]]:
     """Recurrence with and without memory: the task, its batch, and how many times the steps."""
-    remembers = SegmentRecurrence(reader(length), memory=memory)
-    forgets = SegmentRecurrence(reader(length), memory=0)
+    remembers = SegmentRecurrence(reader(length, seed), memory=memory)
+    forgets = SegmentRecurrence(reader(length, seed), memory=0)
     cheaper = operations(remembers) / operations(forgets)
     name = f"recurrent, segments of {length}, memory"
     return {f"{name} {memory}": (remembers, batch, 1.0), f"{name} 0": (forgets, batch, cheaper)}
 
 
-def trained(task: Task, source: Tokens, steps: int, batch: int, folder: Path) -> float:
+def trained(task: Task, source: Tokens, steps: int, batch: int, seed: int, folder: Path) -> float:
     """Trains; gives the seconds of processor time that it took."""
     began = time.process_time()
     args = TrainerArgs(steps=steps, batch_size=batch, workers=0, clip=1.0, logger="csv")
     optimizer = OptimizerArgs(lr=0.002, weight_decay=0.01)
-    pretrain(task, source, folder, trainer=args, optimizer=optimizer)
+    pretrain(task, source, folder, trainer=args, optimizer=optimizer, seed=seed)
     return time.process_time() - began
 
 
@@ -156,8 +158,10 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--only", default="", help="rows of networks whose names have this in them")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    seed = args.seed
     text = args.text.read_text(encoding="utf-8")
     cut = len(text) * 9 // 10
     parts = {"train": text[:cut], "held": text[cut:]}
@@ -174,16 +178,16 @@ def main() -> None:
             pack_text([Piece(content)], folder / part, byte_tokenizer())
         sources = {part: Tokens(folder / part) for part in parts}
         tasks = {
-            "causal": (CausalLanguage(reader(128, positions="learned")), 32, 1.0),
-            "masked": (MaskedLanguage(reader(128, positions="learned")), 32, 1.0),
-            **recurrent(64, memory=128, batch=32),
-            **recurrent(16, memory=48, batch=128),
+            "causal": (CausalLanguage(reader(128, seed, positions="learned")), 32, 1.0),
+            "masked": (MaskedLanguage(reader(128, seed, positions="learned")), 32, 1.0),
+            **recurrent(64, memory=128, batch=32, seed=seed),
+            **recurrent(16, memory=48, batch=128, seed=seed),
         }
         for what, (task, batch, more) in tasks.items():
             if args.only not in what:
                 continue
             steps = round(args.steps * more)
-            seconds = trained(task, sources["train"], steps, batch, folder / what)
+            seconds = trained(task, sources["train"], steps, batch, seed, folder / what)
             bits = hidden_bits if isinstance(task, MaskedLanguage) else held_out_bits
             row = {"bits": bits(task, sources["held"]), "steps": steps, "cpu_s": seconds}
             print(f"{what}: {row}", flush=True)
