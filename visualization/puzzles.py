@@ -1,7 +1,7 @@
 """Pictures of puzzles: one PNG sheet for a person to look at, single images for the report."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +48,19 @@ def puzzles(
     Raises:
         InputError: no example can be read, or the task makes no pictures.
     """
-    batch = _batch(task, fitted(source, task), max(count, 8), seed)
-    words = source.tokenizer()
-    drawn = _drawn(task, batch, words)[:count]
+    words, drawn, before = source.tokenizer(), [], None
+    # A task draws a few of a batch only.
+    for batch in _batches(task, fitted(source, task), max(count, 8), seed):
+        found = _drawn(task, batch, words)
+        if predict and untrained is not None and any(picture.made for picture in found):
+            before = before or untrained()
+            found = [_beside(*x) for x in zip(found, _drawn(before, batch, words), strict=False)]
+        drawn += found
+        if not found or len(drawn) >= count:
+            break
     if not drawn:
         raise InputError(f"{type(task).__name__} makes no pictures of its batches")
-    if not predict:
-        return [_asked(picture) for picture in drawn]
-    if untrained is None or not any(picture.made for picture in drawn):
-        return drawn
-    return [_beside(*both) for both in zip(drawn, _drawn(untrained(), batch, words), strict=False)]
+    return [picture if predict else _asked(picture) for picture in drawn[:count]]
 
 
 def _drawn(task: Task, batch: Batch, words: str | None) -> list[Picture]:
@@ -96,18 +99,27 @@ def _beside(now: Picture, before: Picture) -> Picture:
     return Picture(images, captions, now.answer, said)
 
 
-def _batch(task: Task, source: Source, wanted: int, seed: int) -> Batch:
-    """Examples from all over the source; where one cannot be read, the next ones are tried."""
+def _batches(task: Task, source: Source, wanted: int, seed: int) -> Iterator[Batch]:
+    """Batches of so many examples, or one of fewer, from all over the source.
+
+    Where an example cannot be read, the next ones are tried.
+    """
     examples, made, lost = Examples(source, task, seed), [], []
     stride = max(1, len(source) // wanted)
-    order = sorted(range(len(source)), key=lambda i: (i % stride, i))
-    for index in order:
+    some = False
+    for index in sorted(range(len(source)), key=lambda i: (i % stride, i)):
         item = examples[Request(0, 1, 0, index)]
         (lost if isinstance(item[1], Lost) else made).append(item)
         # Contrastive tasks need others in the batch, but not at any price in time.
         if len(made) == wanted or len(lost) == 4 * wanted:
-            break
-    loaded = collate(made or lost)
+            yield _collated(made or lost)
+            made, lost, some = [], [], True
+    if not some:
+        yield _collated(made or lost)
+
+
+def _collated(items: list) -> Batch:
+    loaded = collate(items)
     if loaded.mistake is not None:
         raise InputError(loaded.mistake)
     if loaded.batch is None:

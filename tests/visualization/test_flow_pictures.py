@@ -140,11 +140,11 @@ class Paints(Task):
 
 def test_what_a_network_made_is_shown_trained_only_and_beside_what_it_was():
     task = Paints(0.9)
-    (asked,) = puzzles(task, Films())
+    (asked,) = puzzles(task, Films(), count=1)
     assert (len(asked.images), asked.captions, asked.prediction) == (1, ["seen"], "")
-    (told,) = puzzles(task, Films(), predict=True)
+    (told,) = puzzles(task, Films(), count=1, predict=True)
     assert told.captions == ["seen", "made"]
-    (both,) = puzzles(task, Films(), predict=True, untrained=lambda: Paints(0.1))
+    (both,) = puzzles(task, Films(), count=1, predict=True, untrained=lambda: Paints(0.1))
     assert both.captions == ["seen", "before training: made", "after: made"]
     assert [round(float(x.mean()), 1) for x in both.images[1:]] == [0.1, 0.9]
     assert both.prediction == "0.9 of it; before training 0.1 of it"

@@ -62,6 +62,14 @@ class Shown(Task):
         return Step(torch.zeros(()), {}, lambda: pictures)
 
 
+class FirstTwo(Shown):
+    """Draws two of every batch."""
+
+    def forward(self, batch, phase=None):
+        step = super().forward(batch, phase)
+        return Step(step.loss, {}, lambda: step.pictures()[:2])
+
+
 def test_pixels_are_rounded_and_held_in_range():
     image = torch.tensor([-1.0, 0.5, 2.0]).view(3, 1, 1)
     assert to_pixels(image).tolist() == [[[0, 128, 255]]]
@@ -183,6 +191,13 @@ def test_puzzles_come_from_all_over_the_source_and_leave_the_task_as_it_was(unto
     assert task.training
     assert task.modes == [False]
     assert puzzles(task, Films(count=80), count=2)[0].prediction == ""
+
+
+def test_as_many_puzzles_as_are_wanted_though_a_task_draws_few_of_a_batch():
+    task = FirstTwo()
+    drawn = puzzles(task, Films(count=30), count=5)
+    assert len({picture.answer for picture in drawn}) == 5
+    assert len(puzzles(task, Films(count=17), count=5)) == 4, "they make two batches of eight"
 
 
 def test_puzzles_pass_over_what_cannot_be_read():
