@@ -25,6 +25,7 @@ from .generic_cues import Cue, generic_cues
 
 LEVEL = 0.99  # of the intervals: a dozen cues are looked at, and few should raise a false alarm
 FOLDS = 5
+TREES = 100  # of the forest, for each fold
 FEWEST = 40  # questions below which nothing is said
 
 Probe = Callable[[Batch], Tensor]
@@ -292,7 +293,7 @@ def predict(x: NDArray, y: NDArray, group: NDArray) -> tuple[NDArray, NDArray]:
 
     probes = (
         RandomForestClassifier(
-            100, min_samples_leaf=3, class_weight="balanced", random_state=0, n_jobs=1
+            TREES, min_samples_leaf=3, class_weight="balanced", random_state=0, n_jobs=1
         ),
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, class_weight="balanced")),
     )

@@ -41,6 +41,12 @@ def _no_flow_of_earlier_runs(monkeypatch):
 
 
 @pytest.fixture
+def few_trees(monkeypatch):
+    """An audit's forest has a fifth of its trees, which find what tells all or nothing as well."""
+    monkeypatch.setattr("pretexto.comparison.audit.TREES", 20)
+
+
+@pytest.fixture
 def untouched_rng():
     """A context that fails the test if the global random state changes inside it."""
 

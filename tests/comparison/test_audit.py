@@ -29,6 +29,7 @@ from pretexto.modalities.rng import coin, uniform
 from pretexto.tasks.task import Audit, Guard, Step, Task
 
 ABOUT = ("x", "guard", "a cue")
+pytestmark = pytest.mark.usefixtures("few_trees")
 
 
 @dataclass(frozen=True)

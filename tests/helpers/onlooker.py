@@ -2,10 +2,11 @@
 
 from itertools import combinations
 
+import numpy as np
 import torch
 from light_worlds import LightWorld
 from sklearn.ensemble import RandomForestClassifier
-from task_kit import collate
+from task_kit import augmented
 from torch import Tensor
 
 from pretexto.modalities.rng import generator
@@ -19,7 +20,7 @@ def examples(task: Task, world: LightWorld, count: int, seed: int = 0) -> Batch:
     for i in range(count):
         rng = generator(seed, 0, i)
         made.append(task.example(world.read(i, task.plan(world.info(i), rng)), rng))
-    return task.augment(collate(made))
+    return augmented(task, made)
 
 
 def forest_accuracy(task: Task, batch: Batch, *, asked_only: bool = False) -> tuple[float, int]:
@@ -34,7 +35,7 @@ def forest_accuracy(task: Task, batch: Batch, *, asked_only: bool = False) -> tu
     frames = batch["inputs"]
     if isinstance(task, ArrowOfTime):
         frames = frames.transpose(1, 2).unsqueeze(3)
-    found = statistics(frames)
+    found = torch.cat([statistics(part) for part in frames.split(10)])
     steps = [found[:, i] - found[:, j] for i, j in combinations(range(found.shape[1]), 2)]
     counted = batch["weight"] > 0 if asked_only else batch["weight"] >= 0
     cues = torch.cat([found.flatten(1), *steps], 1)
@@ -44,7 +45,7 @@ def forest_accuracy(task: Task, batch: Batch, *, asked_only: bool = False) -> tu
 def accuracy_of(cues: Tensor, answers: Tensor) -> tuple[float, int]:
     """What a forest makes of cues [B, F]: taught by the first half, tested by the second."""
     half = len(answers) // 2
-    forest = RandomForestClassifier(200, min_samples_leaf=2, random_state=0)
+    forest = RandomForestClassifier(60, min_samples_leaf=2, random_state=0)
     forest.fit(cues[:half].numpy(), answers[:half].numpy())
     return float(forest.score(cues[half:].numpy(), answers[half:].numpy())), len(answers) - half
 
@@ -59,7 +60,9 @@ def statistics(moments: Tensor) -> Tensor:
     x = moments.mean(3) if moments.shape[3] == 1 else moments.flatten(2, 3)
     flat = x.flatten(3)
     mean, std = flat.mean(3), flat.std(3)
-    quantiles = flat.quantile(torch.tensor([0.05, 0.5, 0.95]), 3).unbind(0)
+    # numpy sorts several times faster than torch.
+    in_order, last = torch.from_numpy(np.sort(flat.numpy(), 3)), flat.shape[3] - 1
+    quantiles = [in_order[..., round(share * last)] for share in (0.05, 0.5, 0.95)]
     clipped = ((flat < 0.01) | (flat > 0.99)).float().mean(3)
     edges = [_edges(x, k).mean((3, 4)) for k in (1, 2, 4)]
     bend = x[..., 1:-1, 1:-1] * 4 - x[..., 2:, 1:-1] - x[..., :-2, 1:-1]

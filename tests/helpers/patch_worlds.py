@@ -2,7 +2,7 @@
 
 import torch
 from sklearn.ensemble import RandomForestClassifier
-from task_kit import collate
+from task_kit import augmented
 from torch import Tensor
 from torch.nn import functional
 
@@ -80,7 +80,7 @@ def batch_of(task: Task, world, count: int, first: int = 0, about: MediaInfo | N
         assert plan.short_side is not None
         sample = world(i)
         made.append(task.example(sample if isinstance(sample, Sample) else still(sample), rng))
-    return task.augment(collate(made))
+    return augmented(task, made)
 
 
 def probe_accuracy(task: Task, name: str, world, count: int = 700) -> float:
@@ -89,7 +89,7 @@ def probe_accuracy(task: Task, name: str, world, count: int = 700) -> float:
     (guard,) = (g for g in task.guards if g.name == name)
     cue, answer = guard.probe(data).numpy(), data["target"].numpy()
     half = len(answer) * 4 // 7
-    forest = RandomForestClassifier(100, min_samples_leaf=2, random_state=0)
+    forest = RandomForestClassifier(50, min_samples_leaf=2, random_state=0)
     return float(forest.fit(cue[:half], answer[:half]).score(cue[half:], answer[half:]))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 from sklearn.ensemble import RandomForestClassifier
-from task_kit import collate
+from task_kit import augmented
 from torch import Tensor
 
 from pretexto.modalities.media import MediaInfo, Plan, Sample
@@ -121,7 +121,7 @@ def drawn(
         plans.append(task.plan(info or medium(), rng))
         sample = replace(reader(plans[-1]), note=plans[-1].note)
         made.append(task.example(sample, rng))
-    return plans, task.augment(collate(made))
+    return plans, augmented(task, made)
 
 
 def probed(
@@ -138,5 +138,5 @@ def probed(
     asked = data["weight"] > 0
     cue, answer = chosen.probe(data)[asked].numpy(), data["target"][asked].numpy()
     half = len(answer) // 2
-    forest = RandomForestClassifier(200, min_samples_leaf=3, random_state=0)
+    forest = RandomForestClassifier(60, min_samples_leaf=3, random_state=0)
     return forest.fit(cue[:half], answer[:half]).score(cue[half:], answer[half:])

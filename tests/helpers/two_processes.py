@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -172,12 +172,16 @@ def small(cls: type[Task], **options: Any) -> Task:
     return make_task(cls, *encoders, **options).double()
 
 
-def examples(task: Task) -> dict[str, Tensor]:
+@cache
+def examples(name: str) -> dict[str, Tensor]:
     """Six media of which one stands twice, one is mute, and one, where there is a choice, is not
-    asked; processes so hold unlike numbers of questions."""
+    asked; processes so hold unlike numbers of questions.
+
+    Whoever makes those of a case before processes fork makes them for both.
+    """
     import task_kit
 
-    made = task_kit.batch(task, 6)
+    made = task_kit.batch(cases()[name](), 6)
     made["index"][4] = made["index"][1]
     if "audio" in made:
         made["audio"][5] = 0
@@ -209,7 +213,7 @@ def pretext(rank: int, folder: str) -> None:
     with meeting(rank, folder):
         for (name, make), (k, sizes) in product(cases().items(), enumerate(PARTS)):
             task = synchronised(make())
-            part = {key: x.split(sizes)[rank] for key, x in examples(task).items()}
+            part = {key: x.split(sizes)[rank] for key, x in examples(name).items()}
             one = step(task, part)
             # What DistributedDataParallel makes of the processes' losses and gradients: their mean.
             for x in (*one["loss"].values(), *one["grads"].values()):

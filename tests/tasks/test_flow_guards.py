@@ -180,7 +180,8 @@ def test_a_cue_of_two_pixels_tells_little_with_its_guard(guard, world, most):
 def test_what_is_seen_of_a_picture_is_put_beside_each_question_about_it():
     task = prediction(grid=4)
     data = task.augment(drawn(task, zooming, 3))
-    (single, *_) = (c for c in generic_cues(data, Synthetic("test")) if c.name == "single frame")
+    media = Synthetic("test", train_scenes=5, test_scenes=1)
+    (single, *_) = (c for c in generic_cues(data, media) if c.name == "single frame")
     cues = single.probe(data).unflatten(0, (3, 16))
     assert torch.equal(cues, cues[:, :1].expand_as(cues))
     assert not torch.equal(cues[0], cues[1])

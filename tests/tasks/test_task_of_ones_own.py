@@ -55,7 +55,7 @@ def test_it_is_pretrained_and_shown(config, tmp_path):
         assert min(image.size) > 100
 
 
-def test_it_is_audited(config, tmp_path, capsys):
+def test_it_is_audited(config, tmp_path, capsys, few_trees):
     out = tmp_path / "audit.jsonl"
     words = ["audit", "--config", config, "--examples", 60, "--out", out, "--strict"]
     # What tells the answer here no network sees.

@@ -16,6 +16,8 @@ TOLERANCE = {"atol": 1e-6, "rtol": 1e-5}
 def found(tmp_path_factory) -> list[dict[str, Tensor]]:
     """What each of two processes found, all cases one after another."""
     folder = tmp_path_factory.mktemp("processes")
+    for name in CASES:
+        two_processes.examples(name)
     two_processes.in_two(two_processes.pretext, folder)
     return [torch.load(folder / f"pretext-{rank}.pt", weights_only=True) for rank in range(2)]
 
@@ -25,7 +27,7 @@ def test_two_processes_train_as_one(found, name):
     task = CASES[name]()
     if task.traits.within_process:
         pytest.skip("part of its puzzle is made within a process")
-    one = two_processes.step(task, two_processes.examples(task))
+    one = two_processes.step(task, two_processes.examples(name))
     assert max(float(g.abs().max()) for g in one["grads"].values()) > 1e-4
     for rank, k in product(range(2), range(len(two_processes.PARTS))):
         for kind, values in one.items():
