@@ -8,6 +8,8 @@ cut into group-disjoint folds. Rows are appended to RUN/results.jsonl.
 
     pretexto evaluate linear --encoder runs/shuffle --data my_videos --confusion confusion.png
     pretexto evaluate linear --encoder runs/rgb --fuse runs/flow --data my_videos
+    pretexto evaluate kmeans_segmentation --encoder runs/flow --data synthetic --picture seen.png
+    pretexto evaluate linear_segmentation --encoder runs/flow --data voc:VOCdevkit/VOC2012
     torchrun --nproc-per-node 4 -m pretexto.cli evaluate linear --encoder runs/shuffle --data D
 """
 
@@ -15,13 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..evaluation.methods import CONFUSED, METHODS
-from .options import count, data_options, open_data, seed, whole
+from ..evaluation.methods import CONFUSED, DENSE, METHODS
+from .options import count, data_options, least_two, open_data, seed, whole
 
 
 def arguments(parser) -> None:
+    every = (*METHODS, *DENSE)
     parser.add_argument(
-        "methods", nargs="+", choices=METHODS, metavar="METHOD", help=" | ".join(METHODS)
+        "methods", nargs="+", choices=every, metavar="METHOD", help=" | ".join(every)
     )
     parser.add_argument("--encoder", required=True, help="run folder")
     data_options(parser, required=True)
@@ -38,7 +41,17 @@ def arguments(parser) -> None:
         "--confusion", metavar="FILE.png", help="draw which class is taken for which"
     )
     parser.add_argument(
-        "--clips", type=count, help="clips per medium (default 3; 10 where finetune tests)"
+        "--picture", metavar="FILE.png", help="segmentation: draw true segments and those found"
+    )
+    parser.add_argument(
+        "--segments",
+        type=least_two,
+        help="kmeans_segmentation: so many of each picture; default: as many as it truly has",
+    )
+    parser.add_argument(
+        "--clips",
+        type=count,
+        help="clips per medium (default 3; 10 where finetune tests; 1 for segmentation)",
     )
     parser.add_argument("--crops", type=int, default=1, choices=(1, 3), help="crops per clip")
     parser.add_argument("--size", type=count, help="pixels; default: as in pretraining")
@@ -67,11 +80,11 @@ def arguments(parser) -> None:
 
 def run(args) -> int:
     from ..encoders.store import read_card
-    from ..evaluation.distributed import launched
+    from ..evaluation.distributed import launched, rank
     from ..evaluation.finetune import RATES, Tuning
     from ..modalities.input_spec import InputSpec
 
-    _check_picture(args)
+    _check_options(args)
     if args.fuse:
         return _fuse(args)
     tuning = Tuning(
@@ -84,12 +97,19 @@ def run(args) -> int:
     spec = {k: v for k in changes if (v := getattr(args, k)) is not None}
     card = read_card(Path(args.encoder), args.modality)
     replace(InputSpec(**card["spec"]), **spec)  # refused before any data is looked at
+    out = Path(args.out or Path(args.encoder) / "results.jsonl")
+    methods, dense = ([m for m in args.methods if m in known] for known in (METHODS, DENSE))
+    data = open_data(args.data, kind=args.kind, unique=args.unique)
     with launched() as shared:
+        if dense and not (shared and rank()):
+            _segment(args, dense, data, spec, out)
+        if not methods:
+            return 0
         evaluate_run(
             Path(args.encoder),
-            args.methods,
-            data=open_data(args.data, kind=args.kind, unique=args.unique),
-            out=Path(args.out or Path(args.encoder) / "results.jsonl"),
+            methods,
+            data=data,
+            out=out,
             modality=args.modality,
             spec_changes=spec,
             seed=args.seed,
@@ -103,6 +123,48 @@ def run(args) -> int:
             shared=shared,
         )
     return 0
+
+
+def _segment(args, methods, data, spec_changes, out: Path) -> None:
+    """Rows on masks of a run's encoder, of the same untrained, and of the floor beneath both."""
+    from ..encoders.store import load_encoder, read_card
+    from ..evaluation.baselines import PIXEL_FLOOR, PixelFloor, random_init
+    from ..evaluation.evaluate import print_rows, write_rows
+    from ..evaluation.masked_set import check_dense
+    from ..evaluation.segmentation import evaluate_segmentation
+    from ..modalities.input_spec import InputSpec
+    from ..visualization.segments import draw_segments
+
+    run = Path(args.encoder)
+    card, encoder = read_card(run, args.modality), load_encoder(run, args.modality)
+    spec = replace(InputSpec(**card["spec"]), **spec_changes)
+    check_dense(encoder, spec, data)
+    floor = PIXEL_FLOOR[spec.modality]
+    asked = {
+        card["task"]: (encoder, card, run),
+        "random-init": (random_init(encoder, seed=args.seed), None, None),
+        floor: (PixelFloor(modality=spec.modality), {"task": floor}, None),
+    }
+    rows, drawn = [], {}
+    for name, (network, about, folder) in asked.items():
+        rows += evaluate_segmentation(
+            methods,
+            network,
+            data,
+            spec,
+            card=about,
+            run=folder,
+            levels=args.levels and name != floor,
+            segments=args.segments,
+            watch=drawn.setdefault(name, []).append if args.picture else None,
+            **{k: getattr(args, k) for k in ("seed", "clips", "workers", "device")},
+        )
+    write_rows(rows, out)
+    print_rows(rows)
+    print(f"rows: {out}")
+    if args.picture:
+        draw_segments(drawn, Path(args.picture))
+        print(f"segments: {args.picture}")
 
 
 _OWN_INPUT = ("size", "frames", "frame_interval", "seconds", "length", "levels", "confusion")
@@ -143,16 +205,22 @@ def _fuse(args) -> int:
     return 0
 
 
-def _check_picture(args) -> None:
-    """Refuses a picture that could not be drawn, before anything is computed."""
-    if not args.confusion:
-        return
-    if not args.confusion.endswith(".png"):
-        raise InputError(f"--confusion {args.confusion}: name a .png file")
-    if not set(args.methods) & set(CONFUSED):
-        raise InputError(
-            f"--confusion: {', '.join(args.methods)} names no classes; add {' or '.join(CONFUSED)}"
-        )
+def _check_options(args) -> None:
+    """Refuses a picture that could not be drawn, or what no method takes, before anything is
+    computed."""
+    for option in ("confusion", "picture"):
+        name = getattr(args, option)
+        if name and not name.endswith(".png"):
+            raise InputError(f"--{option} {name}: name a .png file")
+    named = ", ".join(args.methods)
+    if args.confusion and not set(args.methods) & set(CONFUSED):
+        raise InputError(f"--confusion: {named} names no classes; add {' or '.join(CONFUSED)}")
+    if args.picture and not set(args.methods) & set(DENSE):
+        raise InputError(f"--picture: {named} makes no segments; add {' or '.join(DENSE)}")
+    if args.segments and "kmeans_segmentation" not in args.methods:
+        raise InputError("--segments is of kmeans_segmentation: name it too, or leave this out")
+    if args.crops > 1 and set(args.methods) & set(DENSE):
+        raise InputError("--crops: segmentation looks at whole pictures; leave it out")
 
 
 def evaluate_run(

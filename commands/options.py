@@ -13,6 +13,11 @@ def count(text: str) -> int:
     return _whole(text, 1)
 
 
+def least_two(text: str) -> int:
+    """A whole number of things, 2 or more."""
+    return _whole(text, 2)
+
+
 def whole(text: str) -> int:
     """A whole number, 0 or more."""
     return _whole(text, 0)

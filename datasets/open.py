@@ -13,6 +13,8 @@ from .flow_images import open_flow_images
 from .folder import Folder, nearest
 from .listed import is_list, open_list
 from .lookup import check_kinds
+from .masked import PREFIX as MASKS
+from .masked import open_masks
 from .packs.format import NAME as MANIFEST
 from .packs.storage import is_url
 from .public.by_name import is_published, open_published
@@ -42,8 +44,8 @@ def open_source(
             folder of media, an index (.parquet), a list (.csv, .tsv, .txt, .jsonl), also as
             LIST:FOLDER, an archive that is read in place (.zip, .tar), a folder of packs, also as
             a URL such as s3://bucket/packs, or of packed text; or a published data set, see
-            `open_published`; or extracted flow, see `open_flow_images`. A folder that is itself
-            called so is written "./synthetic".
+            `open_published`; or extracted flow, see `open_flow_images`; or pictures with masks, see
+            `open_masks`. A folder that is itself called so is written "./synthetic".
         split: take only the examples of this split or fold.
         kind: of a folder, a list or an index: which media to take, where there are several kinds.
         table: of a folder; see `Folder`.
@@ -72,6 +74,9 @@ def _open(spec: str, options: dict[str, Any]) -> Source:
     if spec.startswith(FLOW_IMAGES):
         _check(spec, options, "images of flow", "table", "fold")
         return open_flow_images(spec, **options)
+    if spec.startswith(MASKS):
+        _check(spec, options, "pictures with masks", "isolated")
+        return open_masks(spec, **options)
     if is_published(spec):
         _check(spec, options, "a published data set", "isolated")
         return open_published(spec, **options)

@@ -1,4 +1,4 @@
-"""The floor under all encoders of sound: statistics of the log-mel spectrogram, no network."""
+"""Floors under encoders, without a network: statistics of the spectrogram; colour and position."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -6,11 +6,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ..encoders.encoder import Encoder, Level
+from ..encoders.encoder import Encoder, Level, Modality
+from ..encoders.places import grid_places
 from ..encoders.spectrogram import LogMel
 from ..errors import InputError
+from ..modalities.lab import rgb_to_lab
 
 FLOOR = "log-mel floor"
+PIXEL_FLOOR = {"image": "colour floor", "video": "colour floor", "flow": "flow floor"}
 
 
 class LogMelFloor(Encoder):
@@ -38,6 +41,32 @@ class LogMelFloor(Encoder):
         """The mean of each band, then its deviation, [B, 128]."""
         bands = self.maps(x)["log_mel"][:, 0]
         return torch.cat([bands.mean(2), bands.std(2, correction=0)], 1)
+
+
+class PixelFloor(Encoder):
+    """What each pixel shows by itself, and where it is: segments without a network.
+
+    Of pictures and clips, in the middle of their time, Lab colour, in which k-means segments
+    pictures classically (Achanta et al. 2012, "SLIC superpixels"); of flow its two components.
+
+    Args:
+        modality: "image", "video" or "flow".
+    """
+
+    modality = "image"
+
+    def __init__(self, *, modality: Modality = "image"):
+        super().__init__()
+        own, channels = ("flow", 2) if modality == "flow" else ("colour", 3)
+        # One frame or field at a time, whatever the others of its modality take.
+        self.modality, self.fields = modality, 1  # pyright: ignore[reportAttributeAccessIssue]
+        self.levels = {own: Level(channels, (1, 1)), "position": Level(2, (1, 1))}
+        self.own, self.dim = own, 2
+
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        side = x.shape[-1]
+        where = grid_places(side, len(x), x.device).transpose(1, 2).unflatten(2, (side, side))
+        return {self.own: x if self.own == "flow" else rgb_to_lab(x), "position": where.to(x)}
 
 
 def floor_methods(methods: Sequence[str]) -> list[str]:

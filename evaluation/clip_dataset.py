@@ -59,8 +59,13 @@ def crop_clips(spec: InputSpec, sample: Sample, starts: tuple[float, ...], crops
         return torch.stack([_segment(spec, sample, s - starts[0]) for s in starts])
     if spec.modality == "text":
         return encoder_input(spec, sample).unflatten(0, (len(starts), -1))
-    whole = [encoder_input(spec, part) for part in _parts(sample, len(starts))]
+    whole = whole_clips(spec, sample, len(starts))
     return torch.stack([crop for clip in whole for crop in crop_squares(clip, spec.size, crops)])
+
+
+def whole_clips(spec: InputSpec, sample: Sample, count: int) -> list[Tensor]:
+    """Pictures, clips or flow of a sample of so many, as an encoder takes them, not yet cut."""
+    return [encoder_input(spec, part) for part in _parts(sample, count)]
 
 
 def _parts(sample: Sample, count: int) -> list[Sample]:

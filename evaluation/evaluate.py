@@ -103,7 +103,8 @@ def evaluate(
         cache=cache,
         shared=shared,
     )
-    fields = circumstances(encoder, card, seed, features, len(source) - len(kept), device)
+    unlabelled = len(source) - len(kept)
+    fields = circumstances(encoder, card, seed, features.unreadable, unlabelled, device)
     seen = pretraining_names(run)
     setting = Setting(
         source=kept,

@@ -92,7 +92,7 @@ def evaluate_fusion(
     common = in_common(each)
     unlabelled = len(source) - len(kept)
     facts = [
-        circumstances(stream.encoder, stream.card, seed, features, unlabelled, device)
+        circumstances(stream.encoder, stream.card, seed, features.unreadable, unlabelled, device)
         for stream, features in zip(streams, common, strict=True)
     ]
     setting = Setting(

@@ -7,3 +7,5 @@ CONFUSED = (
     "attentive",
     "finetune",
 )  # those whose rows say what was taken for what
+# On pixels, against masks; they need no labels.
+DENSE = ("kmeans_segmentation", "linear_segmentation")

@@ -16,7 +16,7 @@ class Outcome:
 
     Attributes:
         metric: its name.
-        value: in [0, 1].
+        value: in [0, 1]; of "adjusted_rand" in [-0.5, 1].
         chance: what is expected without looking at the features.
         recipe: the method with its numbers, in words.
         n_train: examples learnt from; n_val: of these, used to pick something; n_test: scored.
@@ -26,6 +26,8 @@ class Outcome:
         confusion: int64 [K, K], true class by row.
         correct: bool [n_test], which test examples are right, where the value is their share.
         by_group: of each group of test examples how many are right and how many there are.
+        interval: ends of the 95 % interval, where the value is no share of examples.
+        per_class: of each class, where it is not the accuracy that the confusion tells.
     """
 
     metric: str
@@ -41,6 +43,8 @@ class Outcome:
     confusion: Tensor | None = None
     correct: Tensor | None = None
     by_group: dict[str, list[int]] | None = None
+    interval: tuple[float, float] | None = None
+    per_class: list[float | None] | None = None
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:

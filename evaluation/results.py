@@ -1,6 +1,7 @@
 """Rows on disk and on screen."""
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..datasets.source import Source
 from ..encoders.encoder import Encoder
 from ..errors import InputError
 from ..modalities.input_spec import InputSpec
 from .feature_cache import weights_hash
-from .features import Features, device_of, precision
+from .features import device_of, precision
 from .metrics import Outcome, per_class
 from .splits import Split
 from .stamp import MEAN, Protocol, Row, comparable, environment
@@ -209,16 +209,20 @@ def circumstances(
     encoder: Encoder,
     card: Mapping[str, Any] | None,
     seed: int,
-    features: Features,
+    unreadable: Sequence[tuple[str, str]],
     unlabelled: int,
     device: str,
 ) -> dict[str, Any]:
-    """The fields of Row that do not depend on method, split or level."""
+    """The fields of Row that do not depend on method, split or level.
+
+    Args:
+        unreadable: name of each example that was dropped, and why.
+    """
     cls = type(encoder)
     commit, versions = environment()
     words = dict(card or {})
     lost = words.get("unreadable")
-    names = [f"{name}: {reason}" for name, reason in features.unreadable]
+    names = [f"{name}: {reason}" for name, reason in unreadable]
     return {
         "encoder": weights_hash(encoder),
         "encoder_class": f"{cls.__module__}.{cls.__qualname__}",
@@ -276,6 +280,7 @@ def _mean(same: list[Outcome]) -> Outcome:
     return replace(
         same[0],
         value=sum(o.value for o in same) / n,
+        interval=_mean_interval(same),
         chance=sum(o.chance for o in same) / n,
         n_train=sum(o.n_train for o in same),
         n_val=sum(o.n_val for o in same),
@@ -284,8 +289,25 @@ def _mean(same: list[Outcome]) -> Outcome:
         strength=None,
         lr=None,
         confusion=torch.stack(counts).sum(0) if len(counts) == n else None,
+        per_class=_mean_shares([o.per_class for o in same if o.per_class is not None]),
         by_group=None,
     )
+
+
+def _mean_interval(same: list[Outcome]) -> tuple[float, float] | None:
+    """Of the mean over folds, whose test examples are drawn for themselves."""
+    ends = [(o.value - o.interval[0], o.interval[1] - o.value) for o in same if o.interval]
+    if len(ends) < len(same):
+        return None
+    mean = sum(o.value for o in same) / len(same)
+    below, above = (math.hypot(*half) / len(same) for half in zip(*ends, strict=True))
+    return mean - below, mean + above
+
+
+def _mean_shares(folds: list[list[float | None]]) -> list[float | None] | None:
+    """Class by class, over the folds that know it."""
+    known = [[value for value in same if value is not None] for same in zip(*folds, strict=True)]
+    return [sum(same) / len(same) if same else None for same in known] or None
 
 
 def _split_rows(
@@ -300,7 +322,7 @@ def _split_rows(
         Row(
             stamp=setting.stamp(method, *split, o),
             value=o.value,
-            interval=wilson(o.value, o.n_test),
+            interval=o.interval or wilson(o.value, o.n_test),
             n_train=o.n_train,
             n_val=o.n_val,
             n_test=o.n_test,
@@ -312,7 +334,7 @@ def _split_rows(
             strength=o.strength,
             lr=o.lr,
             seen_in_pretraining=seen,
-            per_class=_by_name(setting.source, o.confusion),
+            per_class=_by_name(setting.source, o),
             confusion=None if o.confusion is None else o.confusion.tolist(),
             by_group=o.by_group,
             **setting.common,
@@ -332,9 +354,11 @@ def best_levels(found: Mapping[str, Iterable[Outcome]]) -> dict[str, str]:
     return {recipe: level for recipe, (_, level) in best.items()}
 
 
-def _by_name(source: Source, counts: Tensor | None) -> dict[str, float | None] | None:
-    if counts is None:
+def _by_name(source: Source, outcome: Outcome) -> dict[str, float | None] | None:
+    shares = outcome.per_class
+    if shares is None and outcome.confusion is not None:
+        shares = per_class(outcome.confusion)
+    if shares is None:
         return None
-    shares = per_class(counts)
     names = [*source.classes, *map(str, range(len(source.classes), len(shares)))]
     return dict(zip(names, shares, strict=True))

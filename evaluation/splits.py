@@ -149,6 +149,25 @@ def _assign(labels: list[int], groups: list[str], count: int, seed: int) -> list
     return folds
 
 
+def named_folds(groups: Sequence[str], seed: int = 0) -> dict[int, str]:
+    """Deals examples without labels into folds by scikit-learn, groups whole: the fold of each.
+
+    Raises:
+        InputError: all are of one group.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    count = min(FOLDS, len(set(groups)))
+    if count < 2:
+        raise InputError(
+            "all examples are of one group: none is left to be tested on; add media of others, or "
+            "name train and test splits"
+        )
+    dealer = GroupKFold(count, shuffle=True, random_state=seed % 2**32)
+    dealt = enumerate(dealer.split(groups, groups=groups), 1)
+    return {int(i): f"fold{k}" for k, (_, test) in dealt for i in test}
+
+
 def carve(
     source: Source, indices: Sequence[int], seed: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:

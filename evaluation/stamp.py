@@ -18,7 +18,7 @@ class Protocol:
     """Everything that two numbers must share to be compared; nothing about the encoder's making.
 
     Attributes:
-        method: one of `methods.METHODS`.
+        method: one of `methods.METHODS` or `methods.DENSE`.
         data: the source's fingerprint.
         data_name: what people call it.
         split: the split's name, or "mean of K splits".
@@ -27,7 +27,8 @@ class Protocol:
         clips: clips per medium.
         crops: crops per clip.
         recipe: the probe with its numbers, in words.
-        metric: "top1", "top5", "mean_class" or "R@k"; all shares in [0, 1].
+        metric: "top1", "top5", "mean_class", "R@k" or "mean_iou", which are in [0, 1], or
+            "adjusted_rand", which is 0 by chance and 1 at best.
     """
 
     method: str
@@ -55,8 +56,9 @@ class Row:
 
     Attributes:
         stamp: the protocol.
-        value: of the metric, in [0, 1].
-        interval: ends of the 95 % Wilson interval over the test examples.
+        value: of the metric.
+        interval: ends of the 95 % interval over the test examples: Wilson's of a share of them,
+            else a bootstrap over their groups.
         n_train, n_val, n_test: examples that could be read, per part.
         classes: number of classes.
         chance: what the metric is expected to be without looking at the features.
@@ -74,7 +76,8 @@ class Row:
         unreadable_pretraining: files dropped in pretraining, None if unknown.
         unlabelled: examples left out because they have no label.
         seen_in_pretraining: test files that occurred in the pretraining data, None if unknown.
-        per_class: accuracy by class name, None for a class without test examples.
+        per_class: accuracy by class name, of "mean_iou" the IoU; None for a class without test
+            examples.
         confusion: counts, true class by row, predicted class by column.
         by_group: of each group of test examples (right, all), where the value is such a share: what
             tells how much it varies from group to group. See `metrics.by_group`.

@@ -7,13 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from ..encoders.places import grid_places
 from ..errors import InputError
 from ..modalities.media import Sample
 from .parts.check import check_least
 from .parts.classify import classify
 from .parts.clip_input import ClipInput
 from .parts.flow_classes import FlowClasses
-from .parts.flow_guards import TargetGuards, grid_places
+from .parts.flow_guards import TargetGuards
 from .parts.flow_input import crop_flow
 from .parts.flow_pictures import flow_caption, flow_picture
 from .parts.hypercolumn import Hypercolumn

@@ -7,12 +7,13 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
+from ..encoders.places import at_places, grid_places
 from ..errors import InputError
 from ..modalities.media import Sample
 from .parts.across import rejected, shared_mean, weighted_mean
 from .parts.check import check_least, check_positive
 from .parts.clip_input import ClipInput
-from .parts.flow_guards import TargetGuards, at_places, fine_noise, grid_places, in_bars, spread
+from .parts.flow_guards import TargetGuards, fine_noise, in_bars, spread
 from .parts.flow_kernels import LOSSES, cosine_kernel, flow_kernel, pair_auc
 from .parts.flow_pictures import embedding_pictures
 from .parts.hypercolumn import Hypercolumn

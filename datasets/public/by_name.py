@@ -18,6 +18,7 @@ from .sounds_of_films import audioset, vggsound
 from .speech_commands import speech_commands
 from .ucf101 import ucf101
 from .urbansound8k import urbansound8k
+from .voc import voc
 
 OPENERS = {
     **{"ucf101" + (f"-{k}" if k else ""): partial(ucf101, split=k or 1) for k in range(4)},
@@ -27,6 +28,7 @@ OPENERS = {
     "urbansound8k": urbansound8k,
     "speech_commands": speech_commands,
     "nsynth": nsynth,
+    "voc": voc,
 }
 LISTED = {
     "kinetics": (kinetics, "*.csv"),

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...encoders.places import at_places
 from ...errors import InputError
 from ...modalities.media import Sample
 from .camera_motion import Model, without_camera
@@ -76,19 +77,6 @@ def spread(flow: Tensor) -> Tensor:
     """Root mean square of flow [B, 2, ..., H, W] about its mean, in pixels: [B]."""
     rows = flow.flatten(2)
     return (rows - rows.mean(2, keepdim=True)).square().sum(1).mean(1).sqrt()
-
-
-def at_places(maps: Tensor, places: Tensor, mode: str = "bilinear") -> Tensor:
-    """Maps [B, C, H, W] at places [B, M, 2], (y, x) as shares of the sides: [B, M, C]."""
-    grid = (2 * places.flip(-1) - 1)[:, None].to(maps.dtype)
-    found = F.grid_sample(maps, grid, mode=mode, padding_mode="border", align_corners=False)
-    return found[:, :, 0].transpose(1, 2)
-
-
-def grid_places(side: int, count: int, device: torch.device) -> Tensor:
-    """The centres of side × side places, for `count` pictures: [count, side², 2], shares (y, x)."""
-    line = (torch.arange(side, device=device) + 0.5) / side
-    return torch.cartesian_prod(line, line).expand(count, -1, 2)
 
 
 def in_bars(pictures: Tensor, places: Tensor) -> Tensor:

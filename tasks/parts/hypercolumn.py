@@ -5,12 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ...encoders.places import at_places, spread_levels
 from ...errors import InputError
-from .flow_guards import at_places
 from .heads import shared_layer
 from .spatial_input import SpatialInput
-
-MOST = 4  # levels that are chosen where none are named
 
 
 class Hypercolumn(nn.Module):
@@ -33,7 +31,7 @@ class Hypercolumn(nn.Module):
     def __init__(self, video: SpatialInput, levels: Sequence[str], *, hidden: int, outputs: int):
         super().__init__()
         known = video.encoder.levels
-        self.levels = tuple(levels) or spread_levels(tuple(known))
+        self.levels = tuple(levels) or spread_levels(list(known))
         wrong = [name for name in self.levels if name not in known]
         if wrong:
             raise InputError(f"no level {wrong[0]!r}: the encoder has {', '.join(known)}")
@@ -51,9 +49,3 @@ class Hypercolumn(nn.Module):
         middles = [maps[name][:, :, maps[name].shape[2] // 2] for name in self.levels]
         column = torch.cat([at_places(middle, places) for middle in middles], 2)
         return self.network(self.normalize(column.flatten(0, 1))).unflatten(0, column.shape[:2])
-
-
-def spread_levels(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Up to four of them, evenly, the last among them."""
-    count = min(len(names), MOST)
-    return tuple(names[-(-len(names) * (k + 1) // count) - 1] for k in range(count))

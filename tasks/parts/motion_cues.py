@@ -7,8 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ...encoders.places import grid_places
 from ..task import Audit, Batch, Guard
-from .flow_guards import FlowGuards, TargetGuards, fine_noise, grid_places, in_bars
+from .flow_guards import FlowGuards, TargetGuards, fine_noise, in_bars
 from .sound_cues import of_both_sides, of_pairs, resolution, tint
 
 

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from pretexto.encoders.flow import TinyFlow
 from pretexto.encoders.image import TinyImage
+from pretexto.encoders.places import grid_places
 from pretexto.modalities.media import Plan, Sample
 from pretexto.modalities.rng import generator, uniform
 from pretexto.tasks.flow_contrast import FlowContrast
 from pretexto.tasks.flow_correspondence import FlowCorrespondence
 from pretexto.tasks.flow_prediction import FlowPrediction
 from pretexto.tasks.flow_similarity import FlowSimilarity
-from pretexto.tasks.parts.flow_guards import grid_places
 from pretexto.tasks.task import Task
 
 pytestmark = pytest.mark.slow

@@ -6,9 +6,9 @@ from flow_worlds import Says, drawn, places, sample_of, side_of
 from task_kit import build_encoder, make_task
 
 from pretexto.encoders.image import TinyImage
+from pretexto.encoders.places import at_places
 from pretexto.errors import InputError
 from pretexto.tasks.flow_similarity import FlowSimilarity
-from pretexto.tasks.parts.flow_guards import at_places
 
 PLAIN = {"size": 32, "resize_side": 32, "pixels": 64, "colour": 0, "camera": False}
 
