@@ -33,19 +33,21 @@ def draw_segments(found: Mapping[str, Sequence[Segmented]], out: Path) -> None:
     figure = Figure(figsize=size, dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(lines), across, squeeze=False)
-    for k, (line, same) in enumerate(zip(axes, lines, strict=True)):
+    told = ""
+    for line, same in zip(axes, lines, strict=True):
         first = next(iter(same.values()))
         pictures = [frame_pixels(first.frame), painted(first.truth)]
         pictures += [painted(same[name].found) if name in same else None for name in found]
-        heads = ["frame", "true segments", *(name.rpartition(".")[2] for name in found)]
-        for place, picture, head in zip(line, pictures, heads, strict=True):
+        for place, picture in zip(line, pictures, strict=True):
             if picture is not None:
                 place.imshow(picture, interpolation="nearest")
             place.axis("off")
-            if k == 0:
+        if first.method != told:
+            told = first.method
+            heads = [told.replace("_", "\n"), "true segments"]
+            heads += [name.rpartition(".")[2] for name in found]
+            for place, head in zip(line, heads, strict=True):
                 place.set_title(head, fontsize=8, parse_math=False)
-        method = first.method.replace("_", " ")
-        line[0].set_title(f"frame\n{method}" if k == 0 else method, fontsize=8, parse_math=False)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
 
