@@ -44,6 +44,12 @@ def arguments(parser) -> None:
         "--picture", metavar="FILE.png", help="segmentation: draw true segments and those found"
     )
     parser.add_argument(
+        "--embedding",
+        action="store_true",
+        help="segmentation: look at the embedding of pixels that a run of flow_similarity has "
+        "learned, not at the encoder's levels",
+    )
+    parser.add_argument(
         "--segments",
         type=least_two,
         help="kmeans_segmentation: so many of each picture; default: as many as it truly has",
@@ -139,10 +145,13 @@ def _segment(args, methods, data, spec_changes, out: Path) -> None:
     card, encoder = read_card(run, args.modality), load_encoder(run, args.modality)
     spec = replace(InputSpec(**card["spec"]), **spec_changes)
     check_dense(encoder, spec, data)
+    untrained = random_init(encoder, seed=args.seed)
+    if args.embedding:
+        encoder, untrained = _embeddings(run, args.seed)
     floor = PIXEL_FLOOR[spec.modality]
     asked = {
         card["task"]: (encoder, card, run),
-        "random-init": (random_init(encoder, seed=args.seed), None, None),
+        "random-init": (untrained, None, None),
         floor: (PixelFloor(modality=spec.modality), {"task": floor}, None),
     }
     rows, drawn = [], {}
@@ -165,6 +174,24 @@ def _segment(args, methods, data, spec_changes, out: Path) -> None:
     if args.picture:
         draw_segments(drawn, Path(args.picture))
         print(f"segments: {args.picture}")
+
+
+def _embeddings(run: Path, seed: int):
+    """The pixels' embedding of a run of flow similarity, trained and as it was before."""
+    from ..build import load_tree
+    from ..comparison.grid import seeded
+    from ..tasks.flow_similarity import FlowSimilarity
+    from ..tasks.parts.embedded_pixels import EmbeddedPixels
+    from .apply import trained_task
+    from .compare import make_task
+
+    task, config = trained_task(str(run)), str(run / "config.yaml")
+    if not isinstance(task, FlowSimilarity):
+        raise InputError(
+            f"--embedding: {type(task).__name__} embeds no pixels; name a run of flow_similarity"
+        )
+    before = seeded(lambda: make_task(load_tree(config)["task"], config), seed)
+    return tuple(EmbeddedPixels(one.video, one.columns) for one in (task, before))
 
 
 _OWN_INPUT = ("size", "frames", "frame_interval", "seconds", "length", "levels", "confusion")
@@ -217,6 +244,8 @@ def _check_options(args) -> None:
         raise InputError(f"--confusion: {named} names no classes; add {' or '.join(CONFUSED)}")
     if args.picture and not set(args.methods) & set(DENSE):
         raise InputError(f"--picture: {named} makes no segments; add {' or '.join(DENSE)}")
+    if args.embedding and not set(args.methods) <= set(DENSE):
+        raise InputError(f"--embedding is of pixels: name {' or '.join(DENSE)} alone")
     if args.segments and "kmeans_segmentation" not in args.methods:
         raise InputError("--segments is of kmeans_segmentation: name it too, or leave this out")
     if args.crops > 1 and set(args.methods) & set(DENSE):

@@ -82,6 +82,11 @@ class _Work:
     watch: Watch | None
 
     @property
+    def main(self) -> str:
+        """The level of which pictures are shown."""
+        return list(self.columns)[-1]
+
+    @property
     def levels(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(level for same in self.columns.values() for level in same))
 
@@ -192,7 +197,9 @@ def _outcomes(method: str, work: _Work, split_seed: int) -> tuple[list[Split], l
 def _columns(encoder: Encoder, each: bool) -> dict[str, tuple[str, ...]]:
     names = tuple(encoder.levels)
     chosen = spread_levels(names)
-    alone = {name: (name,) for name in names} if each and len(names) > 1 else {}
+    if len(names) == 1:
+        return {names[0]: names}
+    alone = {name: (name,) for name in names} if each else {}
     return {**alone, HYPERCOLUMN: chosen}
 
 
@@ -214,7 +221,7 @@ def _by_kmeans(work: _Work, split: Split) -> ByLevel:
                 labels = kmeans.resized(kmeans.kmeans_segments(x, count, work.seed), truth.shape)
                 told = kmeans.agreement(truth, labels)
                 scores.append([told.rand, told.iou, told.blind])
-                if v == 0 and name == HYPERCOLUMN:
+                if v == 0 and name == work.main:
                     work.show(method, one, kmeans.renumbered(truth, labels))
             found[name].append(np.mean(scores, 0).tolist())
     if not tested:
@@ -271,7 +278,7 @@ def _by_probe(work: _Work, chosen: list[Split]) -> list[ByLevel]:
         for name, probe in probes[k].items():
             found = probe.classes(one.maps, one.masks.shape[1:])
             tables[k][name][one.index] = linear.counts(one.masks, found, classes)
-            if name == HYPERCOLUMN:
+            if name == work.main:
                 work.show(method, one, found[0].astype(np.uint8))
     return [
         {

@@ -30,7 +30,7 @@ class Hypercolumn(nn.Module):
 
     def __init__(self, video: SpatialInput, levels: Sequence[str], *, hidden: int, outputs: int):
         super().__init__()
-        known = video.encoder.levels
+        known, self.outputs = video.encoder.levels, outputs
         self.levels = tuple(levels) or spread_levels(list(known))
         wrong = [name for name in self.levels if name not in known]
         if wrong:

@@ -31,6 +31,9 @@ from pretexto.evaluation.segmentation import evaluate_segmentation
 from pretexto.evaluation.statistics import bootstrap
 from pretexto.modalities.input_spec import InputSpec
 from pretexto.modalities.media import Plan
+from pretexto.tasks.flow_similarity import FlowSimilarity
+from pretexto.tasks.parts.clip_input import ClipInput
+from pretexto.tasks.parts.embedded_pixels import EmbeddedPixels
 
 BOTH = ("kmeans_segmentation", "linear_segmentation")
 
@@ -348,6 +351,22 @@ def test_the_floor_is_colour_or_flow_and_position():
     assert middle_maps(PixelFloor(modality="flow"), flow)["flow"].equal(flow[:, :, 1])
 
 
+def test_the_embedding_of_pixels_is_what_the_task_makes_of_them():
+    torch.manual_seed(0)
+    video = ClipInput(TinyImage(width=4), size=32)
+    task = FlowSimilarity(video, pixels=16, outputs=5).eval()
+    embedded, x = EmbeddedPixels(task.video, task.columns), torch.rand(2, 3, 32, 32)
+    places = torch.rand(2, 7, 2)
+    with torch.no_grad():
+        m = embedded.maps(x)["pixel embedding"]
+        whole = task.columns(task.video, x[:, :, None], grid_places(32, 2, x.device))
+    assert m.shape == (2, 5, 32, 32)
+    assert torch.allclose(m.flatten(2).transpose(1, 2), nn.functional.normalize(whole, dim=2))
+    assert at_places(m, places).shape == (2, 7, 5)
+    rows = evaluate_segmentation(BOTH[0], embedded, Painted(), InputSpec("image", 32, 1))
+    assert {r.level for r in rows} == {"pixel embedding"}
+
+
 def test_bootstrap_is_over_whole_groups(rng):
     values = rng.normal(size=200)
     parts = np.stack([values, np.ones(200)], 1)
@@ -413,6 +432,7 @@ def test_the_command_writes_rows_of_the_run_the_untrained_and_the_floor(run, fol
         (["linear_segmentation", "--segments", "3"], "--segments is of kmeans_segmentation"),
         (["kmeans_segmentation", "--segments", "1"], "take 2 or more"),
         (["kmeans_segmentation", "--crops", "3"], "--crops: segmentation looks at whole pictures"),
+        (["kmeans_segmentation", "linear", "--embedding"], "--embedding is of pixels: name kmeans"),
         (["kmeans_segmentation"], "has no masks to compare segments with"),
     ],
 )
