@@ -3,9 +3,10 @@
 import math
 from base64 import b64encode
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..comparison.aggregate import Column
@@ -41,6 +42,9 @@ from .published import published
 from .summary import headline_of
 from .vega import vega_bundle
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -58,8 +62,6 @@ def write_report(out: str | Path, *, source: Source | None = None) -> Path:
     Raises:
         InputError: the folder holds no comparison.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     out = Path(out)
     results = load_results(out)
     if source is not None:
@@ -73,17 +75,23 @@ def write_report(out: str | Path, *, source: Source | None = None) -> Path:
         ("tex", as_latex(results)),
     ):
         write_text(out / f"results.{name}", text)
-    environment = Environment(
+    path = out / "report.html"
+    write_text(path, _templates().get_template("report.html").render(page_values(results)))
+    return path
+
+
+@cache
+def _templates() -> "Environment":
+    # A comparison writes its page after every trial; compiling it takes as long as filling it in.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html").render(page_values(results))
-    path = out / "report.html"
-    write_text(path, page)
-    return path
 
 
 def page_values(results: Results) -> dict[str, Any]:

@@ -129,6 +129,8 @@ def opened(browser, folder, *, width, scheme="light"):
     context = browser.new_context(
         viewport={"width": width, "height": 900}, offline=True, color_scheme=scheme
     )
+    # On a machine with other work to do a page of sixteen tasks takes more than half a minute.
+    context.set_default_timeout(200_000)
     page, trouble = context.new_page(), []
     page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: trouble.append(str(error)))
