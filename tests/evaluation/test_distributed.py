@@ -19,7 +19,8 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
-    mp.spawn(worker.run, (str(folder), free_port()), nprocs=2)  # type: ignore[attr-defined]
+    # Forked, they need not import everything once more.
+    mp.start_processes(worker.run, (str(folder), free_port()), nprocs=2, start_method="fork")
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 

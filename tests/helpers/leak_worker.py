@@ -99,9 +99,10 @@ def report(states: Iterator[list[tuple[float, int]]], count: int) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    what, place, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    if what == "opens":
-        names = sorted(str(p) for p in Path(place).rglob("*") if p.is_file())
-        report(opens(names, number), number)
-    else:
-        report(clips(place, number, 2, BATCH), number // BATCH)
+    for what, place, number in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3], strict=True):
+        count = int(number)
+        if what == "opens":
+            names = sorted(str(p) for p in Path(place).rglob("*") if p.is_file())
+            report(opens(names, count), count)
+        else:
+            report(clips(place, count, 2, BATCH), count // BATCH)
