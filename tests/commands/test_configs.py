@@ -20,6 +20,7 @@ NARROW = {"audio_visual_l3": ("video.encoder", "audio.encoder")}
 TINY = {True: "pretexto.encoders.image.TinyImage", False: "pretexto.encoders.video.TinyVideo"}
 _SMALL = {"video.size": "32", "video.resize_side": "36"}
 _SHORT = {**_SMALL, "video.frames": "2", "video.frame_interval": "0.04"}
+_NARROW = {"width": "16", "critic_width": "8"}
 SCALED = {
     "shuffle_learn_paper": {**_SMALL, "tau_min": "0.1", "tau_max": "0.2"},
     "sequence_sorting_paper": {**_SMALL, "tau_min": "0.1", "tau_max": "0.2"},
@@ -30,6 +31,10 @@ SCALED = {
     "rotation_imagenet_paper": _SMALL,
     "relative_position_paper": {"video.size": "12", "spatial_grid": "1", "hidden": "16"},
     "jigsaw_paper": {"video.size": "12", "spatial_grid": "1", "hidden": "16", "classes": "9"},
+    "colorization_paper": {**_SMALL, "width": "16"},
+    "chroma_gan_paper": {**_SMALL, **_NARROW},
+    "context_encoder_paper": {**_SMALL, **_NARROW},
+    "coherent_semantic_attention_paper": {**_SMALL, **_NARROW},
 }
 # Recipes of one task with more than one paper's setting.
 SMALL = {"rotation_imagenet_paper": "rotation"}
@@ -69,6 +74,8 @@ def test_recipe_runs_for_one_step(name, tmp_path):
 
 # What the papers and their authors' code state, and what the head comment must own up to.
 _SGD = {"optimizer.name": "sgd", "optimizer.momentum": 0.9, "optimizer.warmup": 0.0}
+_ADAM = {"optimizer.name": "adamw", "optimizer.momentum": 0.5, "optimizer.final": 1.0,
+         "optimizer.weight_decay": 0.0, "task.guards.letterbox": False}  # fmt: skip
 _CLIP = {"task.video.size": 112, "task.video.frames": 16, "task.video.frame_interval": 0.04}
 _SQUARE = {"task.crop.ratio": (1.0, 1.0)}
 _UNGUARDED = {"task.guards.exposure": False, "task.guards.letterbox": False}
@@ -149,6 +156,33 @@ PAPERS = {
          "task.guards.letterbox": False, "trainer.batch_size": 256, "trainer.steps": 350_000,
          "optimizer.lr": 0.01, **_SGD},
         (*_RATE, "batch norm", "projection", "Weight decay is ours"),
+    ),
+    "colorization_paper": (
+        {"task.video.size": 224, "task.video.frames": 1, "task.stride": 4, "task.uniform": 0.5,
+         "task.temperature": 0.38, "task.skips": False, "task.guards.grey": False,
+         "task.guards.letterbox": False, "trainer.batch_size": 40, "optimizer.name": "adamw",
+         "optimizer.lr": 3e-5, "optimizer.weight_decay": 1e-3},
+        ("cosine", "biases and norms", "batch norm", "decoupled", "counted while training"),
+    ),
+    "chroma_gan_paper": (
+        {"task.video.size": 224, "task.video.frames": 1, "task.adversarial": 0.1,
+         "task.penalty": 10.0, "task.class_weight": 0.003, "task.critic_width": 64,
+         "task.guards.grey": False, "trainer.batch_size": 10, "trainer.epochs": 5,
+         "optimizer.lr": 2e-5, **_ADAM},
+        ("no teacher", "batch norm", "decoder"),
+    ),
+    "context_encoder_paper": (
+        {"task.video.size": 128, "task.video.frames": 1, "task.hole.kind": "centre",
+         "task.hole.share": 0.25, "task.overlap": 4, "task.overlap_weight": 10.0,
+         "task.adversarial": 0.001, "task.critic_rate": 0.1, "trainer.batch_size": 64,
+         "optimizer.lr": 0.002, **_ADAM},
+        ("batch norm", "bottleneck", "PatchGAN", "Length is ours"),
+    ),
+    "coherent_semantic_attention_paper": (
+        {"task.video.size": 256, "task.video.frames": 1, "task.hole.kind": "centre",
+         "task.hole.share": 0.25, "task.attention": "coherent", "task.consistency": 0.01,
+         "task.adversarial": 0.002, "trainer.batch_size": 1, "optimizer.lr": 2e-4, **_ADAM},
+        ("ResNet-34", "U-Net", "Length is ours"),
     ),
 }  # fmt: skip
 
