@@ -6,8 +6,9 @@ from task_kit import augmented
 from torch import Tensor
 from torch.nn import functional
 
+from pretexto.modalities.lab import lab_to_rgb
 from pretexto.modalities.media import MediaInfo, Plan, Sample
-from pretexto.modalities.rng import generator
+from pretexto.modalities.rng import coin, generator, integer
 from pretexto.tasks.task import Task
 
 SIDE = 160
@@ -105,3 +106,24 @@ class Pictures:
 
     def read(self, i: int, plan: Plan) -> Sample:
         return self.samples[i]
+
+
+class ColouredStripes:
+    """Upright stripes are red and level ones blue, at any lightness; or, uncoupled, either."""
+
+    def __init__(self, count: int, first: int = 0, coupled: bool = True):
+        self.infos = [MediaInfo("x.png", "image", frames=1, height=32, width=32)] * count
+        self.labels, self.first, self.coupled = [0] * count, first, coupled
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def read(self, i: int, plan: Plan) -> Sample:
+        rng = generator(5, 0, self.first + i)
+        upright, wide = coin(rng), 2 + integer(rng, 3)
+        red = upright if self.coupled else coin(rng)
+        line = (torch.arange(32) // wide % 2).float()
+        pattern = line.expand(32, 32) if upright else line[:, None].expand(32, 32)
+        light = 45 + 15 * pattern + 3 * torch.randn(32, 32, generator=rng)
+        ab = torch.tensor([50.0, 20.0] if red else [0.0, -40.0])[:, None, None].expand(2, 32, 32)
+        return still(lab_to_rgb(torch.cat([light[None], ab])[None])[0])

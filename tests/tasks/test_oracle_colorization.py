@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from fakes import FakeSource
-from patch_worlds import batch_of, picture_info, still
+from patch_worlds import ColouredStripes, batch_of, picture_info
 from skimage.color import rgb2lab
 from sklearn.neighbors import NearestNeighbors
 from small_world import held_out, train
@@ -14,8 +14,6 @@ from torch import Tensor
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.store import read_card
 from pretexto.modalities.lab import lab_to_rgb, rgb_to_lab
-from pretexto.modalities.media import MediaInfo, Plan, Sample
-from pretexto.modalities.rng import coin, generator, integer
 from pretexto.tasks.colorization import Colorization, coloured
 from pretexto.tasks.parts.colour_bins import annealed_mean, bins, rebalanced, soft_encoded
 from pretexto.training.pretrain import TrainerArgs, pretrain
@@ -130,35 +128,14 @@ def test_pictures_without_colour_are_not_asked_about_and_bars_are_cut():
     assert dark[True] == 0
 
 
-class Stripes:
-    """Upright stripes are red and level ones blue, at any lightness; or, uncoupled, either."""
-
-    def __init__(self, count: int, first: int = 0, coupled: bool = True):
-        self.infos = [MediaInfo("x.png", "image", frames=1, height=32, width=32)] * count
-        self.labels, self.first, self.coupled = [0] * count, first, coupled
-
-    def __len__(self) -> int:
-        return len(self.infos)
-
-    def read(self, i: int, plan: Plan) -> Sample:
-        rng = generator(5, 0, self.first + i)
-        upright, wide = coin(rng), 2 + integer(rng, 3)
-        red = upright if self.coupled else coin(rng)
-        line = (torch.arange(32) // wide % 2).float()
-        pattern = line.expand(32, 32) if upright else line[:, None].expand(32, 32)
-        light = 45 + 15 * pattern + 3 * torch.randn(32, 32, generator=rng)
-        ab = torch.tensor([50.0, 20.0] if red else [0.0, -40.0])[:, None, None].expand(2, 32, 32)
-        return still(lab_to_rgb(torch.cat([light[None], ab])[None])[0])
-
-
 @pytest.mark.slow
 def test_colours_are_learned_where_shapes_tell_them_and_only_there():
     scores = {}
     for coupled in (True, False):
         torch.manual_seed(0)
         task = make_task(Colorization, TinyImage(width=8), **WHOLE)
-        train(task, Stripes(256, 0, coupled), steps=40, seed=0)
-        scores[coupled] = held_out(task, Stripes(96, 1000, coupled))
+        train(task, ColouredStripes(256, 0, coupled), steps=40, seed=0)
+        scores[coupled] = held_out(task, ColouredStripes(96, 1000, coupled))
     # Measured: 1.000 and 0.471; who knows both colours and sees no shape is right in one of two.
     assert scores[True] > 0.9
     assert scores[False] < 0.6
