@@ -76,7 +76,7 @@ def intervals(frame: pl.DataFrame, chance: float, reference: str | None) -> Spec
         reference: the untrained control that stands as a line, where there is one for all.
     """
     low, high = percent_range(frame, [chance])
-    shown = frame.with_columns(pl.col("low", "high").cast(pl.Float64).clip(low, high))
+    shown = _within(frame, low, high)
     scale = alt.Scale(domain=[low, high], nice=True, zero=False)
     x = alt.X("mean:Q", scale=scale, axis=alt.Axis(tickCount=5, title=None))
     y = alt.Y("entry:N", sort=None, axis=alt.Axis(title=None, labelColor="var(--ink)"))
@@ -94,6 +94,11 @@ def intervals(frame: pl.DataFrame, chance: float, reference: str | None) -> Spec
         ),
     ]
     return _with(_spec(layers, _ROW * len(shown)), shown)
+
+
+def _within(frame: pl.DataFrame, low: float, high: float) -> pl.DataFrame:
+    """The frame with whiskers that end where the axis does: Vega makes room for those it hides."""
+    return frame.with_columns(pl.col("low", "high").cast(pl.Float64).clip(low, high))
 
 
 def percent_range(frame: pl.DataFrame, more: Sequence[float]) -> tuple[float, float]:
@@ -212,6 +217,7 @@ def cost(frame: pl.DataFrame, by: Cost, chance: float, reference: str | None) ->
         ends = (ends[0], ends[0] * (ends[1] / ends[0]) ** (1 / _COLUMN))
     control = frame.filter(pl.col("entry") == (reference or ""))
     up = percent_range(spent, [chance, *control["mean"]])
+    spent = _within(spent, *up)
     height = max(260, _LABEL * (len(spent) + 1))
     base = _ROWS.encode(x=_cost_axis(by, ends))
     y = alt.Y("mean:Q", scale=alt.Scale(domain=list(up), zero=False), axis=_up())

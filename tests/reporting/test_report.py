@@ -412,6 +412,21 @@ def test_axes_hold_their_values_and_part_of_long_whiskers():
     assert percent_range(frame, [5.0]) == (0, 65)
 
 
+def test_no_chart_has_whiskers_beyond_its_axis(tmp_path):
+    results = load_results(fill_many(tmp_path, 4))
+    long = estimates(results, results.main[:1]).with_columns(
+        low=pl.lit(-800.0), high=pl.lit(900.0), seconds=pl.int_range(1, 6) * 10.0
+    )
+    low, high = percent_range(long, [12.5])
+    made = {
+        "intervals": charts.intervals(long, 12.5, None),
+        "cost": charts.cost(long, charts.COSTS[0], 12.5, None),
+    }
+    for name, chart in made.items():
+        rows = chart["datasets"]["rows"]
+        assert all(low <= row["low"] <= row["high"] <= high for row in rows), name
+
+
 def test_many_names_stand_one_below_the_other_beside_all_points(tmp_path):
     results = load_results(fill_many(tmp_path, 12))
     spent = estimates(results, results.main[:1]).with_columns(seconds=pl.int_range(1, 14) * 10.0)
