@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .options import count, data_options, given, open_data, seed
+from .run_task import trained_task
 
 if TYPE_CHECKING:
     from ..datasets.source import Source
@@ -133,23 +134,6 @@ def _keep_apart(data: Path, out: Path) -> None:
     """Refuses to write where the media lie, which could be written over."""
     if out.resolve() in (data.resolve(), data.resolve().parent if data.is_file() else None):
         raise InputError(f"--out {out}: there lie the media themselves; choose another folder")
-
-
-def trained_task(folder: str) -> "Task":
-    """The task of a run, with the weights of its last checkpoint, ready to be applied."""
-    from ..build import load_tree
-    from ..training.run_dir import load_task
-    from .compare import make_task
-
-    config = Path(folder) / "config.yaml"
-    if not config.is_file():
-        raise InputError(f"--encoder {folder}: no run there; give the folder of a pretraining run")
-    tree = load_tree(str(config))
-    if "task" not in tree:
-        raise InputError(f"{config}: names no task; give the folder of a pretraining run")
-    task = make_task(tree["task"], str(config))
-    load_task(task, folder)
-    return task.eval()
 
 
 def maker(task: "Task", args) -> Callable[["Source", int, Path], Row]:

@@ -178,20 +178,17 @@ def _segment(args, methods, data, spec_changes, out: Path) -> None:
 
 def _embeddings(run: Path, seed: int):
     """The pixels' embedding of a run of flow similarity, trained and as it was before."""
-    from ..build import load_tree
-    from ..comparison.grid import seeded
     from ..tasks.flow_similarity import FlowSimilarity
     from ..tasks.parts.embedded_pixels import EmbeddedPixels
-    from .apply import trained_task
-    from .compare import make_task
+    from .run_task import trained_task, untrained_task
 
-    task, config = trained_task(str(run)), str(run / "config.yaml")
-    if not isinstance(task, FlowSimilarity):
+    both = trained_task(str(run)), untrained_task(str(run), seed)
+    found = [task for task in both if isinstance(task, FlowSimilarity)]
+    if len(found) < 2:
         raise InputError(
-            f"--embedding: {type(task).__name__} embeds no pixels; name a run of flow_similarity"
+            f"--embedding: {type(both[0]).__name__} embeds no pixels; name a run of flow_similarity"
         )
-    before = seeded(lambda: make_task(load_tree(config)["task"], config), seed)
-    return tuple(EmbeddedPixels(one.video, one.columns) for one in (task, before))
+    return tuple(EmbeddedPixels(task.video, task.columns) for task in found)
 
 
 _OWN_INPUT = ("size", "frames", "frame_interval", "seconds", "length", "levels", "confusion")

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,20 @@ def imported_modules(path: Path) -> list[str]:
             module = ".".join([*base, *([node.module] if node.module else [])])
             names += [module] if node.module else [f"{module}.{a.name}" for a in node.names]
     return names
+
+
+def test_no_files_import_each_other_in_a_circle_inside_functions_neither():
+    modules = {module_of(path): path for path in SOURCES}
+    uses = {
+        module: {name for name in imported_modules(path) if name in modules} - {module}
+        for module, path in modules.items()
+    }
+    TopologicalSorter(uses).prepare()  # raises CycleError, which names the files
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(["pretexto", *(part for part in parts if part != "__init__")])
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda p: str(p.relative_to(ROOT)))

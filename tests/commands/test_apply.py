@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pretexto import cli
-from pretexto.commands.apply import trained_task
+from pretexto.commands.run_task import trained_task
 from pretexto.datasets.folder import Folder
 from pretexto.encoders.image import TinyImage
 from pretexto.errors import InputError

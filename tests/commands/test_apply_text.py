@@ -7,7 +7,7 @@ import torch
 from text_kit import packed, text_input
 
 from pretexto import cli
-from pretexto.commands.apply import trained_task
+from pretexto.commands.run_task import trained_task
 from pretexto.modalities.tokenizer import byte_tokenizer
 from pretexto.tasks.parts.generation import continue_text
 from pretexto.tasks.segment_recurrence import SegmentRecurrence
