@@ -25,8 +25,8 @@ from .metrics import confusion
 PIXELS = 64  # drawn of each picture, less where all of them would not fit into MOST
 MOST = 2**28  # numbers of all pixels drawn, 1 GiB
 RECIPE = (
-    f"1x1 convolution on upsampled maps, standardised, logistic regression on {PIXELS} pixels of a "
-    "picture, L2 picked on val, refit on train+val"
+    f"1x1 convolution on upsampled maps, standardised, logistic regression on up to {PIXELS} "
+    "pixels of a picture, L2 picked on val, refit on train+val"
 )
 
 

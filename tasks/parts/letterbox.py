@@ -23,9 +23,7 @@ def cut_letterbox(sample: Sample, cut: bool = True) -> Sample:
     """
     if not cut or sample.frames is None:
         return sample
-    rows, columns = picture_part(sample.frames)
-    flow = None if sample.flow is None else sample.flow[..., rows, columns]
-    return replace(sample, frames=sample.frames[..., rows, columns], flow=flow)
+    return _part(sample, *picture_part(sample.frames))
 
 
 def cut_margins(sample: Sample, cut: bool = True) -> Sample:
@@ -36,7 +34,12 @@ def cut_margins(sample: Sample, cut: bool = True) -> Sample:
     if not cut or sample.frames is None:
         return sample
     down, across = (round(_MARGIN * side) for side in sample.frames.shape[-2:])
-    rows, columns = slice(down, -down or None), slice(across, -across or None)
+    return _part(sample, slice(down, -down or None), slice(across, -across or None))
+
+
+def _part(sample: Sample, rows: slice, columns: slice) -> Sample:
+    """The sample with these rows and columns of its frames and of its flow alone."""
+    assert sample.frames is not None
     flow = None if sample.flow is None else sample.flow[..., rows, columns]
     return replace(sample, frames=sample.frames[..., rows, columns], flow=flow)
 

@@ -72,6 +72,18 @@ def in_blocks(i: int) -> Tensor:
     return blocks.repeat_interleave(8, 1).repeat_interleave(8, 2)
 
 
+def coloured_stripes(i: int, coupled: bool = True) -> Tensor:
+    """Upright stripes are red and level ones blue, at any lightness; or, uncoupled, either."""
+    rng = generator(5, 0, i)
+    upright, wide = coin(rng), 2 + integer(rng, 3)
+    red = upright if coupled else coin(rng)
+    line = (torch.arange(32) // wide % 2).float()
+    pattern = line.expand(32, 32) if upright else line[:, None].expand(32, 32)
+    light = 45 + 15 * pattern + 3 * torch.randn(32, 32, generator=rng)
+    ab = torch.tensor([50.0, 20.0] if red else [0.0, -40.0])[:, None, None].expand(2, 32, 32)
+    return lab_to_rgb(torch.cat([light[None], ab])[None])[0]
+
+
 def batch_of(task: Task, world, count: int, first: int = 0, about: MediaInfo | None = None):
     """An augmented batch of pictures `world(i)`, of which each is asked about once."""
     made = []
@@ -98,32 +110,12 @@ class Pictures:
     """`count` pictures of a world, as `small_world.train` takes them."""
 
     def __init__(self, world, count: int, first: int = 0):
-        self.infos, self.labels = [picture_info()] * count, [0] * count
-        self.samples = [still(world(first + i)) for i in range(count)]
+        pictures = [world(first + i) for i in range(count)]
+        self.infos = [picture_info(*picture.shape[1:]) for picture in pictures]
+        self.samples, self.labels = [still(picture) for picture in pictures], [0] * count
 
     def __len__(self) -> int:
         return len(self.infos)
 
     def read(self, i: int, plan: Plan) -> Sample:
         return self.samples[i]
-
-
-class ColouredStripes:
-    """Upright stripes are red and level ones blue, at any lightness; or, uncoupled, either."""
-
-    def __init__(self, count: int, first: int = 0, coupled: bool = True):
-        self.infos = [MediaInfo("x.png", "image", frames=1, height=32, width=32)] * count
-        self.labels, self.first, self.coupled = [0] * count, first, coupled
-
-    def __len__(self) -> int:
-        return len(self.infos)
-
-    def read(self, i: int, plan: Plan) -> Sample:
-        rng = generator(5, 0, self.first + i)
-        upright, wide = coin(rng), 2 + integer(rng, 3)
-        red = upright if self.coupled else coin(rng)
-        line = (torch.arange(32) // wide % 2).float()
-        pattern = line.expand(32, 32) if upright else line[:, None].expand(32, 32)
-        light = 45 + 15 * pattern + 3 * torch.randn(32, 32, generator=rng)
-        ab = torch.tensor([50.0, 20.0] if red else [0.0, -40.0])[:, None, None].expand(2, 32, 32)
-        return still(lab_to_rgb(torch.cat([light[None], ab])[None])[0])

@@ -1,10 +1,12 @@
 """Colourisation on pictures whose colours are known, and its parts against independent formulas."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from fakes import FakeSource
-from patch_worlds import ColouredStripes, batch_of, picture_info
+from patch_worlds import Pictures, batch_of, coloured_stripes, picture_info
 from skimage.color import rgb2lab
 from sklearn.neighbors import NearestNeighbors
 from small_world import held_out, train
@@ -134,8 +136,9 @@ def test_colours_are_learned_where_shapes_tell_them_and_only_there():
     for coupled in (True, False):
         torch.manual_seed(0)
         task = make_task(Colorization, TinyImage(width=8), **WHOLE)
-        train(task, ColouredStripes(256, 0, coupled), steps=40, seed=0)
-        scores[coupled] = held_out(task, ColouredStripes(96, 1000, coupled))
+        world = partial(coloured_stripes, coupled=coupled)
+        train(task, Pictures(world, 256), steps=40, seed=0)
+        scores[coupled] = held_out(task, Pictures(world, 96, 1000))
     # Measured: 1.000 and 0.471; who knows both colours and sees no shape is right in one of two.
     assert scores[True] > 0.9
     assert scores[False] < 0.6
