@@ -262,8 +262,12 @@ def test_without_named_parts_groups_are_dealt_into_folds():
     ]
     assert folds[-1].n_test == 10
     assert folds[-1].value == pytest.approx(np.mean([r.value for r in folds[:-1]]))
-    low, high = folds[-1].interval
-    assert low <= folds[-1].value <= high
+    # Of a mean of independent folds the deviations add up as squares.
+    below = np.array([r.value - r.interval[0] for r in folds[:-1]])
+    above = np.array([r.interval[1] - r.value for r in folds[:-1]])
+    found = folds[-1].value - folds[-1].interval[0], folds[-1].interval[1] - folds[-1].value
+    assert found == pytest.approx([np.linalg.norm(below) / 5, np.linalg.norm(above) / 5])
+    assert found[0] > 0
     assert folds[-1].per_class.keys() == {"a", "b", "c", "d"}
 
 
@@ -339,6 +343,17 @@ def test_encoders_of_every_spatial_modality_are_compared_with_the_middle_of_a_cl
 def test_the_middle_of_a_clip_is_what_an_encoder_of_pictures_sees():
     encoder, x = Reader(), torch.rand(2, 3, 5, 8, 8)
     assert middle_maps(encoder, x)["whole"].equal(encoder.maps(x[:, :, 2])["whole"])
+
+
+def test_of_the_maps_of_a_clip_the_one_in_the_middle_is_looked_at():
+    encoder, x = TinyVideo(width=4).eval(), torch.rand(2, 3, 6, 32, 32)
+    maps, found = encoder.maps(x), middle_maps(encoder, x)
+    deep = [level for level, m in maps.items() if m.shape[2] > 1]
+    assert deep
+    for level in deep:
+        steps = maps[level].shape[2]
+        assert found[level].equal(maps[level][:, :, steps // 2])
+        assert not found[level].equal(maps[level][:, :, 0])
 
 
 def test_the_floor_is_colour_or_flow_and_position():
