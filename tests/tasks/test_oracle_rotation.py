@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from fakes import FakeSource
 from patch_worlds import blotches, in_blocks
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -12,6 +13,7 @@ from task_kit import build_encoder, collate, make_task
 from torch import Tensor
 from torch.nn import functional
 
+from pretexto.comparison.generic_cues import generic_cues
 from pretexto.encoders.image import TinyImage
 from pretexto.encoders.video import TinyVideo
 from pretexto.modalities.media import MediaInfo, Plan, Sample
@@ -111,7 +113,7 @@ def test_squashing_gives_the_axis_away_only_without_the_guard():
 
 
 def told(task: Rotation, world, eye, count: int = 300) -> float:
-    """How often a forest that sees pictures `world(i)` through `eye` alone tells the rotation."""
+    """How often a forest that sees batches of `world(i)` through `eye` alone tells the rotation."""
     still = iter(range(count))
 
     def read(plan: Plan) -> Sample:
@@ -119,7 +121,7 @@ def told(task: Rotation, world, eye, count: int = 300) -> float:
         return Sample(frames, torch.zeros(1, dtype=torch.float64))
 
     data = batch_of(task, read, count)
-    seen, answer = eye(data["inputs"][:, :, 0]).flatten(1).numpy(), data["target"].numpy()
+    seen, answer = eye(data).flatten(1).numpy(), data["target"].numpy()
     cut = len(answer) * 2 // 3
     forest = RandomForestClassifier(200, random_state=0).fit(seen[:cut], answer[:cut])
     return forest.score(seen[cut:], answer[cut:])
@@ -137,13 +139,25 @@ def in_odd_blocks(i: int) -> Tensor:
     return in_blocks(i)[:, :68, :68]
 
 
-def four_corners(x: Tensor) -> Tensor:
+def four_corners(batch: dict[str, Tensor]) -> Tensor:
+    x = batch["inputs"][:, :, 0]
     return functional.adaptive_avg_pool2d(x.mean(1, keepdim=True), 7)[..., ::6, ::6]
 
 
-def steps(x: Tensor) -> Tensor:
+def steps(batch: dict[str, Tensor]) -> Tensor:
     """How much changes from line to line, and from column to column."""
+    x = batch["inputs"][:, :, 0]
     return torch.cat([x.diff(dim=-2).abs().mean((1, 3)), x.diff(dim=-1).abs().mean((1, 2))], 1)
+
+
+def generic(name: str):
+    """A cue that no task names, by name."""
+
+    def eye(batch: dict[str, Tensor]) -> Tensor:
+        (cue,) = (c for c in generic_cues(batch, FakeSource()) if c.name == name)
+        return cue.probe(batch)
+
+    return eye
 
 
 # Over four seeds of the forest, right in: marks .89, guarded .24 to .27; blocks 1.00, cropped .28
@@ -157,6 +171,10 @@ def test_a_mark_in_a_corner_tells_the_rotation_only_without_the_guard():
     plain, guarded = (told(task, marked, four_corners) for task in tasks)
     assert plain > 0.8
     assert guarded < 0.37
+    own = tasks[0].guards[-1]
+    assert own.name == "corner_marks"
+    assert told(tasks[0], marked, own.probe) > 0.8
+    assert told(tasks[0], marked, generic("corners")) > 0.8
 
 
 def test_the_grid_of_jpegs_blocks_tells_the_rotation_only_of_pictures_that_are_not_cropped():
@@ -168,6 +186,7 @@ def test_the_grid_of_jpegs_blocks_tells_the_rotation_only_of_pictures_that_are_n
     whole, cropped = (told(task, in_odd_blocks, steps) for task in tasks)
     assert whole > 0.9
     assert cropped < 0.37
+    assert told(tasks[0], in_odd_blocks, generic("block grid")) > 0.9
 
 
 def test_a_turned_clip_is_drawn_as_a_strip_of_its_frames():
