@@ -1,4 +1,4 @@
-"""The main job on the embedded synthetic world: pretrain three tasks, compare them, report.
+"""The main job on the embedded synthetic world: pretrain four tasks, compare them, report.
 
     pretexto demo
 
@@ -43,5 +43,5 @@ def packed_world(out: Path) -> Path:
     jobs = os.cpu_count() or 1
     if not index.exists():
         scan(world.folder, index, jobs=jobs)
-    pack(index, packs, PackSettings(short_side=SHORT_SIDE), jobs=jobs)
+    pack(index, packs, PackSettings(short_side=SHORT_SIDE, flow="dis"), jobs=jobs)
     return packs

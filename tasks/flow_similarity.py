@@ -14,7 +14,7 @@ from .parts.across import rejected, shared_mean, weighted_mean
 from .parts.check import check_least, check_positive
 from .parts.clip_input import ClipInput
 from .parts.flow_guards import TargetGuards, fine_noise, in_bars, spread
-from .parts.flow_kernels import LOSSES, cosine_kernel, flow_kernel, pair_auc
+from .parts.flow_kernels import LOSSES, cosine_kernel, flow_kernel, off_diagonal, pair_auc
 from .parts.flow_pictures import embedding_pictures
 from .parts.hypercolumn import Hypercolumn
 from .parts.motion_task import MotionTargetTask
@@ -117,7 +117,7 @@ class FlowSimilarity(MotionTargetTask):
         }
 
     def augment(self, batch: Batch) -> Batch:
-        """Pixels drawn of each view, and how they move in units of the flow's spread [B, M, 2]."""
+        """M pixels of each of V views, and their motion in units of its spread [B, V, M, 2]."""
         places, views = batch["places"], self.views
         flow = self.flow_guards.stabilised(batch["flow"].float())
         drawn = {"box": batch["box"].flatten(0, 1), "flip": batch["flip"].flatten()}
@@ -126,9 +126,10 @@ class FlowSimilarity(MotionTargetTask):
         there = uncropped(places, batch["box"], batch["flip"])
         scale = spread(flow).clamp_min(1e-6)[:, None, None]
         motion = at_places(flow, there.flatten(1, 2), "nearest") / scale
+        motion = motion.unflatten(1, places.shape[1:3])
         weight = self.flow_guards.weight(flow)
         # A question for probes: do the first pixel and the last move alike?
-        alike = flow_kernel(motion[:, [0, -1]], 1.0)[:, 0, 1] > 0.5
+        alike = flow_kernel(motion[:, 0, :1], motion[:, -1, -1:], 1.0)[:, 0, 0] > 0.5
         inputs = self.colour.apply(x, batch)
         kept = {"places": places, "motion": motion, "weight": weight, "target": alike.long()}
         return {"inputs": inputs, "flow": flow, "box": batch["box"], "flip": batch["flip"], **kept}
@@ -136,24 +137,18 @@ class FlowSimilarity(MotionTargetTask):
     def forward(self, batch: Batch, phase: str | None = None) -> Step:
         inputs, places, weight = batch["inputs"], batch["places"], batch["weight"]
         embedded = self.columns(self.video, inputs.flatten(0, 1), places.flatten(0, 1))
-        embedded = embedded.unflatten(0, places.shape[:2]).flatten(1, 2)
+        embedded, motion = embedded.unflatten(0, places.shape[:2]), batch["motion"]
         # Half precision would take most of what tells near kernels apart.
         with torch.autocast(embedded.device.type, enabled=False):
-            by_embedding = cosine_kernel(embedded.to(batch["motion"].dtype))
-            by_flow = flow_kernel(batch["motion"], self.log_sigma.exp())
-            losses = self.loss(by_flow, by_embedding, self._asked(embedded))
-        auc, possible = pair_auc(by_flow.detach(), by_embedding.detach())
+            embedded = embedded.to(motion.dtype)
+            by_embedding = cosine_kernel(embedded, embedded.flip(1))
+            by_flow = flow_kernel(motion, motion.flip(1), self.log_sigma.exp())
+            # Of one view a pixel is compared with all but itself, of two with the other view's.
+            asked = off_diagonal if self.views == 1 else nn.Identity()
+            losses = self.loss(asked(by_flow), asked(by_embedding)).mean(1)
+        auc, possible = pair_auc(by_flow[:, 0].detach(), by_embedding[:, 0].detach())
         metrics = {"auc": shared_mean(auc, weight * possible), "static": rejected(weight)}
         return Step(weighted_mean(losses, weight), metrics, self._pictures(batch, auc))
-
-    def _asked(self, embedded: Tensor) -> Tensor:
-        """Which pairs of pixels [M, M] are asked about: not those of a pixel with itself, and of
-        two views none within one."""
-        count = embedded.shape[1]
-        group = torch.arange(count, device=embedded.device)
-        if self.views > 1:
-            group = group // (count // self.views)
-        return group[:, None] != group
 
     def _pictures(self, batch: Batch, auc: Tensor) -> Callable[[], list[Picture]]:
         clips, side = batch["inputs"][:, 0], self.video.size

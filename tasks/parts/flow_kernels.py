@@ -1,8 +1,11 @@
 """Kernels that compare pixels by their motion and by their embeddings, and how far they agree.
 
-Mahendran, Thewlis & Vedaldi 2018 (arXiv:1807.05636, section 3). All take M pixels of each of B
-pictures and look at pairs of them: what they need grows with M², not with the picture.
+Mahendran, Thewlis & Vedaldi 2018 (arXiv:1807.05636, section 3). All look at pairs of pixels: of Q
+that ask and P that are compared with each of them. What they need grows with Q · P, not with the
+picture.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -11,62 +14,65 @@ from torch import Tensor
 TEMPERATURE = 4.0  # by which the paper divides cosines before their softmax
 
 
-def flow_kernel(flow: Tensor, sigma: Tensor | float) -> Tensor:
+def flow_kernel(flow: Tensor, other: Tensor, sigma: Tensor | float) -> Tensor:
     """Radial basis functions of the difference of each two vectors: 1 for equal ones.
 
     Args:
-        flow: float [B, M, 2], in any unit.
+        flow: float [..., Q, 2], in any unit.
+        other: float [..., P, 2], in the same unit.
         sigma: width, in the same unit.
 
     Returns:
-        float [B, M, M] in [0, 1].
+        float [..., Q, P] in [0, 1].
     """
-    apart = torch.cdist(flow, flow, compute_mode="donot_use_mm_for_euclid_dist")
-    return torch.exp(-apart.square() / (2 * sigma**2))
+    unit = math.sqrt(2) * sigma
+    apart = torch.cdist(flow / unit, other / unit, compute_mode="donot_use_mm_for_euclid_dist")
+    return apart.square().neg().exp()
 
 
-def cosine_kernel(embeddings: Tensor) -> Tensor:
-    """Cosines [B, M, M] of embeddings [B, M, D]."""
-    unit = F.normalize(embeddings, dim=2)
-    return unit @ unit.transpose(1, 2)
+def cosine_kernel(embeddings: Tensor, other: Tensor) -> Tensor:
+    """Cosines [..., Q, P] of embeddings [..., Q, D] with others [..., P, D]."""
+    return F.normalize(embeddings, dim=-1) @ F.normalize(other, dim=-1).mT
 
 
-def kernel_cross_entropy(by_flow: Tensor, by_embedding: Tensor, asked: Tensor) -> Tensor:
+def off_diagonal(kernel: Tensor) -> Tensor:
+    """A kernel of M pixels among themselves [..., M, M] without that of each with itself.
+
+    Returns:
+        [..., M, M - 1]: of each pixel all others, in their order.
+    """
+    count = kernel.shape[-1]
+    # Without the first element, each M + 1 in a row end with one of the diagonal.
+    rows = kernel.flatten(-2)[..., 1:].unflatten(-1, (count - 1, count + 1))
+    return rows[..., :-1].reshape(*kernel.shape[:-1], count - 1)
+
+
+def kernel_cross_entropy(by_flow: Tensor, by_embedding: Tensor) -> Tensor:
     """Cross-entropy between what flow and what embeddings say of which pixels are alike.
 
-    Each column of a kernel is a distribution over the other pixels, by its softmax. As cosines are
+    Each row of a kernel is a distribution over the other pixels, by its softmax. As cosines are
     divided by 4, embeddings cannot follow flow all the way: the least that is possible lies above
     the entropy of flow's distributions.
 
     Args:
-        by_flow: [B, M, M] as `flow_kernel` gives it.
-        by_embedding: [B, M, M] as `cosine_kernel` gives it.
-        asked: bool [M, M], symmetric: which pairs are looked at; the diagonal is not.
+        by_flow: [..., Q, P] as `flow_kernel` gives it.
+        by_embedding: [..., Q, P] as `cosine_kernel` gives it.
 
     Returns:
-        float [B], the mean over the columns.
+        float [...], the mean over the rows.
     """
-    target = _columns(by_flow, asked).softmax(1)
-    said = _columns(by_embedding / TEMPERATURE, asked).log_softmax(1)
-    return -(target * said.masked_fill(~asked, 0)).sum(1).mean(1)
+    said = (by_embedding / TEMPERATURE).log_softmax(-1)
+    return -(by_flow.softmax(-1) * said).sum(-1).mean(-1)
 
 
-def kernel_alignment(by_flow: Tensor, by_embedding: Tensor, asked: Tensor) -> Tensor:
-    """Minus the mean product of both kernels over the pairs that are asked: [B]."""
-    return -_mean(by_flow * by_embedding, asked)
+def kernel_alignment(by_flow: Tensor, by_embedding: Tensor) -> Tensor:
+    """Minus the mean product of both kernels [..., Q, P] over their pairs: [...]."""
+    return -(by_flow * by_embedding).mean((-2, -1))
 
 
-def kernel_error(by_flow: Tensor, by_embedding: Tensor, asked: Tensor) -> Tensor:
-    """Mean squared difference of both kernels over the pairs that are asked: [B]."""
-    return _mean((by_flow - by_embedding).square(), asked)
-
-
-def _columns(kernel: Tensor, asked: Tensor) -> Tensor:
-    return kernel.masked_fill(~asked, -torch.inf)
-
-
-def _mean(values: Tensor, asked: Tensor) -> Tensor:
-    return (values * asked).sum((1, 2)) / asked.sum()
+def kernel_error(by_flow: Tensor, by_embedding: Tensor) -> Tensor:
+    """Mean squared difference of both kernels [..., Q, P] over their pairs: [...]."""
+    return (by_flow - by_embedding).square().mean((-2, -1))
 
 
 LOSSES = {
@@ -83,7 +89,7 @@ def pair_auc(by_flow: Tensor, by_embedding: Tensor, most: int = 64) -> tuple[Ten
     first pixels is paired with as many last ones.
 
     Args:
-        by_flow, by_embedding: [B, M, M].
+        by_flow, by_embedding: [B, Q, P].
 
     Returns:
         the area under the curve float [B], and which of B pictures have pairs of both kinds.

@@ -46,11 +46,12 @@ def test_each_pixel_is_given_the_flow_of_what_it_shows(views, scale):
     """In parts, mirrored ones too, and in both views of two."""
     task = task_of(position=views == 2, scale=scale)
     data = task.augment(drawn(task, mapped, 8))
-    assert data["motion"].shape == (8, 64, 2)
+    assert data["motion"].shape == (8, views, 64 // views, 2)
     x, y, _ = colours(data).unbind(2)
     told = torch.stack([x - y, 2 * x * x], 2)
     told = told - told.mean(1, keepdim=True)
-    found = data["motion"] - data["motion"].mean(1, keepdim=True)
+    found = data["motion"].flatten(1, 2)
+    found = found - found.mean(1, keepdim=True)
     # In units of the flow's spread over the whole film's frame, which the colours do not tell.
     unit = (told * found).sum((1, 2)) / told.square().sum((1, 2))
     error = (found - unit[:, None, None] * told).square().mean().sqrt()
@@ -89,7 +90,7 @@ def test_the_loss_is_that_of_the_kernels_over_films_that_move():
     task.columns = Says(lambda *_: said)
     step = task(data)
     expected = []
-    for motion, each in ((data["motion"][k], said[k]) for k in (1, 3)):
+    for motion, each in ((data["motion"][k, 0], said[k]) for k in (1, 3)):
         for q in range(8):
             others = [p for p in range(8) if p != q]
             far = torch.stack([(motion[p] - motion[q]).square().sum() for p in others])
@@ -101,11 +102,19 @@ def test_the_loss_is_that_of_the_kernels_over_films_that_move():
 
 
 def test_two_views_are_compared_with_each_other_alone():
-    task = task_of(position=True)
-    asked = task._asked(torch.zeros(1, 6, 2))
-    assert asked.tolist() == [[False] * 3 + [True] * 3] * 3 + [[True] * 3 + [False] * 3] * 3
-    alone = task_of()._asked(torch.zeros(1, 3, 2))
-    assert torch.equal(alone, ~torch.eye(3, dtype=torch.bool))
+    """Pair by pair: each pixel of a view with all of the other view's, and with none of its own."""
+    task = task_of(position=True, pixels=8, sigma=0.8)
+    data = task.augment(drawn(task, two_bodies, 2))
+    said = torch.randn(2, 2, 4, 5, generator=torch.Generator().manual_seed(2))
+    task.columns = Says(lambda *_: said.flatten(0, 1))
+    expected = []
+    for motion, each in zip(data["motion"], said, strict=True):
+        for view, q in ((0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3)):
+            far = (motion[1 - view] - motion[view, q]).square().sum(1)
+            cosines = torch.cosine_similarity(each[1 - view], each[view, q, None], 1)
+            target = (-far / (2 * 0.8**2)).exp().softmax(0)
+            expected.append(-(target * (cosines / 4).log_softmax(0)).sum())
+    assert float(task(data).loss) == pytest.approx(float(torch.stack(expected).mean()), rel=1e-5)
 
 
 def test_impossible_options_are_refused():
