@@ -26,10 +26,10 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from fractions import Fraction
 from importlib.metadata import distributions
 from pathlib import Path
 
+from parts.films import write_film
 from parts.results import RESULTS, about_run, shared_data, write_result
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -81,21 +81,6 @@ def make_media(source: Path, out: Path, count: int) -> None:
             path = out / name / f"{k}{suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_film(path, frames, codec, options)
-
-
-def write_film(path: Path, frames: list, codec: str, options: dict[str, str]) -> None:
-    """One film at 30 frames per second."""
-    import av
-
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream(codec, rate=30, options=options)
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for k, pixels in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = k, Fraction(1, 30)
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
 
 
 def requests(source, count: int, stride: int, side: int | None) -> list[Request]:

@@ -1,4 +1,4 @@
-"""Optical flow: each method's error against true flow, and what flow costs in packs.
+"""Optical flow: each method's error against true flow, what flow costs in packs, and what it saves.
 
     python benchmarks/motion.py --data ../shared/data --out /tmp/motion
 
@@ -8,6 +8,7 @@ names weights (raft_small:FILE.safetensors).
 """
 
 import argparse
+import os
 import shutil
 import time
 from contextlib import suppress
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from parts.films import write_film
 from PIL import Image
 
 from pretexto.datasets.index.build import scan
@@ -23,9 +25,13 @@ from pretexto.datasets.index.source import Index
 from pretexto.datasets.packs.source import Packs
 from pretexto.datasets.packs.transcode import PackSettings, pack_job
 from pretexto.datasets.packs.write import pack
+from pretexto.encoders.image import TinyImage
 from pretexto.errors import InputError
 from pretexto.modalities.flow import optical_flow, read_flow, warp
 from pretexto.modalities.media import Plan
+from pretexto.tasks.flow_prediction import FlowPrediction
+from pretexto.tasks.parts.clip_input import ClipInput
+from pretexto.training.data import Examples
 
 INTERVAL, SIDE = 0.08, 128
 
@@ -113,24 +119,41 @@ def _kinds(method: str) -> dict[str, PackSettings]:
     }
 
 
-def reading(index: Path, out: Path) -> None:
-    """A frame and its flow, at random times: from files and from packs."""
-    draw = np.random.default_rng(0)
-    rates = {}
-    for name, source in (("files", Index(index)), ("packs", Packs(out / "16"))):
-        plans = []
-        for i in range(len(source)):
-            start = draw.uniform(0, max(source.info(i).duration - INTERVAL - 1e-3, 0))
-            pair = ((start, start + INTERVAL),)
-            plans.append(Plan((start,), flow=pair, short_side=SIDE, past_end="repeat"))
-        for i, plan in enumerate(plans):
-            source.read(i, plan)  # from now on it is known when each frame is shown
-        begun = time.process_time()
-        for i, plan in enumerate(plans):
-            source.read(i, plan)
-        rates[name] = len(plans) / (time.process_time() - begun)
-    print(f"\nreading a frame and its flow: {rates['files']:.0f} a second from files,", end=" ")
-    print(f"{rates['packs']:.0f} from packs: {rates['packs'] / rates['files']:.1f} times")
+def enlarged(root: Path, out: Path, count: int) -> Path:
+    """The index of films of 720 lines and about 150 frames: clips joined, resized and encoded."""
+    import av
+
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "media").mkdir(parents=True)
+    for folder in sorted(path for path in (root / "video/jhmdb8").iterdir() if path.is_dir()):
+        frames = []
+        for path in sorted(folder.glob("*.avi"))[: count // 2]:
+            with av.open(str(path)) as film:
+                for frame in film.decode(video=0):
+                    frames.append(frame.to_ndarray(width=960, height=720, format="rgb24"))
+        write_film(out / "media" / f"{folder.name}.mp4", frames[:150], "libx264", {"crf": "23"})
+    scan(out / "media", out / "index.parquet")
+    return out / "index.parquet"
+
+
+def loading(name: str, index: Path, packs: Path) -> None:
+    """Examples of a task that one process reads and prepares in a second: from files and packs.
+
+    Nothing is kept of the flow that is computed: training draws other times in each epoch.
+    """
+    os.environ["PRETEXTO_FLOW_CACHE"] = "0"
+    task = FlowPrediction(ClipInput(TinyImage(), size=64), flow_interval=INTERVAL)
+    rates = []
+    for source in (Index(index), Packs(packs)):
+        examples = Examples(source, task, seed=0)
+        asked = [(epoch, i) for epoch in range(5) for i in range(len(source))]
+        begun = 0.0
+        for epoch, i in asked:
+            if epoch == 1 and i == 0:  # from now on it is known when each frame is shown
+                begun = time.process_time()
+            examples.example(epoch, i)
+        rates.append(4 * len(source) / (time.process_time() - begun))
+    print(f"| {name} | {rates[0]:.0f} | {rates[1]:.0f} | {rates[1] / rates[0]:.1f} |")
 
 
 def main() -> None:
@@ -144,9 +167,12 @@ def main() -> None:
     classical = ["dis", "dis-fast", "dis-ultrafast", "farneback", "tvl1"]
     accuracy(args.data / "flow", [*classical, *args.raft])
     index = clips(args.data, args.out, args.clips)
-    pack(index, args.out / "16", _kinds("dis")["16 bits"])
     packing(index, "dis")
-    reading(index, args.out)
+    print("\n| files | examples/s from them | from packs | times |\n|---|---|---|---|")
+    large = enlarged(args.data, args.out / "large", args.clips)
+    for name, each in (("as they are", index), ("H.264 of 720 lines", large)):
+        pack(each, args.out / f"{name} packed", _kinds("dis")["16 bits"])
+        loading(name, each, args.out / f"{name} packed")
 
 
 if __name__ == "__main__":
