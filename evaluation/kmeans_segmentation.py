@@ -3,7 +3,7 @@
 Nothing is learnt from masks: what is alike in features is asked to belong together in the world.
 Agreement is told by the adjusted Rand index (Hubert & Arabie 1985, "Comparing partitions") and by
 the mean intersection over union of the best one-to-one matching (Kuhn 1955, "The Hungarian method
-for the assignment problem").
+for the assignment problem"); of the features themselves, by how they rank pairs of pixels.
 """
 
 import math
@@ -20,6 +20,7 @@ from torch import Tensor
 from .masked_set import IGNORED
 
 SIDE = 64  # most places along each side that are clustered
+PIXELS = 256  # most that are drawn of a picture, of which all pairs are ranked
 RECIPE = "k-means of the places of each picture, levels of equal variance"
 
 Labels = NDArray[np.integer]
@@ -91,6 +92,33 @@ def agreement(truth: Labels, found: Labels) -> Agreement:
     rand = float(adjusted_rand_score(truth[known], found[known]))
     iou = math.fsum(overlap[pair] for pair in pairs) / len(sizes)
     return Agreement(rand, iou, float(sizes.max() / sizes.sum() / len(sizes)))
+
+
+def pair_auc(x: Tensor, truth: Labels, seed: int) -> float:
+    """How often two pixels of one true segment are nearer than two of different ones, by x.
+
+    Of each segment as many pixels are drawn as of each other one, as long as it has so many.
+
+    Args:
+        x: places [side², C].
+        truth: numbers [H, W] of at least two segments; 255 is left out.
+        seed: of the pixels drawn.
+
+    Returns:
+        the area under the curve: 1 always, 0.5 as by chance.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    side, rng = round(len(x) ** 0.5), np.random.default_rng(seed)
+    numbers = np.unique(truth[truth != IGNORED])
+    each = max(PIXELS // len(numbers), 2)
+    drawn = [rng.permutation(np.argwhere(truth == k))[:each] for k in numbers]
+    segment = np.repeat(numbers, [len(own) for own in drawn])
+    row, column = ((np.concatenate(drawn) + 0.5) * side // truth.shape).astype(int).T
+    far = torch.pdist(x.cpu()[row * side + column]).numpy()
+    one, other = np.triu_indices(len(segment), 1)
+    same = segment[one] == segment[other]
+    return float(roc_auc_score(same, -far)) if 0 < same.sum() < len(same) else 0.5
 
 
 def matching(

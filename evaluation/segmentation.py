@@ -220,7 +220,8 @@ def _by_kmeans(work: _Work, split: Split) -> ByLevel:
                 x = kmeans.columns([one.maps[level][v] for level in levels], side)
                 labels = kmeans.resized(kmeans.kmeans_segments(x, count, work.seed), truth.shape)
                 told = kmeans.agreement(truth, labels)
-                scores.append([told.rand, told.iou, told.blind])
+                auc = kmeans.pair_auc(x, truth, work.seed)
+                scores.append([told.rand, told.iou, auc, told.blind])
                 if v == 0 and name == work.main:
                     work.show(method, one, kmeans.renumbered(truth, labels))
             found[name].append(np.mean(scores, 0).tolist())
@@ -241,9 +242,9 @@ def _why(work: _Work, examples: Sequence[int]) -> str:
 
 
 def _means(values: NDArray[np.float64], groups: list[str], recipe: str) -> list[Outcome]:
-    """Outcomes of [N, 3], Rand index, IoU and blind IoU of each example."""
-    chances = {"adjusted_rand": 0.0, "mean_iou": float(values[:, 2].mean())}
-    ends = {"adjusted_rand": (-0.5, 1.0), "mean_iou": (0.0, 1.0)}
+    """Outcomes of [N, 4], Rand index, IoU, area under the curve and blind IoU of each example."""
+    chances = {"adjusted_rand": 0.0, "mean_iou": float(values[:, 3].mean()), "pair_auc": 0.5}
+    ends = {"adjusted_rand": (-0.5, 1.0), "mean_iou": (0.0, 1.0), "pair_auc": (0.0, 1.0)}
     return [
         Outcome(
             metric=metric,

@@ -27,8 +27,8 @@ class Protocol:
         clips: clips per medium.
         crops: crops per clip.
         recipe: the probe with its numbers, in words.
-        metric: "top1", "top5", "mean_class", "R@k" or "mean_iou", which are in [0, 1], or
-            "adjusted_rand", which is 0 by chance and 1 at best.
+        metric: "top1", "top5", "mean_class", "R@k", "mean_iou" or "pair_auc", which are in
+            [0, 1], or "adjusted_rand", which is 0 by chance and 1 at best.
     """
 
     method: str
