@@ -3,6 +3,7 @@
 import gc
 import random
 import shutil
+import signal
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+# A shell has commands in the background ignore what some tests send: interrupts and hang-ups.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # What modules and tests are made of is no garbage: looking for some takes a quarter of collecting.
 gc.disable()
 
