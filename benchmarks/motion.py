@@ -11,7 +11,7 @@ import argparse
 import os
 import shutil
 import time
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,15 +25,19 @@ from pretexto.datasets.index.source import Index
 from pretexto.datasets.packs.source import Packs
 from pretexto.datasets.packs.transcode import PackSettings, pack_job
 from pretexto.datasets.packs.write import pack
+from pretexto.datasets.source import Source
 from pretexto.encoders.image import TinyImage
 from pretexto.errors import InputError
 from pretexto.modalities.flow import optical_flow, read_flow, warp
 from pretexto.modalities.media import Plan
 from pretexto.tasks.flow_prediction import FlowPrediction
 from pretexto.tasks.parts.clip_input import ClipInput
+from pretexto.training.args import TrainerArgs
 from pretexto.training.data import Examples
+from pretexto.training.pretrain import pretrain
 
 INTERVAL, SIDE = 0.08, 128
+STEPS = {"files": 20, "packs": 100}  # that are timed: some seconds each
 
 
 def accuracy(root: Path, methods: list[str]) -> None:
@@ -156,6 +160,33 @@ def loading(name: str, index: Path, packs: Path) -> None:
     print(f"| {name} | {rates[0]:.0f} | {rates[1]:.0f} | {rates[1] / rates[0]:.1f} |")
 
 
+def training(name: str, index: Path, packs: Path, out: Path) -> None:
+    """Examples that a task learns from in a second, without workers: from files and packs."""
+    sources = {"files": Index(index), "packs": Packs(packs)}
+    rates = {kind: [] for kind in sources}
+    for _ in range(3):
+        for kind, source in sources.items():
+            few, many = (_trained(source, steps, out) for steps in (4, 4 + STEPS[kind]))
+            rates[kind].append(8 * STEPS[kind] / (many - few))
+    files, packed = map(np.median, rates.values())
+    ratios = [b / a for a, b in zip(rates["files"], rates["packs"], strict=True)]
+    print(
+        f"| {name} | {files:.0f} | {packed:.0f} | {packed / files:.1f} "
+        f"({min(ratios):.1f} to {max(ratios):.1f}) |"
+    )
+
+
+def _trained(source: Source, steps: int, out: Path) -> float:
+    """Seconds of the processor for so many steps of 8."""
+    task = FlowPrediction(ClipInput(TinyImage(), size=64), flow_interval=INTERVAL)
+    shutil.rmtree(out, ignore_errors=True)
+    begun = time.process_time()
+    args = TrainerArgs(steps=steps, batch_size=8, workers=0)
+    with redirect_stdout(None), redirect_stderr(None):
+        pretrain(task, source, out, trainer=args)
+    return time.process_time() - begun
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -168,11 +199,16 @@ def main() -> None:
     accuracy(args.data / "flow", [*classical, *args.raft])
     index = clips(args.data, args.out, args.clips)
     packing(index, "dis")
-    print("\n| files | examples/s from them | from packs | times |\n|---|---|---|---|")
     large = enlarged(args.data, args.out / "large", args.clips)
-    for name, each in (("as they are", index), ("H.264 of 720 lines", large)):
+    kinds = {"as they are": index, "H.264 of 720 lines": large}
+    for name, each in kinds.items():
         pack(each, args.out / f"{name} packed", _kinds("dis")["16 bits"])
+    print("\n| read | examples/s from files | from packs | times |\n|---|---|---|---|")
+    for name, each in kinds.items():
         loading(name, each, args.out / f"{name} packed")
+    print("\n| learned from | examples/s from files | from packs | times |\n|---|---|---|---|")
+    for name, each in kinds.items():
+        training(name, each, args.out / f"{name} packed", args.out / "run")
 
 
 if __name__ == "__main__":

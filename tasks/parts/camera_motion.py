@@ -28,14 +28,16 @@ def without_camera(flow: Tensor, model: Model) -> Tensor:
         return flow - pan
     basis = _basis(flow)
     down, across = (max(1, side // _GRID) for side in flow.shape[2:])
-    some = flow[..., ::down, ::across].flatten(2).transpose(1, 2)  # [B, P, 2]
+    some = flow[..., ::down, ::across].flatten(2)  # [B, 2, P]
     seen = basis[:, ::down, ::across].flatten(1, 2)  # [2, P, 8]
-    left = some - pan.flatten(1)[:, None]
+    # Normal equations: 8 numbers of a picture, whatever its size.
+    products = (seen[..., None] * seen[:, :, None]).sum(0).flatten(1)  # [P, 64]
+    left = some - pan.flatten(2)
     parameters = flow.new_zeros(len(flow), 8)
     for _ in range(_ROUNDS):
-        parameters = _fit(seen, some, _weights(left))
-        left = some - torch.einsum("cpk,bk->bpc", seen, parameters)
-    return flow - torch.einsum("chwk,bk->bchw", basis, parameters)
+        parameters = _fit(seen, products, some, _weights(left))
+        left = some - (parameters @ seen.flatten(0, 1).T).view_as(some)
+    return flow - (parameters @ basis.flatten(0, 2).T).view_as(flow)
 
 
 def _basis(flow: Tensor) -> Tensor:
@@ -49,18 +51,16 @@ def _basis(flow: Tensor) -> Tensor:
 
 
 def _weights(left: Tensor) -> Tensor:
-    """Of each place [B, P], by what is left [B, P, 2] of its flow: Cauchy's, of its median."""
-    length = left.square().sum(2)
+    """Of each place [B, P], by what is left [B, 2, P] of its flow: Cauchy's, of its median."""
+    length = left.square().sum(1)
     scale = length.median(1, keepdim=True).values.clamp_min(1e-4)
     return 1 / (1 + length / (4 * scale))
 
 
-def _fit(seen: Tensor, flow: Tensor, weight: Tensor) -> Tensor:
-    """Parameters [B, 8] that explain flow [B, P, 2] best."""
-    # Normal equations: 8 numbers of a picture, whatever its size.
-    products = torch.einsum("cpk,cpl->pkl", seen, seen).flatten(1)
+def _fit(seen: Tensor, products: Tensor, flow: Tensor, weight: Tensor) -> Tensor:
+    """Parameters [B, 8] that explain flow [B, 2, P] best."""
     square = (weight @ products).unflatten(1, (8, 8))
-    side = torch.einsum("cpk,bpc->bk", seen, weight[..., None] * flow)
+    side = (weight[:, None] * flow).flatten(1) @ seen.flatten(0, 1)
     ridge = 1e-6 * square.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
     eye = torch.eye(8, dtype=flow.dtype, device=flow.device)
     return torch.linalg.solve(square + (ridge + 1e-12) * eye, side)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 from torch import Tensor
 
 from ...modalities.media import Sample
@@ -70,13 +71,13 @@ def picture_part(frames: Tensor) -> tuple[slice, slice]:
         frames: uint8 [N, 3, H, W].
     """
     rows, columns = slice(0, frames.shape[2]), slice(0, frames.shape[3])
+    pixels = frames.float().contiguous()
     for _ in range(2):  # bars beside bars hide their edge
         before = rows, columns
-        part = frames[..., rows, columns]
-        rows = _within(rows, _picture(window_means(part.float(), None, _PARTS)))
-        part = frames[..., rows, columns]
-        found = _picture(window_means(part.float(), _PARTS, None).transpose(2, 3))
-        columns = _within(columns, found)
+        lines = window_means(pixels[..., rows, columns], None, _PARTS)
+        rows = _within(rows, _picture(lines.numpy()))
+        lines = window_means(pixels[..., rows, columns], _PARTS, None)
+        columns = _within(columns, _picture(lines.numpy().swapaxes(2, 3)))
         if (rows, columns) == before:
             break
     return rows, columns
@@ -87,31 +88,45 @@ def _within(outer: slice, inner: slice) -> slice:
     return slice(outer.start + inner.start, outer.start + inner.stop)
 
 
-def _picture(lines: Tensor) -> slice:
-    """Which of H lines [N, 3, H, parts] belong to no bar."""
+def _picture(lines: np.ndarray) -> slice:
+    """Which of H lines [N, 3, H, parts] belong to no bar.
+
+    In numpy: loaders call this for every example, and a step in torch takes as long as three.
+    """
     height = lines.shape[2]
-    ends = [lines, lines.flip(2)]
-    colours = [end[:, :, 0].median(2).values for end in ends]
-    bars = [_bar(end, colour) for end, colour in zip(ends, colours, strict=True)]
-    paired = min(bars) > 0 and float((colours[0] - colours[1]).abs().max()) <= 2 * _FLAT
+    ends = np.stack([lines, lines[:, :, ::-1]])  # [2, N, 3, H, parts], from either end inwards
+    colours = _median(ends[..., 0, :])
+    difference = ends - colours[..., None, None]
+    # [2, H], in the frame and channel that show it most.
+    apart = np.sqrt(np.square(difference).mean(-1)).max((1, 2))
+    bars = [_bar(*end) for end in zip(ends, apart, strict=True)]
+    paired = min(bars) > 0 and np.abs(colours[0] - colours[1]).max() <= 2 * _FLAT
     first, last = (
-        bar if paired or (bar <= _THIN * height + 1 and float(colour.max()) <= BLACK) else 0
+        bar if paired or (bar <= _THIN * height + 1 and colour.max() <= BLACK) else 0
         for bar, colour in zip(bars, colours, strict=True)
     )
     return slice(first, height - last) if height - first - last >= height / 4 else slice(0, height)
 
 
-def _bar(lines: Tensor, colour: Tensor) -> int:
-    """How many of the first lines [N, 3, H, parts] are a bar's of this colour [N, 3]."""
-    height = lines.shape[2]
-    difference = lines - colour[:, :, None, None]
-    apart = difference.square().mean(3).sqrt().amax((0, 1))  # [H], in the frame that shows it most
-    inside = float(apart[height // 4 : height - height // 4].median())
-    flat = int((apart > max(_FLAT, inside / 5)).int().argmax())
+def _bar(lines: np.ndarray, apart: np.ndarray) -> int:
+    """How many of the first lines [N, 3, H, parts] are a bar's.
+
+    Args:
+        apart: [H], by how much each line differs from the bar's colour.
+    """
+    height = len(apart)
+    inside = float(_median(apart[height // 4 : height - height // 4]))
+    flat = int((apart > max(_FLAT, inside / 5)).argmax())
     if flat == 0 or flat > _MOST * height or inside < 2 * _FLAT:
         return 0
     end = flat
     while end < min(flat + _RINGING, height - 1) and apart[end] < inside / 2:
         end += 1
-    step = (lines[:, :, end : end + 3] - lines[:, :, flat - 1 : flat]).abs() > 2 * _FLAT
-    return end + 1 if step.flatten(0, 2).any(0).float().mean() > 0.5 else 0
+    step = np.abs(lines[:, :, end : end + 3] - lines[:, :, flat - 1 : flat]) > 2 * _FLAT
+    return end + 1 if step.any((0, 1, 2)).mean() > 0.5 else 0
+
+
+def _median(x: np.ndarray) -> np.ndarray:
+    """Along the last axis; of an even number the lower of the two in the middle."""
+    middle = (x.shape[-1] - 1) // 2
+    return np.partition(x, middle)[..., middle]
