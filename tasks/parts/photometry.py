@@ -202,24 +202,28 @@ def _over(fit: Tensor, height: int, width: int) -> Tensor:
 
 
 def _match_noise(frames: Tensor, grain: Tensor) -> Tensor:
-    own = _noise(grain) + 1e-9
-    added, noisy = torch.zeros_like(own), frames
+    own = _noise(grain).mean((3, 4), keepdim=True) + 1e-9
+    added, noisy = frames.new_zeros(1), frames
     for _ in range(2):  # noise that is added reaches the quiet places unevenly
         variance = _noise(noisy)
         added = added + (variance.amax(1, keepdim=True) - variance) / own
-        noisy = frames + added.sqrt()[..., None, None] * grain
+        noisy = frames + _stretched(added, list(frames.shape[-2:])).sqrt() * grain
     return noisy
 
 
 def _noise(frames: Tensor) -> Tensor:
-    """Variance of the noise in [B, M, C, H, W], as the quietest quarter of the blocks shows it.
+    """Variance of the noise in parts of [B, M, C, H, W]: [B, M, C, h, w], about 3 by 3.
 
-    The mean over all blocks would count what moves through the picture too: [B, M, C].
+    The quietest quarter of a part's blocks shows it: their mean would count what moves through the
+    picture too. What light took from one side of a picture, the match gives back with its noise.
     """
     x = frames.flatten(0, 1)
     fine = (x[..., 1:, 1:] - x[..., :-1, 1:] - x[..., 1:, :-1] + x[..., :-1, :-1]) / 2
-    blocks = F.avg_pool2d(fine.square(), _BLOCK, ceil_mode=True).flatten(2)
-    return blocks.quantile(_QUIET, 2).unflatten(0, frames.shape[:2])
+    blocks = F.avg_pool2d(fine.square(), _BLOCK, ceil_mode=True)
+    for axis in (2, 3):
+        half = max(blocks.shape[axis] // 2, 1)
+        blocks = blocks.unfold(axis, half, max(half // 2, 1))
+    return blocks.flatten(4).quantile(_QUIET, 4).unflatten(0, frames.shape[:2])
 
 
 def _match_range(frames: Tensor) -> Tensor:
@@ -318,8 +322,8 @@ def _jitter(frames: Tensor, drawn: Tensor, strength: float) -> Tensor:
     x = x.clamp(1e-3, 1) ** torch.exp(0.22 * own[:, :, :, 1])
     x = x * (1 + 0.22 * own[:, :, :1, 0]) * (1 + 0.08 * own[:, :, :, 0])
     field = drawn[:, :, :channels, 5:].unflatten(3, (_FIELD, _FIELD))
-    x = x + 0.06 * strength * _smooth(field, size).unsqueeze(3)
-    noise = _noise(frames.transpose(2, 3).flatten(1, 2)).sqrt()
+    x = x + 0.06 * strength * _stretched(field, size).unsqueeze(3)
+    noise = _noise(frames.transpose(2, 3).flatten(1, 2)).mean((3, 4)).sqrt()
     noise = noise.unflatten(1, (-1, frames.shape[3])).mean(2)
     amount = strength * (0.015 + 2 * noise) * (1 + shared)[..., None]
     return (
@@ -327,7 +331,7 @@ def _jitter(frames: Tensor, drawn: Tensor, strength: float) -> Tensor:
     ).clamp(0, 1)
 
 
-def _smooth(field: Tensor, size: list[int]) -> Tensor:
+def _stretched(field: Tensor, size: list[int]) -> Tensor:
     """Values [B, N, C, h, w] as a smooth surface over all pixels: [B, N, C, H, W]."""
     large = F.interpolate(field.flatten(0, 1), size, mode="bilinear", align_corners=False)
     return large.unflatten(0, field.shape[:2])

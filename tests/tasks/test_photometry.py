@@ -129,6 +129,26 @@ def test_noise_that_gain_raised_is_not_told_from_the_rest():
     assert abs(after) < 0.06
 
 
+def test_noise_that_gain_raised_at_one_side_is_not_told_from_the_other():
+    """Haze that is thicker above: what brings its contrast back brings noise back with it."""
+    films = [moments(DRIFTS["haze"], "bodies", i, (0.6, 2.0, 3.4)) for i in range(32)]
+    frames = torch.stack(films)[..., :64, :64].float().squeeze(3) / 255
+    tilts = [_tilt(x) for x in (frames, match_photometry(frames, grain(32)))]
+    before, after = (float((x[:, 2] - x[:, 0]).mean()) for x in tilts)
+    # Over three sets of films: 0.01 to 0.03; with noise that is measured over whole pictures 0.06
+    # to 0.11.
+    assert before < 0
+    assert abs(after) < 0.05
+
+
+def _tilt(frames: Tensor) -> Tensor:
+    """By how much finer detail is stronger above than below, [B, M], as a logarithm."""
+    bend = (frames.diff(2, dim=4)[..., 1:-1, :] + frames.diff(2, dim=3)[..., 1:-1]).abs()
+    third = bend.shape[3] // 3
+    above, below = (x.flatten(3).median(3).values.log() for x in bend.split(third, 3)[0:3:2])
+    return (above - below).mean(2)
+
+
 def test_noise_that_a_crop_resampled_is_not_told_from_what_is_added():
     films = [moments(DRIFTS["noise"], "bodies", i, (0.6, 3.0, 5.4)) for i in range(32)]
     drawn = torch.stack([draw_photometry(generator(0, 0, i), 3) for i in range(32)])
