@@ -37,7 +37,9 @@ from pretexto.training.data import Examples
 from pretexto.training.pretrain import pretrain
 
 INTERVAL, SIDE = 0.08, 128
-STEPS = {"files": 20, "packs": 100}  # that are timed: some seconds each
+JOINED = 5  # clips of J-HMDB in one long film
+SIZE, BATCH = 64, 32  # of what is trained
+STEPS = {"files": 8, "packs": 50}  # that are timed: some seconds each
 
 
 def accuracy(root: Path, methods: list[str]) -> None:
@@ -124,18 +126,19 @@ def _kinds(method: str) -> dict[str, PackSettings]:
 
 
 def enlarged(root: Path, out: Path, count: int) -> Path:
-    """The index of films of 720 lines and about 150 frames: clips joined, resized and encoded."""
+    """The index of films of 720 lines and up to 150 frames: clips joined, resized and encoded."""
     import av
 
     shutil.rmtree(out, ignore_errors=True)
     (out / "media").mkdir(parents=True)
-    for folder in sorted(path for path in (root / "video/jhmdb8").iterdir() if path.is_dir()):
+    chosen = sorted((root / "video/jhmdb8").glob("*/*.avi"))
+    for k in range(count):
         frames = []
-        for path in sorted(folder.glob("*.avi"))[: count // 2]:
+        for path in chosen[k * len(chosen) // count :][:JOINED]:
             with av.open(str(path)) as film:
                 for frame in film.decode(video=0):
                     frames.append(frame.to_ndarray(width=960, height=720, format="rgb24"))
-        write_film(out / "media" / f"{folder.name}.mp4", frames[:150], "libx264", {"crf": "23"})
+        write_film(out / "media" / f"{k}.mp4", frames[:150], "libx264", {"crf": "23"})
     scan(out / "media", out / "index.parquet")
     return out / "index.parquet"
 
@@ -146,8 +149,7 @@ def loading(name: str, index: Path, packs: Path) -> None:
     Nothing is kept of the flow that is computed: training draws other times in each epoch.
     """
     os.environ["PRETEXTO_FLOW_CACHE"] = "0"
-    task = FlowPrediction(ClipInput(TinyImage(), size=64), flow_interval=INTERVAL)
-    rates = []
+    task, rates = _task(), []
     for source in (Index(index), Packs(packs)):
         examples = Examples(source, task, seed=0)
         asked = [(epoch, i) for epoch in range(5) for i in range(len(source))]
@@ -160,14 +162,18 @@ def loading(name: str, index: Path, packs: Path) -> None:
     print(f"| {name} | {rates[0]:.0f} | {rates[1]:.0f} | {rates[1] / rates[0]:.1f} |")
 
 
+def _task() -> FlowPrediction:
+    return FlowPrediction(ClipInput(TinyImage(), size=SIZE), flow_interval=INTERVAL)
+
+
 def training(name: str, index: Path, packs: Path, out: Path) -> None:
     """Examples that a task learns from in a second, without workers: from files and packs."""
     sources = {"files": Index(index), "packs": Packs(packs)}
     rates = {kind: [] for kind in sources}
     for _ in range(3):
         for kind, source in sources.items():
-            few, many = (_trained(source, steps, out) for steps in (4, 4 + STEPS[kind]))
-            rates[kind].append(8 * STEPS[kind] / (many - few))
+            few, many = (_trained(source, steps, out) for steps in (2, 2 + STEPS[kind]))
+            rates[kind].append(BATCH * STEPS[kind] / (many - few))
     files, packed = map(np.median, rates.values())
     ratios = [b / a for a, b in zip(rates["files"], rates["packs"], strict=True)]
     print(
@@ -177,13 +183,12 @@ def training(name: str, index: Path, packs: Path, out: Path) -> None:
 
 
 def _trained(source: Source, steps: int, out: Path) -> float:
-    """Seconds of the processor for so many steps of 8."""
-    task = FlowPrediction(ClipInput(TinyImage(), size=64), flow_interval=INTERVAL)
+    """Seconds of the processor for so many steps."""
     shutil.rmtree(out, ignore_errors=True)
     begun = time.process_time()
-    args = TrainerArgs(steps=steps, batch_size=8, workers=0)
-    with redirect_stdout(None), redirect_stderr(None):
-        pretrain(task, source, out, trainer=args)
+    args = TrainerArgs(steps=steps, batch_size=BATCH, workers=0)
+    with open(os.devnull, "w") as silent, redirect_stdout(silent), redirect_stderr(silent):
+        pretrain(_task(), source, out, trainer=args)
     return time.process_time() - begun
 
 
@@ -199,10 +204,11 @@ def main() -> None:
     accuracy(args.data / "flow", [*classical, *args.raft])
     index = clips(args.data, args.out, args.clips)
     packing(index, "dis")
-    large = enlarged(args.data, args.out / "large", args.clips)
+    large = enlarged(args.data, args.out / "large", BATCH)
     kinds = {"as they are": index, "H.264 of 720 lines": large}
     for name, each in kinds.items():
-        pack(each, args.out / f"{name} packed", _kinds("dis")["16 bits"])
+        settings = PackSettings(_task().video.resize_side, flow="dis", flow_interval=INTERVAL)
+        pack(each, args.out / f"{name} packed", settings)
     print("\n| read | examples/s from files | from packs | times |\n|---|---|---|---|")
     for name, each in kinds.items():
         loading(name, each, args.out / f"{name} packed")

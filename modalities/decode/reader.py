@@ -241,7 +241,7 @@ def _execute(
     backend: Backend,
     faults: list[str],
 ) -> Sample:
-    frames, numbers, pairs = _frames(medium.name, found, plan, key, short)
+    frames, numbers, pairs = _frames(medium, found, plan, key, short)
     excerpts = _excerpts(medium.name, found, plan)
     sound = Sound(found.audio, found.zero, excerpts) if found.audio and excerpts else None
     if frames and backend in _OTHERS:
@@ -258,7 +258,7 @@ def _execute(
 
 
 def _frames(
-    name: str, found: Timeline, plan: Plan, key: tuple, short: bool
+    medium: Medium, found: Timeline, plan: Plan, key: tuple, short: bool
 ) -> tuple[Frames | None, list[int], FramePairs | None]:
     """What takes the frames that are needed, if any; the numbers of those of the plan's times; and
     what gives its flow."""
@@ -266,11 +266,12 @@ def _frames(
     if not times:
         return None, [], None
     if not found.video:
-        raise MediaError(name, "plan", "frames are asked of a file without video")
-    inside = [_inside(t, found.info.duration, plan.past_end, name) for t in times]
+        raise MediaError(medium.name, "plan", "frames are asked of a file without video")
+    inside = [_inside(t, found.info.duration, plan.past_end, medium.name) for t in times]
     every, count = frames_at(found.video, inside), len(plan.times)
     pairs = list(zip(every[count::2], every[count + 1 :: 2], strict=True))
-    film = None if key[0] in ("bytes", "object") else key
+    content = medium.origin.content() if pairs and shared_cache() else None
+    film = (*content, *key[len(medium.origin.key) :]) if content else None
     flow = FramePairs(found.video, pairs, plan.short_side, plan.flow_method, film)
     needed = every[:count] + flow.needed
     frames = Frames(found.video, needed, plan.short_side, short) if needed else None

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pretexto.errors import InputError
-from pretexto.modalities.decode import frame_pairs
+from pretexto.modalities.decode import frame_pairs, origin
 from pretexto.modalities.decode.reader import close_files, read
 from pretexto.modalities.flow import cache as caching
 from pretexto.modalities.flow.cache import FlowCache, shared_cache
@@ -87,13 +87,38 @@ def test_another_method_size_or_film_is_another_field(cache, computed, film):
     other = media.drifting([k / 2.56 for k in range(12)], seed=2, height=96, width=128)
     media.write(film, other, [k / 20 for k in range(12)])
     close_files()
-    state = film.stat()
-    os.utime(film, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
     read(film, Plan(flow=pair))
     assert computed == [1, 1, 1, 1, 1]
-    # What is known by its bytes alone is not kept: it would never be found again.
-    read(film.read_bytes(), Plan(flow=pair))
-    assert len(list(cache.glob("*/*.flow"))) == 5
+
+
+def test_the_same_film_is_known_wherever_it_lies(cache, computed, film, tmp_path):
+    flow = read(film, PLAN).flow
+    state = film.stat()
+    os.utime(film, ns=(state.st_atime_ns, state.st_mtime_ns + 10**9))
+    assert read(film, PLAN).flow.equal(flow)
+    moved = film.rename(tmp_path / "moved.mp4")
+    for medium in (moved, moved.read_bytes(), f"file://{moved}"):
+        assert read(medium, PLAN).flow.equal(flow)
+    assert computed == [2]
+    # What a file object holds may change unseen.
+    with moved.open("rb") as file:
+        read(file, PLAN)
+    assert computed == [2, 2]
+
+
+def test_a_long_film_is_known_by_pieces_from_end_to_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(origin, "_WHOLE", 1000)
+    monkeypatch.setattr(origin, "_PIECES", 3)
+    monkeypatch.setattr(origin, "_PIECE", 10)
+    data, found = bytes(2000), set()
+    for place in (None, 0, 9, 995, 1004, 1990, 1999):
+        changed = bytearray(data)
+        if place is not None:
+            changed[place] = 1
+        (tmp_path / f"{place}").write_bytes(changed)
+        found.add(origin.origin_of(tmp_path / f"{place}").content())
+    found.add(origin.origin_of(data + b"\0").content())
+    assert len(found) == 8
 
 
 def test_what_is_damaged_is_computed_anew(cache, computed, film):
