@@ -144,11 +144,7 @@ def enlarged(root: Path, out: Path, count: int) -> Path:
 
 
 def loading(name: str, index: Path, packs: Path) -> None:
-    """Examples of a task that one process reads and prepares in a second: from files and packs.
-
-    Nothing is kept of the flow that is computed: training draws other times in each epoch.
-    """
-    os.environ["PRETEXTO_FLOW_CACHE"] = "0"
+    """Examples of a task that one process reads and prepares in a second: from files and packs."""
     task, rates = _task(), []
     for source in (Index(index), Packs(packs)):
         examples = Examples(source, task, seed=0)
@@ -200,6 +196,8 @@ def main() -> None:
     parser.add_argument("--raft", action="append", default=[])
     args = parser.parse_args()
     torch.set_num_threads(1)
+    # Nothing is kept of the flow that is computed: training draws other times in each epoch.
+    os.environ["PRETEXTO_FLOW_CACHE"] = "0"
     classical = ["dis", "dis-fast", "dis-ultrafast", "farneback", "tvl1"]
     accuracy(args.data / "flow", [*classical, *args.raft])
     index = clips(args.data, args.out, args.clips)
