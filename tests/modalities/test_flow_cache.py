@@ -5,6 +5,7 @@ import logging
 import os
 from pathlib import Path
 
+import av
 import media_factory as media
 import pytest
 import torch
@@ -105,6 +106,23 @@ def test_the_same_film_is_known_wherever_it_lies(cache, computed, film, tmp_path
     # What a file object holds may change unseen.
     with moved.open("rb") as file:
         read(file, PLAN)
+    assert computed == [2, 2]
+
+
+def test_each_video_of_a_file_has_its_own_flow(cache, computed, tmp_path):
+    still, moving = (media.drifting([k * step for k in range(12)]) for step in (0.0, 1.0))
+    with av.open(str(tmp_path / "two.mkv"), "w") as out:
+        streams = [out.add_stream("mpeg4", 20) for _ in range(2)]
+        for stream, pictures in zip(streams, (still, moving), strict=True):
+            stream.height, stream.width = pictures[0].shape[:2]
+        for pictures in zip(still, moving, strict=True):
+            for stream, picture in zip(streams, pictures, strict=True):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for stream in streams:
+            out.mux(stream.encode())
+    for _ in range(2):
+        flows = [read(tmp_path / "two.mkv", PLAN, video=k).flow for k in (0, 1)]
+        assert flows[0].abs().mean() < 0.2 < 0.8 < flows[1][0].abs().mean()
     assert computed == [2, 2]
 
 

@@ -139,6 +139,14 @@ def test_what_is_cut_is_the_same_in_all_frames_and_a_view():
     assert found.data_ptr() in range(boxed.data_ptr(), boxed.data_ptr() + boxed.nbytes)
 
 
+def test_what_is_a_bar_in_some_frames_alone_is_kept():
+    frames = film(5, count=16)
+    for k in (0, 15):
+        mixed = barred(frames, 14, 20, COLOURS["black"])
+        mixed[k] = frames[k]
+        assert torch.equal(without_letterbox(mixed), mixed)
+
+
 def test_bars_within_bars_of_another_colour_are_cut_too():
     picture = torch.randint(60, 200, (4, 3, 40, 40), generator=torch.Generator().manual_seed(0))
     frames = torch.full((4, 3, 56, 64), 235, dtype=torch.uint8)
