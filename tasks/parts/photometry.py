@@ -103,8 +103,7 @@ def _windows(flat: Tensor) -> Tensor:
 _MOST = 6.0  # most by which contrast is raised or lowered
 _SLOWEST = 3  # half waves per longer side: rings below it hold too few waves to have an energy
 _NEAR = 3.0  # deviations from the mean: tone is not known beyond
-_BLOCK = 8  # pixels per side of the blocks in which noise is measured
-_QUIET = 0.25  # share of the blocks that show little but noise
+_BLOCK = 4  # pixels per side of the blocks in which noise is measured
 _ROUNDS = 3  # of weighting cells anew by how badly light explains them
 
 
@@ -134,10 +133,21 @@ def match_photometry(frames: Tensor, grain: Tensor) -> Tensor:
 
 
 def _match_levels(frames: Tensor) -> Tensor:
-    """Gives each channel the mean and the deviation of the tuple."""
-    mean = frames.mean((3, 4), keepdim=True)
-    gain = _to_common((frames.var((3, 4), keepdim=True) + 1e-5).sqrt())
-    return (frames - mean) * gain + mean.mean(1, keepdim=True)
+    """Gives each moment the tuple's mean colour and covariance of channels.
+
+    Channels one by one would keep how far they differ: colours that pale with time.
+    """
+    pixels = frames.flatten(3)
+    mean = pixels.mean(3, keepdim=True)
+    pixels = pixels - mean
+    least = 1e-5 * torch.eye(pixels.shape[2]).to(pixels)
+    covariance = pixels @ pixels.transpose(2, 3) / pixels.shape[3] + least
+    common = torch.linalg.cholesky(covariance.mean(1, keepdim=True))
+    own = torch.linalg.cholesky(covariance)
+    own_least = common.diagonal(dim1=-2, dim2=-1) / _MOST
+    own = own + torch.diag_embed((own_least - own.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
+    turn = torch.linalg.solve_triangular(own, common.expand_as(own), upper=False, left=False)
+    return (turn @ pixels + mean.mean(1, keepdim=True)).view_as(frames)
 
 
 def _to_common(amplitude: Tensor) -> Tensor:
@@ -184,15 +194,19 @@ def _light(own: Tensor) -> Tensor:
 
 
 def _robust_fit(given: Tensor, target: Tensor) -> Tensor:
-    """Weights [..., R] that make targets [..., N] of [..., R, N], whatever outliers say."""
+    """Weights [..., R] that make targets [..., N] of [..., R, N], whatever outliers say.
+
+    Targets are weighted from the start: a body that moves has colours that nothing else has, so
+    that a fit to all cells alike would turn it into what lies behind it and see no outlier.
+    """
     ridge = 0.5 * torch.eye(given.shape[-2]).to(given)
-    weighted, fit = given, given[..., :1]
+    fit, left = given[..., :1], target
     for _ in range(_ROUNDS):
-        gram = weighted @ given.transpose(-1, -2) + ridge
-        fit = torch.linalg.solve(gram, weighted @ target.unsqueeze(-1))
-        left = target - (given.transpose(-1, -2) @ fit).squeeze(-1)
-        usual = 1.5 * left.abs().median(-1, keepdim=True).values + 0.01
+        usual = 2 * left.abs().median(-1, keepdim=True).values + 0.01
         weighted = given * (1 + (left / usual).square()).pow(-2).unsqueeze(-2)
+        gram = torch.linalg.cholesky(weighted @ given.transpose(-1, -2) + ridge)
+        fit = torch.cholesky_solve(weighted @ target.unsqueeze(-1), gram)
+        left = target - (given.transpose(-1, -2) @ fit).squeeze(-1)
     return fit.squeeze(-1)
 
 
@@ -202,28 +216,42 @@ def _over(fit: Tensor, height: int, width: int) -> Tensor:
 
 
 def _match_noise(frames: Tensor, grain: Tensor) -> Tensor:
-    own = _noise(grain).mean((3, 4), keepdim=True) + 1e-9
+    own = _fine_energy(grain).mean((3, 4), keepdim=True) + 1e-9
     added, noisy = frames.new_zeros(1), frames
     for _ in range(2):  # noise that is added reaches the quiet places unevenly
-        variance = _noise(noisy)
-        added = added + (variance.amax(1, keepdim=True) - variance) / own
+        excess = _excess_noise(noisy)
+        added = added + (excess.amax(1, keepdim=True) - excess) / own
         noisy = frames + _stretched(added, list(frames.shape[-2:])).sqrt() * grain
     return noisy
 
 
-def _noise(frames: Tensor) -> Tensor:
-    """Variance of the noise in parts of [B, M, C, H, W]: [B, M, C, h, w], about 3 by 3.
+def _excess_noise(frames: Tensor) -> Tensor:
+    """By how much the noise's variance lies above the tuple's, in parts of the picture.
 
-    The quietest quarter of a part's blocks shows it: their mean would count what moves through the
-    picture too. What light took from one side of a picture, the match gives back with its noise.
+    What light took from one side of a picture, the match gives back with its noise. Blocks are
+    compared with those at the same place, where still texture is the same; of their differences
+    the median counts, since things that move change few.
+
+    Args:
+        frames: [B, M, C, H, W].
+
+    Returns:
+        [B, M, C, h, w], about 3 by 3.
     """
+    blocks = _fine_energy(frames)
+    excess = blocks - blocks.mean(1, keepdim=True)
+    for axis in (3, 4):
+        half = max(excess.shape[axis] // 2, 1)
+        excess = excess.unfold(axis, half, max(half // 2, 1))
+    return excess.flatten(5).median(5).values
+
+
+def _fine_energy(frames: Tensor) -> Tensor:
+    """Variance of the finest diagonal detail in blocks of [B, M, C, H, W]: [B, M, C, h, w]."""
     x = frames.flatten(0, 1)
     fine = (x[..., 1:, 1:] - x[..., :-1, 1:] - x[..., 1:, :-1] + x[..., :-1, :-1]) / 2
     blocks = F.avg_pool2d(fine.square(), _BLOCK, ceil_mode=True)
-    for axis in (2, 3):
-        half = max(blocks.shape[axis] // 2, 1)
-        blocks = blocks.unfold(axis, half, max(half // 2, 1))
-    return blocks.flatten(4).quantile(_QUIET, 4).unflatten(0, frames.shape[:2])
+    return blocks.unflatten(0, frames.shape[:2])
 
 
 def _match_range(frames: Tensor) -> Tensor:
@@ -262,6 +290,7 @@ def _frequencies(height: int, width: int, device: torch.device) -> Tensor:
 
 _FIELD = 3  # cells per side of the random light
 _TILE = 128  # pixels per side of the grain that all noise is cut from
+_QUIET = 0.25  # share of the blocks that show little but noise
 _AMOUNTS = 5 + _FIELD**2
 
 
@@ -301,7 +330,7 @@ def jitter_photometry(frames: Tensor, drawn: Tensor, strength: float = _STRENGTH
 
     At strength 1: gain by up to 22 %, and 8 % more in each channel, tone by an exponent of up to
     1.25, sharpness between three quarters of a 3 × 3 blur and as much sharpening, light by up to
-    0.06 in nine places, and noise with a deviation of up to 0.03 and four times that of its own.
+    0.06 in nine places, and noise with a deviation of up to 0.03 and twice that of its own.
 
     Args:
         frames: float [B, N, C, T, H, W] in [0, 1], 3 channels or 1.
@@ -323,9 +352,10 @@ def _jitter(frames: Tensor, drawn: Tensor, strength: float) -> Tensor:
     x = x * (1 + 0.22 * own[:, :, :1, 0]) * (1 + 0.08 * own[:, :, :, 0])
     field = drawn[:, :, :channels, 5:].unflatten(3, (_FIELD, _FIELD))
     x = x + 0.06 * strength * _stretched(field, size).unsqueeze(3)
-    noise = _noise(frames.transpose(2, 3).flatten(1, 2)).mean((3, 4)).sqrt()
+    blocks = _fine_energy(frames.transpose(2, 3).flatten(1, 2)).flatten(3)
+    noise = blocks.quantile(_QUIET, 3).sqrt()
     noise = noise.unflatten(1, (-1, frames.shape[3])).mean(2)
-    amount = strength * (0.015 + 2 * noise) * (1 + shared)[..., None]
+    amount = strength * (0.015 + noise) * (1 + shared)[..., None]
     return (
         x + amount[..., None, None, None] * _grain(drawn[:, :, :channels, 2:4], size).unsqueeze(3)
     ).clamp(0, 1)

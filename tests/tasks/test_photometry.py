@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from light_worlds import DRIFTS, LightWorld, lit_still
+from light_worlds import DRIFTS, LightWorld, lit_still, texture
 from onlooker import statistics
 from torch import Tensor
 
 from pretexto.modalities.media import Plan
-from pretexto.modalities.rng import generator
+from pretexto.modalities.rng import generator, integer
 from pretexto.tasks.parts.guards import MomentGuards
 from pretexto.tasks.parts.photometry import (
     draw_photometry,
@@ -93,7 +93,9 @@ def grain(films: int) -> Tensor:
     return sensor_noise(drawn, torch.Size([films, 3, 3, 1, 64, 64])).squeeze(3)
 
 
-@pytest.mark.parametrize("name", ["exposure", "contrast", "gamma", "white_balance", "noise"])
+@pytest.mark.parametrize(
+    "name", ["exposure", "contrast", "gamma", "white_balance", "saturation", "noise"]
+)
 def test_matching_takes_most_of_the_drift_away(name):
     frames = drifting(DRIFTS[name])
     matched = match_photometry(frames.squeeze(3), grain(6)).unsqueeze(3)
@@ -147,6 +149,34 @@ def _tilt(frames: Tensor) -> Tensor:
     third = bend.shape[3] // 3
     above, below = (x.flatten(3).median(3).values.log() for x in bend.split(third, 3)[0:3:2])
     return (above - below).mean(2)
+
+
+def test_colours_that_pale_are_not_told_from_the_others():
+    films = [moments(DRIFTS["saturation"], "bodies", i, (0.6, 2.0, 3.4)) for i in range(32)]
+    frames = torch.stack(films)[..., :64, :64].float() / 255
+    matched = match_photometry(frames.squeeze(3), grain(32)).unsqueeze(3)
+    colour = [statistics(x)[..., -1].log() for x in (frames, matched)]
+    before, after = (float((x[:, 2] - x[:, 0]).mean()) for x in colour)
+    # Over three sets of films: 0.01 at most; where channels are matched one by one 0.48 to 0.49.
+    assert before < -1
+    assert abs(after) < 0.05
+
+
+def test_a_body_that_moves_is_not_turned_into_what_lies_behind_it():
+    """A body of one colour, elsewhere in each of three moments, before a still texture."""
+    rng = generator(0, 0, 0)
+    behind = torch.stack([texture(0, i, 64) for i in range(16)]).unsqueeze(1)
+    frames = behind.repeat(1, 3, 1, 1, 1)
+    body = torch.zeros_like(frames)
+    for k in range(3):
+        for film in range(16):
+            top = integer(rng, 40)
+            body[film, k, :, top : top + 16, 2 + 20 * k : 18 + 20 * k] = 1
+    frames = torch.where(body > 0, torch.rand(16, 1, 3, 1, 1, generator=rng), frames)
+    matched = match_photometry(frames, grain(16))
+    before, after = (float(((x - behind).abs() * body).sum()) for x in (frames, matched))
+    # Over four sets of films: 0.96 to 0.97; where all cells are fitted alike first, 0.84 to 0.90.
+    assert after > 0.93 * before
 
 
 def test_noise_that_a_crop_resampled_is_not_told_from_what_is_added():
