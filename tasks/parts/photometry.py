@@ -110,9 +110,10 @@ _ROUNDS = 3  # of weighting cells anew by how badly light explains them
 def match_photometry(frames: Tensor, grain: Tensor) -> Tensor:
     """Gives all frames of a tuple the same light, noise and spectrum; things stay where they are.
 
-    What light alone explains, a gain and an offset that vary over the picture as quadratic surfaces
-    do and a cubic tone curve, is fitted to the tuple's mean, with little weight where things move,
-    and taken away. That raises the noise of dark frames: noise is added until all have as much as
+    Each frame gets the tuple's mean colour and covariance of channels. What light alone explains of
+    the rest, a gain and an offset that vary over the picture as quadratic surfaces do and a cubic
+    tone curve, is fitted to the tuple's mean, with little weight where things move, and taken away.
+    That raises the noise of dark frames: noise is added until all have as much as
     the noisiest. Then in every ring of spatial frequencies each frame gets the tuple's energy, and
     keeps its phases.
 

@@ -28,7 +28,7 @@ TASKS = {
     "sequence_sorting": (SequenceSorting, {"frames": 1, "tau_min": 0.6, "tau_max": 1.2}, 1 / 12),
     "arrow_of_time": (ArrowOfTime, {"frames": 5, "frame_interval": 0.4}, 1 / 2),
 }
-KINDS = ("exposure", "contrast", "gamma", "haze", "burn_out")
+KINDS = ("exposure", "contrast", "gamma", "haze", "saturation", "burn_out")
 # Without the shadow: its edge is a thing that moves.
 MORE = tuple(name for name in DRIFTS if name not in (*KINDS, "shadow"))
 
