@@ -320,9 +320,9 @@ def sensor_noise(drawn: Tensor, shape: torch.Size) -> Tensor:
     return _grain(torch.remainder(place + step, 2) - 1, list(shape[-2:]))
 
 
-# After 500 steps four moments of the synthetic world are sorted in 0.30 at this strength, in 0.50
-# without matching and jitter, and in 0.11 at strength 1, measured before noise was matched; since
-# then in 0.10 at this strength. Chance is 0.08 (one seed each).
+# Four moments of the synthetic world are sorted in 0.43 and 0.36 after 500 steps at this strength,
+# and in 0.44 and 0.48 without matching and jitter (two seeds). Without jitter a forest tells the
+# arrow of time from a drift of gamma in 0.90.
 _STRENGTH = 0.25
 
 

@@ -104,9 +104,9 @@ def falling_score(seed: int, *, gravity: bool = True, change: Callable = as_it_i
 
 
 def test_sequence_sorting_is_learned_and_not_from_one_moment():
-    # Four moments, as in the paper. Measured over seeds 0 and 1: 0.444 and 0.483, and over three
-    # when segments did not follow motion: 0.450 to 0.454; chance is 1 of 12.
-    assert score(sequence_sorting, 500, 0, **FAST) > 0.35
+    # Four moments, as in the paper. Measured over seeds 0 and 1: 0.425 and 0.355, and without the
+    # guard `exposure` 0.436 and 0.483; chance is 1 of 12.
+    assert score(sequence_sorting, 500, 0, **FAST) > 0.25
     # Measured over three seeds: 0.073 to 0.090.
     assert score(sequence_sorting, 500, 0, change=one_moment, **FAST) < 0.12
 
