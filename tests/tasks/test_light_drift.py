@@ -116,8 +116,8 @@ def test_without_guards_light_tells_the_order_in_each_of_four_seeds(name, kind):
         assert told > (0.7 if TASKS[name][2] == 0.5 else 3 * TASKS[name][2])
 
 
-# Without guards colours that pale tell the arrow of time in 0.99 to 1.00; of so few films the forest
-# learns no more than 0.52 to 0.70 for two or three single moments.
+# Without guards colours that pale tell the arrow of time in 0.99 to 1.00; of single moments the
+# forest learns from so few films no more than 0.52 to 0.70.
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [*(kind for kind in KINDS if kind != "burn_out"), "saturation"])
 @pytest.mark.parametrize("name", TASKS)
