@@ -47,7 +47,14 @@ def sequence_sorting() -> Task:
 
 def pace() -> Task:
     return make_task(
-        Pace, TinyVideo(width=8), size=32, frames=6, paces=(1, 4), scale=(0.8, 1.0), colour=0.0
+        Pace,
+        TinyVideo(width=8),
+        size=32,
+        frames=6,
+        frame_interval=0.08,
+        paces=(1, 4),
+        scale=(0.8, 1.0),
+        colour=0.0,
     )
 
 
