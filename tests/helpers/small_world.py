@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -38,6 +39,9 @@ class Memory:
         return len(self.infos)
 
     def read(self, i: int, plan: Plan) -> Sample:
+        return replace(self._read(i, plan), note=plan.note)
+
+    def _read(self, i: int, plan: Plan) -> Sample:
         clip = self._clips[i]
         shown = self.frames_at(i, plan.times)
         frames = self._resized(i, plan.short_side)[shown] if plan.short_side else clip.frames[shown]
