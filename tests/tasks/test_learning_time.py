@@ -113,7 +113,7 @@ def falling_score(seed: int, *, gravity: bool = True, change: Callable = as_it_i
 def test_sequence_sorting_is_learned_and_not_from_one_moment():
     # Four moments, as in the paper. Measured over seeds 0 and 1: 0.425 and 0.355, and without the
     # guard `exposure` 0.436 and 0.483; chance is 1 of 12.
-    assert score(sequence_sorting, 500, 0, **FAST) > 0.25
+    assert score(sequence_sorting, 500, 0, **FAST) > 0.35
     # Measured over three seeds: 0.073 to 0.090.
     assert score(sequence_sorting, 500, 0, change=one_moment, **FAST) < 0.12
 
