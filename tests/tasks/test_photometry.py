@@ -191,8 +191,8 @@ def test_bodies_that_move_are_hardly_taken_for_noise():
     frames, _ = bodies(alike=False)
     noisy, mirrored = (match_photometry(frames, x) for x in (grain(16), -grain(16)))
     added = float((noisy - mirrored).square().mean().sqrt()) / 2
-    # Over four sets of films: 0.010 to 0.011; where noise is what the quietest quarter of the blocks
-    # shows, 0.015 to 0.016.
+    # Over four sets of films: 0.010 to 0.011; where noise is what the quietest quarter of a part's
+    # blocks shows, 0.015 to 0.016.
     assert added < 0.013
 
 
