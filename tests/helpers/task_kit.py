@@ -152,13 +152,16 @@ def make_task(cls: type[Task], *encoders: Encoder, **options: Any) -> Task:
         given[name] = kind(encoder, **{field: options[field] for field in fields})
         taken |= fields
     options = {name: value for name, value in options.items() if name not in taken}
-    for name, parameter in inspect.signature(cls).parameters.items():
+    parameters = inspect.signature(cls).parameters
+    for name, parameter in parameters.items():
         default = parameter.default
         if name == "colour" and isinstance(options.get(name), float | int):
             s = options[name]
             options[name] = Colour(s, s, s, s / 4)
         if name not in options and is_dataclass(default):
-            known = {field.name for field in fields_of(default)} & options.keys()
+            # `colour` is SimCLR's own option before it is a switch of its guards.
+            names = {field.name for field in fields_of(default)} - parameters.keys()
+            known = names & options.keys()
             options[name] = replace(default, **{field: options.pop(field) for field in known})
     return cls(**given, **options)
 

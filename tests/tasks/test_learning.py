@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 from helpers import audio_times
-from small_world import held_out, one_moment, score, train
+from small_world import held_out, score, train
 from task_kit import make_task
 
 from pretexto.encoders.audio import TinyAudio
@@ -19,7 +19,6 @@ from pretexto.modalities.rng import generator, uniform
 from pretexto.tasks.audio_visual import AudioVisual
 from pretexto.tasks.parts.transforms import Blur, Colour
 from pretexto.tasks.rotation import Rotation
-from pretexto.tasks.shuffle_learn import ShuffleLearn
 from pretexto.tasks.simclr import SimCLR
 from pretexto.tasks.task import Task
 
@@ -54,7 +53,8 @@ class Tones:
         hertz = 200 * 2 ** (4 * float(self.pitch[i]))
         tone = uniform(rng, 0.1, 0.9) * torch.sin(2 * math.pi * hertz * t)
         frames = resize(frame[None], plan.short_side or 40)
-        return Sample(frames, torch.tensor(plan.times).double(), tone[None], plan.audio[0].rate)
+        times = torch.tensor(plan.times).double()
+        return Sample(frames, times, tone[None].float(), plan.audio[0].rate)
 
 
 class Chords(Tones):
@@ -85,12 +85,6 @@ def rotation() -> Task:
     return make_task(Rotation, TinyImage(width=WIDTH), size=32, scale=(0.6, 1.0))
 
 
-def shuffle_learn() -> Task:
-    options = {"tau_min": 0.16, "tau_max": 0.32, "positives": 0.5}
-    views = {"size": 32, "scale": (0.8, 1.0), "colour": 0.0}
-    return make_task(ShuffleLearn, TinyImage(width=WIDTH), **options, **views)
-
-
 def audio_visual() -> Task:
     encoders = TinyImage(width=WIDTH), TinyAudio(width=WIDTH)
     return make_task(AudioVisual, *encoders, size=32, seconds=0.5, colour=0)
@@ -113,15 +107,6 @@ def test_rotation_is_learned_and_not_where_nothing_is_upright():
     assert score(rotation, 50, 0, scenes=16) > 0.9
     # Measured over four seeds: 0.224 to 0.249; chance is 0.25.
     assert score(rotation, 50, 0, scenes=16, upright=False) < 0.35
-
-
-def test_shuffle_and_learn_is_learned_and_not_from_one_moment_or_where_nothing_moves():
-    # Measured over three seeds: 0.673 to 0.708, balanced; more steps give more.
-    assert score(shuffle_learn, 300, 0, scenes=16) > 0.6
-    # Measured over three seeds: 0.500, where nothing moves.
-    assert abs(score(shuffle_learn, 300, 0, scenes=16, static=False) - 0.5) < 0.05
-    # Measured over three seeds: 0.481 to 0.500, from one moment.
-    assert abs(score(shuffle_learn, 300, 0, scenes=16, change=one_moment) - 0.5) < 0.05
 
 
 def test_audio_visual_correspondence_is_learned_and_not_where_there_is_none():
@@ -148,5 +133,5 @@ def test_audio_visual_correspondence_passes_95_percent_where_videos_are_unlike()
 
 
 def test_simclr_finds_the_other_view_of_unseen_media():
-    # Measured over three seeds: 0.125 to 0.143; chance is 1 of 47.
+    # Measured over four seeds: 0.125 to 0.159; chance is 1 of 47.
     assert score(simclr, 100, 0, scenes=16) > 0.08
